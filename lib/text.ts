@@ -12,7 +12,7 @@ const REPLACEMENT = '\u{fffd}';
 
 /** Decodes `bytes[start..end)` as UTF-8, each invalid byte b becoming U+DC00 + b. Never throws. */
 export function decodeText(bytes: Buffer, start = 0, end: number = bytes.length): string {
-  const text = bytes.utf8Slice(start, end);
+  const text = bytes.toString('utf8', start, end);
   // The engine's decoder writes U+FFFD for anything invalid; without one the text is exact.
   return text.includes(REPLACEMENT) ? decodeOddText(bytes, start, end) : text;
 }
@@ -51,10 +51,10 @@ function decodeOddText(bytes: Buffer, start: number, end: number): string {
       i += length;
       continue;
     }
-    text += bytes.utf8Slice(goodFrom, i) + String.fromCharCode(0xdc00 + (bytes[i] ?? 0));
+    text += bytes.toString('utf8', goodFrom, i) + String.fromCharCode(0xdc00 + (bytes[i] ?? 0));
     goodFrom = ++i;
   }
-  return text + bytes.utf8Slice(goodFrom, end);
+  return text + bytes.toString('utf8', goodFrom, end);
 }
 
 function encodeOddText(text: string): Buffer {
