@@ -23,14 +23,16 @@ export type MilterErrorCode =
   | 'ERR_MILTER_MESSAGE_ENDED'
   /** The body is not whole here, so it can be neither read nor replaced. */
   | 'ERR_MILTER_BODY_INCOMPLETE'
-  /** The server is closed or closing. */
+  /** The server, or the connection to it, is closed or closing. */
   | 'ERR_MILTER_CLOSED'
   /** This platform or this build of libmilter cannot do that. */
   | 'ERR_MILTER_UNSUPPORTED'
   /** A handler threw, rejected or answered with something that is no verdict. */
   | 'ERR_MILTER_HANDLER'
   /** A handler did not answer within its deadline. */
-  | 'ERR_MILTER_DEADLINE';
+  | 'ERR_MILTER_DEADLINE'
+  /** The other side of a connection does not speak the milter protocol. */
+  | 'ERR_MILTER_PROTOCOL';
 
 /** What this package throws, and what it logs when a handler fails. `cause` keeps what was underneath. */
 export class MilterError extends Error {

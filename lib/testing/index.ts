@@ -1,0 +1,20 @@
+/** `libmilter/testing`: be the MTA in a test. */
+export type {
+  Action,
+  ClientAddress,
+  ClientFamily,
+  DeliveredMessage,
+  EomReply,
+  MacroStage,
+  Macros,
+  MessageResult,
+  MtaConnection,
+  Negotiated,
+  RecipientResult,
+  Reply,
+  SendOptions,
+  Stage,
+  StageReply,
+  StageVerdict,
+} from './connection.ts';
+export { type ConnectOptions, connectMta, type WireConnection } from './mta.ts';
