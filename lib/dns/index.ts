@@ -1,0 +1,17 @@
+/**
+ * `libmilter/dns`: DNS as a mail filter needs it. Every outcome is a value, not an exception, and says whether there is
+ * nothing (`nodata`, `nxdomain`) or nobody could say (`servfail`, `timeout`, …).
+ */
+export type {
+  Absent,
+  Answer,
+  Failed,
+  Found,
+  MxRecord,
+  RecordOf,
+  RecordType,
+  ResolveOptions,
+  Resolver,
+} from './answer.ts';
+export { cached, createResolver } from './cache.ts';
+export { queryName } from './name.ts';

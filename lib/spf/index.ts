@@ -1,0 +1,6 @@
+/** `libmilter/spf`: the Sender Policy Framework, RFC 7208. */
+export type { CheckOptions, CheckResult, SpfResult } from './check.ts';
+export { bestGuess, checkHost } from './check.ts';
+export type { TraceStep } from './evaluate.ts';
+export type { Directive, Qualified, RecordProblem, SpfRecord } from './record.ts';
+export { isSpfRecord, parseRecord } from './record.ts';

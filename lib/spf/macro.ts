@@ -1,0 +1,156 @@
+/** Macros: RFC 7208 section 7. A string is read once into pieces and expanded for each check. */
+import { encodeText } from '../text.ts';
+
+/** The letters by which RFC 7208 section 7.2 names the values. */
+export type MacroLetter = 's' | 'l' | 'o' | 'd' | 'i' | 'p' | 'v' | 'h' | 'c' | 'r' | 't';
+
+/** What each letter stands for in one check. */
+export type MacroValues = Readonly<Record<MacroLetter, string>>;
+
+/** A `macro-expand` between braces. */
+interface Expansion {
+  readonly letter: MacroLetter;
+  /** An upper-case letter asks for URL escapes. */
+  readonly escaped: boolean;
+  /** Undefined where the value is used whole, as it mostly is. */
+  readonly transform:
+    | { readonly keep: number; readonly reverse: boolean; readonly delimiters: RegExp }
+    | undefined;
+}
+
+/** A parsed macro-string. */
+export interface MacroString {
+  readonly pieces: readonly (string | Expansion)[];
+  /** Whether `%{p}` is used, which costs DNS queries. */
+  readonly usesPtr: boolean;
+}
+
+/** A parsed domain-spec (RFC 7208 section 7.1). */
+export interface DomainSpec extends MacroString {
+  /** The text as it stands in the record. */
+  readonly text: string;
+}
+
+const EXPAND = /\{([slodipvhcrt])(\d*)(r?)([-.+,/_=]*)\}/iy;
+const ESCAPED: ReadonlyMap<string, string> = new Map([
+  ['%', '%'],
+  ['_', ' '],
+  ['-', '%20'],
+]);
+/** `"." toplabel [ "." ]`: a top label is never all digits and has no hyphen at either end. */
+const DOMAIN_END = /\.(?:[a-z0-9]*[a-z][a-z0-9]*|[a-z0-9]+-[a-z0-9-]*[a-z0-9])\.?$/i;
+const MAX_NAME = 253;
+/** Lone surrogates that stand for no byte; they cannot come from an MTA. */
+const NO_BYTE = /[\ud800-\udc7f\udd00-\udfff]/gu;
+
+/** Why a text does not follow the grammar. */
+export type Wrong = { readonly wrong: string };
+
+/**
+ * Reads a macro-string.
+ * @param inExplanation - also allows spaces and the letters c, r and t (RFC 7208 sections 6.2 and 7.2)
+ */
+export function parseMacroString(text: string, inExplanation: boolean): MacroString | Wrong {
+  const read = readMacros(text, inExplanation);
+  return 'wrong' in read ? read : { pieces: read.pieces, usesPtr: read.usesPtr };
+}
+
+/** Reads a domain-spec: a macro-string that ends in a top label or a macro. */
+export function parseDomainSpec(text: string): DomainSpec | Wrong {
+  if (text === '') return { wrong: 'the domain is empty' };
+  const read = readMacros(text, false);
+  if ('wrong' in read) return read;
+  const { pieces, usesPtr, lastMacroEnd } = read;
+  if (lastMacroEnd !== text.length && !DOMAIN_END.test(text.slice(lastMacroEnd))) {
+    return { wrong: `"${text}" does not end in a valid top-level label` };
+  }
+  return { text, pieces, usesPtr };
+}
+
+function readMacros(text: string, inExplanation: boolean): (MacroString & { lastMacroEnd: number }) | Wrong {
+  const pieces: (string | Expansion)[] = [];
+  let literal = '';
+  let usesPtr = false;
+  let lastMacroEnd = 0;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code < (inExplanation ? 0x20 : 0x21) || code > 0x7e) {
+      return { wrong: `the character 0x${code.toString(16).padStart(2, '0')} is not allowed` };
+    }
+    if (code !== 0x25) {
+      literal += text[i];
+      continue;
+    }
+    const escaped = ESCAPED.get(text[i + 1] ?? '');
+    if (escaped !== undefined) {
+      literal += escaped;
+      lastMacroEnd = ++i + 1;
+      continue;
+    }
+    EXPAND.lastIndex = i + 1;
+    const [whole, name = '', digits = '', reverse = '', delimiters = ''] = EXPAND.exec(text) ?? [];
+    if (whole === undefined) return { wrong: `bad macro at "${text.slice(i, i + 12)}"` };
+    const letter = name.toLowerCase() as MacroLetter; // The pattern allows no other.
+    if (!inExplanation && 'crt'.includes(letter)) {
+      return { wrong: `the macro %{${name}} is for explanations only` };
+    }
+    const keep = digits === '' ? Number.POSITIVE_INFINITY : Number(digits);
+    if (keep === 0) return { wrong: `%${whole} keeps 0 parts; the number must be at least 1` };
+    if (letter === 'p') usesPtr = true;
+    if (literal !== '') pieces.push(literal);
+    literal = '';
+    const untouched = digits === '' && reverse === '' && delimiters === '';
+    pieces.push({
+      letter,
+      escaped: name !== letter,
+      transform: untouched ? undefined : { keep, reverse: reverse !== '', delimiters: splitter(delimiters) },
+    });
+    i += whole.length;
+    lastMacroEnd = i + 1;
+  }
+  if (literal !== '') pieces.push(literal);
+  return { pieces, usesPtr, lastMacroEnd };
+}
+
+function splitter(delimiters: string): RegExp {
+  return new RegExp(`[${(delimiters || '.').replaceAll('-', '\\-')}]`);
+}
+
+/** Expands a macro-string. */
+export function expandMacros(macros: MacroString, values: MacroValues): string {
+  let text = '';
+  for (const piece of macros.pieces) text += typeof piece === 'string' ? piece : expand(piece, values);
+  return text;
+}
+
+/**
+ * Expands a domain-spec to the name to be asked: without the final dot, and without as many labels on the left as
+ * needed for 253 characters (RFC 7208 section 7.3).
+ */
+export function expandDomain(spec: DomainSpec, values: MacroValues): string {
+  let name = expandMacros(spec, values);
+  if (name.endsWith('.')) name = name.slice(0, -1);
+  while (name.length > MAX_NAME) {
+    const dot = name.indexOf('.');
+    if (dot < 0) break; // One endless label: it cannot be asked, which the resolver says.
+    name = name.slice(dot + 1);
+  }
+  return name;
+}
+
+function expand({ letter, escaped, transform }: Expansion, values: MacroValues): string {
+  let value = values[letter];
+  if (transform !== undefined) {
+    const parts = value.split(transform.delimiters);
+    if (transform.reverse) parts.reverse();
+    value = (transform.keep < parts.length ? parts.slice(-transform.keep) : parts).join('.');
+  }
+  return escaped ? urlEscape(value) : value;
+}
+
+/** Escapes every byte outside the unreserved set of RFC 3986. */
+function urlEscape(value: string): string {
+  return value.replace(/[^A-Za-z0-9\-._~]+/g, (run) => {
+    return encodeText(run.replace(NO_BYTE, '\ufffd')).toString('hex').toUpperCase().replace(/../g, '%$&');
+  });
+}
