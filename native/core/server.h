@@ -1,0 +1,144 @@
+// One libmilter listening at one address: its start, its sessions, its end.
+//
+// Threads: Start() makes the thread that runs smfi_main(); Close() makes one that ends everything; both report
+// through `events`, on those threads. Sessions use the rest from libmilter's threads. Each mutex says what it
+// guards. The object lives until the last session, thread or JavaScript handle lets go of it.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "lane.h"
+#include "library.h"
+#include "plan.h"
+#include "session.h"
+#include "starter.h"
+
+namespace milter {
+
+struct Counters {
+  std::atomic<uint64_t> sessions_created{0};
+  std::atomic<uint64_t> sessions_freed{0};
+  std::atomic<uint64_t> messages_created{0};
+  std::atomic<uint64_t> messages_freed{0};
+};
+
+struct ServerOptions {
+  std::string socket;     // libmilter's spec, already checked by lib/milter/socket.ts.
+  std::string unix_path;  // The path in a unix spec, else empty.
+  int socket_mode = -1;   // Permission bits for a unix socket; -1 leaves them to the umask.
+  int socket_group = -1;  // Group id for a unix socket; -1 leaves it.
+  int backlog = 0;          // 0: libmilter's default.
+  int timeout_seconds = 0;  // 0: libmilter's default, 7210.
+  int debug = 0;            // For smfi_setdbg.
+  uint32_t max_data_size = 0;  // For smfi_setmaxdatasize; 0: libmilter's default, 65535.
+  uint32_t max_connections = 1000;
+};
+
+class Server : public std::enable_shared_from_this<Server> {
+ public:
+  // What the world outside is told, once each: the start's outcome, and the end.
+  struct Started {
+    enum class Fault { kNone, kAddressInUse, kSocket, kTooMany };
+    Fault fault = Fault::kNone;
+    std::string message;
+    std::string address;  // libmilter's spec with the real port.
+  };
+  struct Events {
+    std::function<void(Started)> started;
+    // `wanted` is false when smfi_main() came home though nobody closed: a signal that libmilter swallowed
+    // (result 0), or a listener that gave up.
+    std::function<void(bool wanted, int result)> stopped;
+  };
+
+  Server(std::shared_ptr<const Library> library, ServerOptions options, std::shared_ptr<Lane> lane, Events events);
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  void Start();
+  // Running messages finish until `grace` is over. Only the first call counts.
+  void Close(std::chrono::milliseconds grace);
+
+  void AddPlan(std::shared_ptr<const Plan> plan);
+  // New connections follow this plan.
+  void UsePlan(uint32_t id);
+
+  // For sessions.
+  const Library& library() const { return *library_; }
+  Lane& lane() { return *lane_; }
+  Counters& counters() { return counters_; }
+  bool draining() const { return draining_.load(std::memory_order_relaxed); }
+  std::shared_ptr<const Plan> CurrentPlan();
+  std::shared_ptr<const Plan> FindPlan(uint32_t id);
+  // A callback's wait, as far as it concerns libmilter's pool of workers.
+  class Waiting {
+   public:
+    explicit Waiting(Server& server) : starter_(server.starter_.get()) {
+      if (starter_ != nullptr) starter_->Entered();
+    }
+    ~Waiting() {
+      if (suspected_) starter_->Relieve();
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+    void TakesLong() {
+      if (starter_ == nullptr || suspected_) return;
+      suspected_ = true;
+      starter_->Suspect();
+    }
+
+   private:
+    Starter* const starter_;
+    bool suspected_ = false;
+  };
+
+  // For the callbacks: opens a session, null when none is to be served; ends one.
+  Session* Open(SMFICTX* context);
+  void Remove(SMFICTX* context, uint32_t id);
+  // A connection came and went without a word: our own dial, or a port probe.
+  void SawDial() {
+    if (starter_) starter_->Arrived();
+  }
+
+ private:
+  void Run();
+  bool Listen(Started& started);
+  void Drain(std::chrono::milliseconds grace);
+  bool WaitForSessions(Clock::time_point until);
+  template <typename Act>
+  void ForEachSession(Act act);
+  void Stop();
+  int SocketOf(SMFICTX* context) const;
+  void RemoveSocketFile() const;
+
+  const std::shared_ptr<const Library> library_;
+  const ServerOptions options_;
+  const std::shared_ptr<Lane> lane_;
+  const Events events_;
+  Counters counters_;
+  std::atomic<bool> draining_{false};
+  std::unique_ptr<Starter> starter_;  // Set before smfi_main() runs, on worker-pool builds.
+  size_t slot_ = 0;
+  int listener_ = -1;           // Set before smfi_main() runs.
+  dev_t socket_device_ = 0;     // The file that we made, so that a successor's is never removed. Like listener_.
+  ino_t socket_inode_ = 0;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<uint32_t, std::shared_ptr<Session>> sessions_;          // Guarded by mutex_.
+  std::map<uint32_t, std::shared_ptr<const Plan>> plans_;          // Guarded by mutex_.
+  std::shared_ptr<const Plan> current_plan_;                       // Guarded by mutex_.
+  uint32_t next_session_ = 1;                                      // Guarded by mutex_.
+  bool closing_ = false;                                           // Guarded by mutex_.
+  bool main_returned_ = false;                                     // Guarded by mutex_.
+};
+
+}  // namespace milter
