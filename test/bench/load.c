@@ -149,7 +149,6 @@ static void reply(struct connection* c, char verdict, const unsigned char* data,
   }
   char awaits = c->script->steps[c->step].awaits;
   if (verdict == 'p' && awaits == 'E') return;
-  if (c->blocked || awaits == 0) fail("connection %d: '%c' without being asked", c->number, verdict);
   if (verdict != 'c') fail("connection %d: '%c' in reply to '%c', expected 'c'", c->number, verdict, awaits);
   if (++c->step < c->script->count) {
     advance(c);
@@ -172,15 +171,17 @@ static void readable(struct connection* c) {
   }
   c->have += (size_t)n;
   size_t at = 0;
-  int live = load.live;
-  while (c->have - at >= 5 && live == load.live) {
+  while (c->have - at >= 5) {
     uint32_t size;
     memcpy(&size, c->replies + at, sizeof size);
     size = ntohl(size);
     if (size == 0 || size > sizeof c->replies - 4) fail("connection %d: reply of %u bytes", c->number, size);
     if (c->have - at < 4 + size) break;
-    reply(c, (char)c->replies[at + 4], c->replies + at + 5, size - 1);
+    char verdict = (char)c->replies[at + 4];
+    const unsigned char* data = c->replies + at + 5;
     at += 4 + size;
+    if (at < c->have && verdict != 'p') fail("connection %d: more replies than questions", c->number);
+    reply(c, verdict, data, size - 1);
   }
   if (at < c->have) memmove(c->replies, c->replies + at, c->have - at);
   c->have -= at;

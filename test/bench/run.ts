@@ -1,11 +1,12 @@
 /**
  * `npm run bench`: messages per second and latency of our filter in four forms, of a C no-op on libmilter and of
- * pymilter, under one load in one run. The competitors take turns in short rounds and the medians count, so a
- * busy machine disturbs all alike.
+ * pymilter, under one load in one run. The competitors take turns in many short rounds and the medians count: a
+ * busy machine disturbs all alike, and libmilter's worker pool, which may starve some connections for as long as
+ * a load lasts, is drawn anew each time.
  *
  *   --connections 16,50   connections at a time; each sends messages one after the other
- *   --rounds 3            rounds per competitor
- *   --seconds 4           measured seconds per round, after half a second of warm-up
+ *   --rounds 9            rounds per competitor
+ *   --seconds 1           measured seconds per round, after a short warm-up
  *   --socket unix|inet    kind of socket
  *   --only form1,c-0x0    these competitors alone; c-0xSTEPS is a C no-op with those protocol steps
  *   --json                results on standard output as JSON
@@ -23,7 +24,8 @@ import { watchMemory } from './memory.ts';
 import { compile, type Filter, load, start, stop } from './processes.ts';
 import { goals, isMet, type LoadResult, outcomes, type Row, summarize, table } from './report.ts';
 
-const warmup = '0.5';
+/** Seconds of load before each round's measuring begins. */
+const warmup = '0.3';
 
 interface Options {
   readonly connections: readonly number[];
@@ -39,8 +41,8 @@ function options(): Options {
   const { values } = parseArgs({
     options: {
       connections: { type: 'string', default: '16,50' },
-      rounds: { type: 'string', default: '3' },
-      seconds: { type: 'string', default: '4' },
+      rounds: { type: 'string', default: '9' },
+      seconds: { type: 'string', default: '1' },
       socket: { type: 'string', default: 'unix' },
       only: { type: 'string' },
       json: { type: 'boolean', default: false },
