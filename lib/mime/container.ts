@@ -1,0 +1,134 @@
+/**
+ * The body of a multipart or of a message inside a message, taken apart so that parts can come and go while every byte
+ * between them stays.
+ */
+import type { Layout } from './layout.ts';
+
+const LF = 0x0a;
+const CR = 0x0d;
+const NOTHING = Buffer.alloc(0);
+
+/** What a container holds: something that appends itself to `out` and answers how many bytes its body took. */
+export interface Writable {
+  write(out: Buffer[]): number;
+}
+
+/** A child and the delimiter line in front of it, empty inside message/rfc822. */
+interface Slot<P> {
+  readonly delimiter: Buffer;
+  readonly part: P;
+}
+
+/** Preamble, (delimiter, part)*, tail. */
+export class Container<P extends Writable> {
+  /** What parts are delimited by; undefined inside message/rfc822 and for a multipart that never had one. */
+  readonly boundary: string | undefined;
+  /** Whether all this lies in the decoded body of its part. */
+  readonly encoded: boolean;
+  readonly #preamble: Buffer;
+  readonly #slots: Slot<P>[];
+  /** From the close delimiter on, epilogue included. */
+  #tail: Buffer;
+
+  private constructor(
+    boundary: string | undefined,
+    encoded: boolean,
+    preamble: Buffer,
+    slots: Slot<P>[],
+    tail: Buffer,
+  ) {
+    this.boundary = boundary;
+    this.encoded = encoded;
+    this.#preamble = preamble;
+    this.#slots = slots;
+    this.#tail = tail;
+  }
+
+  /** Takes the body of a scanned multipart or message apart. */
+  static fromLayout<P extends Writable>(
+    layout: Layout,
+    encoded: boolean,
+    makePart: (child: Layout) => P,
+  ): Container<P> {
+    const { source, delimiters, children, bodyStart, end } = layout;
+    const tailStart = layout.close < 0 ? end : layout.close;
+    const slots = children.map((child, i) => ({
+      delimiter: source.subarray(delimiters[i] ?? child.start, child.start),
+      part: makePart(child),
+    }));
+    const firstEnd = delimiters[0] ?? children[0]?.start ?? tailStart;
+    const tail = layout.boundary === undefined && children.length > 0 ? end : tailStart;
+    return new Container(
+      layout.boundary,
+      encoded,
+      source.subarray(bodyStart, firstEnd),
+      slots,
+      source.subarray(tail, end),
+    );
+  }
+
+  /** A body that has no parts. */
+  static empty<P extends Writable>(): Container<P> {
+    return new Container<P>(undefined, false, NOTHING, [], NOTHING);
+  }
+
+  /** A body that is the one message `part`. */
+  static ofMessage<P extends Writable>(part: P, encoded: boolean): Container<P> {
+    return new Container(undefined, encoded, NOTHING, [{ delimiter: NOTHING, part }], NOTHING);
+  }
+
+  /** A body of `preamble` and these parts, to be delimited by a new boundary. */
+  static of<P extends Writable>(
+    parts: readonly P[],
+    boundary: string,
+    lineEnd: string,
+    preamble: Buffer,
+  ): Container<P> {
+    const container = new Container<P>(boundary, false, preamble, [], NOTHING);
+    for (const part of parts) container.insert(part, container.parts.length, lineEnd);
+    return container;
+  }
+
+  get parts(): readonly P[] {
+    return this.#slots.map((slot) => slot.part);
+  }
+
+  /** Takes a part out, the delimiter in front of it too. */
+  remove(part: P): void {
+    const at = this.#slots.findIndex((slot) => slot.part === part);
+    if (at >= 0) this.#slots.splice(at, 1);
+  }
+
+  insert(part: P, index: number, lineEnd: string): void {
+    const delimiter = Buffer.from(`--${this.boundary}${lineEnd}`, 'latin1');
+    this.#slots.splice(index, 0, { delimiter, part });
+    if (this.#tail.length === 0) this.#tail = Buffer.from(`--${this.boundary}--`, 'latin1');
+  }
+
+  /** Appends all to `out`, with a line break wherever an edit left a delimiter behind an unended line. */
+  write(out: Buffer[], lineEnd: string): void {
+    const lineBreak = Buffer.from(lineEnd, 'latin1');
+    const begin = (delimiter: Buffer, bodyBefore: number) => {
+      if (delimiter.length === 0) return;
+      // A delimiter's own line break stands in front of it; the one of a line before is no part of it.
+      const hasBreak = delimiter[0] === LF || delimiter[0] === CR;
+      if (!hasBreak && bodyBefore > 0) out.push(lineBreak);
+      else if (!hasBreak) endLine(out, lineBreak);
+      out.push(delimiter);
+    };
+    out.push(this.#preamble);
+    let body = 0;
+    for (const { delimiter, part } of this.#slots) {
+      begin(delimiter, body);
+      if (delimiter.length > 0) endLine(out, lineBreak);
+      body = part.write(out);
+    }
+    begin(this.#tail, body);
+  }
+}
+
+/** Ends the line that `out` ends in, if it is not ended. */
+export function endLine(out: Buffer[], lineBreak: Buffer): void {
+  const last = out.findLast((piece) => piece.length > 0);
+  if (last && last.at(-1) !== LF) out.push(lineBreak);
+}

@@ -1,0 +1,189 @@
+/**
+ * The header section of one part: lossless reading, editing field by field, and the list of what was changed.
+ */
+import { wrongArgument } from '../errors.ts';
+import { type Header, makeHeader } from '../headers.ts';
+import { encodeText } from '../text.ts';
+import { fieldColon } from './layout.ts';
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** One field, or a line that is none, as it is written. */
+interface Entry {
+  /** From the name to the end of the last line, line end included. */
+  readonly bytes: Buffer;
+  readonly header: Header | undefined;
+  /** Its place among the entries received; undefined for an added one. */
+  readonly origin: number | undefined;
+}
+
+/**
+ * What happened to one field. Occurrences count fields of one name from 1, as received, without regard to case. `raw` is
+ * every byte to stand after the colon, folded with LF alone as filters send and receive fields.
+ */
+export type HeaderChange =
+  | { readonly kind: 'change'; readonly name: string; readonly occurrence: number; readonly raw: Buffer }
+  | { readonly kind: 'delete'; readonly name: string; readonly occurrence: number }
+  | { readonly kind: 'add'; readonly name: string; readonly raw: Buffer };
+
+/** The fields of one part, in order. Lines that are no fields are kept but not shown. */
+export class PartHeaders implements Iterable<Header> {
+  readonly #received: Buffer;
+  readonly #lineEnd: string;
+  readonly #onChange: () => void;
+  #entries: Entry[] | undefined;
+  #changed: boolean = false;
+
+  /** @param received The header section without the blank line that ends it. */
+  constructor(received: Buffer, lineEnd: string, onChange: () => void) {
+    this.#received = received;
+    this.#lineEnd = lineEnd;
+    this.#onChange = onChange;
+  }
+
+  /** Whether a field was set, added or removed. */
+  get changed(): boolean {
+    return this.#changed;
+  }
+
+  *[Symbol.iterator](): Generator<Header> {
+    for (const { header } of this.#all()) if (header) yield header;
+  }
+
+  /** The first field of this name, without regard to case. */
+  get(name: string): Header | undefined {
+    return this.#all()[this.#find(name)]?.header;
+  }
+
+  /** All fields of this name, in order. */
+  getAll(name: string): readonly Header[] {
+    const wanted = name.toLowerCase();
+    return [...this].filter((header) => header.name.toLowerCase() === wanted);
+  }
+
+  /**
+   * Gives the first field of this name another value, in place, and removes further ones; adds it where there is none.
+   * A string is written after one space, as UTF-8; {@link encodeWords} makes it ASCII. Bytes are written as they are after
+   * the colon.
+   * @throws TypeError when the name is no field name or the value would start another line of the header section.
+   */
+  set(name: string, value: string | Uint8Array): void {
+    const at = this.#find(name);
+    const received = this.#all()[at];
+    const entry = this.#make(received?.header?.name ?? name, value, received?.origin);
+    if (at < 0) this.#all().push(entry);
+    else {
+      this.#remove(name, at + 1);
+      this.#all()[at] = entry;
+    }
+    this.#touch();
+  }
+
+  /** Adds a field at the end of the section. Values and errors as for {@link set}. */
+  add(name: string, value: string | Uint8Array): void {
+    this.#all().push(this.#make(name, value, undefined));
+    this.#touch();
+  }
+
+  /** Removes every field of this name. */
+  remove(name: string): void {
+    if (this.#find(name) < 0) return;
+    this.#remove(name, 0);
+    this.#touch();
+  }
+
+  /** The whole section as it is to be written, every line ended. */
+  toBytes(): Buffer {
+    if (!this.#changed) return this.#received;
+    const pieces = this.#all().map((entry) => entry.bytes);
+    return Buffer.concat(
+      pieces.flatMap((piece) =>
+        piece.at(-1) === LF ? [piece] : [piece, Buffer.from(this.#lineEnd, 'latin1')],
+      ),
+    );
+  }
+
+  /** What differs from the section as received: changed and deleted fields in order, then added ones. */
+  changes(): readonly HeaderChange[] {
+    if (!this.#changed) return [];
+    const kept = new Map(this.#all().map((entry) => [entry.origin, entry]));
+    const counts = new Map<string, number>();
+    const changes: HeaderChange[] = [];
+    for (const { header, origin } of readEntries(this.#received)) {
+      if (!header) continue;
+      const { name } = header;
+      const occurrence = (counts.get(name.toLowerCase()) ?? 0) + 1;
+      counts.set(name.toLowerCase(), occurrence);
+      const now = kept.get(origin)?.header;
+      if (!now) changes.push({ kind: 'delete', name, occurrence });
+      else if (!now.raw.equals(header.raw))
+        changes.push({ kind: 'change', name, occurrence, raw: foldedWithLineFeed(now.raw) });
+    }
+    for (const { header, origin } of this.#all()) {
+      if (header && origin === undefined)
+        changes.push({ kind: 'add', name: header.name, raw: foldedWithLineFeed(header.raw) });
+    }
+    return changes;
+  }
+
+  #all(): Entry[] {
+    this.#entries ??= readEntries(this.#received);
+    return this.#entries;
+  }
+
+  #find(name: string): number {
+    const wanted = name.toLowerCase();
+    return this.#all().findIndex(({ header }) => header?.name.toLowerCase() === wanted);
+  }
+
+  #remove(name: string, from: number): void {
+    const wanted = name.toLowerCase();
+    this.#entries = this.#all().filter(({ header }, i) => i < from || header?.name.toLowerCase() !== wanted);
+  }
+
+  #make(name: string, value: string | Uint8Array, origin: number | undefined): Entry {
+    if (!/^[!-9;-~]+$/.test(name)) {
+      throw wrongArgument(`"${name}" is no header field name: use printable ASCII without colon or space`);
+    }
+    const text = typeof value === 'string' ? ` ${value.replace(/\r?\n/g, this.#lineEnd)}` : undefined;
+    const raw = text === undefined ? Buffer.from(value as Uint8Array) : encodeText(text);
+    if (/\0|\r(?!\n)|\n(?![ \t])/.test(raw.toString('latin1'))) {
+      throw wrongArgument(
+        `the value of header field "${name}" holds NUL or a line break that no white space follows: fold it, or take it out`,
+      );
+    }
+    const bytes = Buffer.concat([Buffer.from(`${name}:`), raw, Buffer.from(this.#lineEnd)]);
+    return { bytes, header: makeHeader(name, raw), origin };
+  }
+
+  #touch(): void {
+    this.#changed = true;
+    this.#onChange();
+  }
+}
+
+function foldedWithLineFeed(raw: Buffer): Buffer {
+  return raw.includes(CR) ? Buffer.from(raw.toString('latin1').replaceAll('\r\n', '\n'), 'latin1') : raw;
+}
+
+function readEntries(section: Buffer): Entry[] {
+  const entries: Entry[] = [];
+  let position = 0;
+  while (position < section.length) {
+    const start = position;
+    do {
+      const lineFeed = section.indexOf(LF, position);
+      position = lineFeed < 0 ? section.length : lineFeed + 1;
+    } while (section[position] === 0x20 || section[position] === 0x09);
+    const bytes = section.subarray(start, position);
+    const colon = fieldColon(bytes, 0, bytes.length);
+    const valueEnd = bytes.at(-1) !== LF ? bytes.length : bytes.length - (bytes.at(-2) === CR ? 2 : 1);
+    const header =
+      colon < 0
+        ? undefined
+        : makeHeader(bytes.toString('latin1', 0, colon).trimEnd(), bytes.subarray(colon + 1, valueEnd));
+    entries.push({ bytes, header, origin: entries.length });
+  }
+  return entries;
+}

@@ -1,0 +1,17 @@
+/**
+ * Changing one part of a message and leaving every other byte alone.
+ */
+export type { Encoding } from './encodings.ts';
+export type { HeaderChange, PartHeaders } from './header-section.ts';
+export { defaultParseLimits, type ParseLimits, type ParseProblem } from './limits.ts';
+export {
+  type MessageChanges,
+  type MimeMessage,
+  type ParseOptions,
+  parseHeadersAndBody,
+  parseMessage,
+  parseMessageStream,
+} from './message.ts';
+export type { Parameter } from './parameters.ts';
+export type { Part } from './part.ts';
+export { decodeWords, encodeWords } from './words.ts';

@@ -1,0 +1,148 @@
+/**
+ * A whole message: parsing it, whole or in pieces, and what its edits come to.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { wrongArgument } from '../errors.ts';
+import type { Header } from '../headers.ts';
+import { encodeText } from '../text.ts';
+import type { HeaderChange } from './header-section.ts';
+import { type ScanContext, Scanner } from './layout.ts';
+import { defaultParseLimits, type ParseLimits, type ParseProblem, withLimits } from './limits.ts';
+import { Part } from './part.ts';
+
+/** Options of {@link parseMessage} and its relatives. */
+export interface ParseOptions {
+  /** Bounds on the structure followed. @default {@link defaultParseLimits} */
+  readonly limits?: Partial<ParseLimits>;
+}
+
+/** The smallest set of changes that makes the message received into the edited one. */
+export interface MessageChanges {
+  /** Changed and deleted fields in the order received, then added ones. */
+  readonly headers: readonly HeaderChange[];
+  /** The whole new body, if anything below the header changed. */
+  readonly body: Buffer | undefined;
+}
+
+/** A message as a tree of parts over its bytes. */
+export class MimeMessage {
+  /** The message itself: its header section is the message's. */
+  readonly root: Part;
+  readonly #problems: readonly ParseProblem[];
+
+  /** For the parser: users get one from {@link parseMessage}. */
+  constructor(root: Part, problems: readonly ParseProblem[]) {
+    this.root = root;
+    this.#problems = problems;
+  }
+
+  /** Limits that the message reached; grows while encoded parts inside it are opened. Empty for nearly every mail. */
+  get problems(): readonly ParseProblem[] {
+    return this.#problems;
+  }
+
+  /** Whether anything was edited. */
+  get changed(): boolean {
+    return this.root.changed;
+  }
+
+  /** Every part, each before its children. */
+  parts(): Generator<Part> {
+    return this.root.walk();
+  }
+
+  /** The message as it is now. Unchanged, these are the very bytes that were parsed: do not write to them. */
+  toBytes(): Buffer {
+    return this.root.toBytes();
+  }
+
+  /** The same bytes in pieces, untouched ranges uncopied, for `Readable.from` and the like. */
+  pieces(): readonly Buffer[] {
+    const out: Buffer[] = [];
+    this.root.write(out);
+    return out;
+  }
+
+  /** What a filter has to do to the message received. */
+  changes(): MessageChanges {
+    return {
+      headers: this.root.headers.changes(),
+      body: this.root.bodyChanged ? this.root.bodyBytes() : undefined,
+    };
+  }
+}
+
+/**
+ * Parses a message. Takes a view of the bytes, not a copy: do not write to them afterwards. Never throws on any content;
+ * time is linear in its length.
+ */
+export function parseMessage(bytes: Uint8Array, options: ParseOptions = {}): MimeMessage {
+  const scan = startScan(bytes, options);
+  scan.scanner.run();
+  return finish(scan);
+}
+
+/** How long a scan may hold the event loop, in milliseconds. */
+const SLICE = 10;
+
+/**
+ * Parses a message that comes in chunks, to the same tree in any chunking. Lets the event loop turn at least every few
+ * milliseconds, however odd the message. Rejects only if the source does.
+ */
+export async function parseMessageStream(
+  source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+  options: ParseOptions = {},
+): Promise<MimeMessage> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of source) chunks.push(chunk);
+  const scan = startScan(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks), options);
+  for (let start = performance.now(); !scan.scanner.run(1000); ) {
+    if (performance.now() - start < SLICE) continue;
+    await nextTurn();
+    start = performance.now();
+  }
+  return finish(scan);
+}
+
+/**
+ * Parses a message whose header fields and body came apart, as a filter gets them. Fields stay the fields they are, so
+ * that {@link MimeMessage.changes} counts them as the sender of the fields does. Line ends become CRLF.
+ */
+export function parseHeadersAndBody(
+  headers: Iterable<Header>,
+  body: Uint8Array,
+  options: ParseOptions = {},
+): MimeMessage {
+  const fields = [...headers].flatMap(({ name, raw }) => [
+    encodeText(`${name}:`),
+    raw.includes(0x0a) ? Buffer.from(raw.toString('latin1').replace(/\r?\n/g, '\r\n'), 'latin1') : raw,
+    Buffer.from('\r\n'),
+  ]);
+  const headerEnd = fields.reduce((sum, { length }) => sum + length, 0);
+  const scan = startScan(Buffer.concat([...fields, Buffer.from('\r\n'), body]), options, headerEnd);
+  scan.scanner.run();
+  return finish(scan);
+}
+
+interface Scan {
+  readonly scanner: Scanner;
+  readonly context: ScanContext;
+}
+
+function startScan(bytes: Uint8Array, { limits }: ParseOptions, headerEnd?: number): Scan {
+  if (!(bytes instanceof Uint8Array))
+    throw wrongArgument(`a message is a Buffer or Uint8Array, got ${typeof bytes}`);
+  const context: ScanContext = { limits: withLimits(defaultParseLimits, limits), problems: [], parts: 0 };
+  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  return {
+    scanner: new Scanner(view, context, headerEnd === undefined ? { depth: 0 } : { depth: 0, headerEnd }),
+    context,
+  };
+}
+
+function finish({ scanner, context }: Scan): MimeMessage {
+  const { source } = scanner.root;
+  const lineFeed = source.indexOf(0x0a);
+  const lineEnd = lineFeed === 0 || (lineFeed > 0 && source[lineFeed - 1] !== 0x0d) ? '\n' : '\r\n';
+  return new MimeMessage(new Part({ context, lineEnd }, scanner.root, undefined), context.problems);
+}
