@@ -8,15 +8,20 @@ const LF = 0x0a;
 const CR = 0x0d;
 const NOTHING = Buffer.alloc(0);
 
-/** What a container holds: something that appends itself to `out` and answers how many bytes its body took. */
+/** What a container holds. */
 export interface Writable {
-  write(out: Buffer[]): number;
+  /**
+   * Appends itself to `out`. Answers whether its last line is still open, so that a delimiter behind it needs a line break of
+   * its own; without that, only where a header section without a body comes last.
+   */
+  write(out: Buffer[]): boolean;
 }
 
 /** A child and the delimiter line in front of it, empty inside message/rfc822. */
 interface Slot<P> {
   readonly delimiter: Buffer;
   readonly part: P;
+  readonly isNew: boolean;
 }
 
 /** Preamble, (delimiter, part)*, tail. */
@@ -28,7 +33,7 @@ export class Container<P extends Writable> {
   readonly #preamble: Buffer;
   readonly #slots: Slot<P>[];
   /** From the close delimiter on, epilogue included. */
-  #tail: Buffer;
+  readonly #tail: Buffer;
 
   private constructor(
     boundary: string | undefined,
@@ -55,6 +60,7 @@ export class Container<P extends Writable> {
     const slots = children.map((child, i) => ({
       delimiter: source.subarray(delimiters[i] ?? child.start, child.start),
       part: makePart(child),
+      isNew: false,
     }));
     const firstEnd = delimiters[0] ?? children[0]?.start ?? tailStart;
     const tail = layout.boundary === undefined && children.length > 0 ? end : tailStart;
@@ -74,7 +80,7 @@ export class Container<P extends Writable> {
 
   /** A body that is the one message `part`. */
   static ofMessage<P extends Writable>(part: P, encoded: boolean): Container<P> {
-    return new Container(undefined, encoded, NOTHING, [{ delimiter: NOTHING, part }], NOTHING);
+    return new Container(undefined, encoded, NOTHING, [{ delimiter: NOTHING, part, isNew: false }], NOTHING);
   }
 
   /** A body of `preamble` and these parts, to be delimited by a new boundary. */
@@ -101,29 +107,34 @@ export class Container<P extends Writable> {
 
   insert(part: P, index: number, lineEnd: string): void {
     const delimiter = Buffer.from(`--${this.boundary}${lineEnd}`, 'latin1');
-    this.#slots.splice(index, 0, { delimiter, part });
-    if (this.#tail.length === 0) this.#tail = Buffer.from(`--${this.boundary}--`, 'latin1');
+    this.#slots.splice(index, 0, { delimiter, part, isNew: true });
   }
 
-  /** Appends all to `out`, with a line break wherever an edit left a delimiter behind an unended line. */
-  write(out: Buffer[], lineEnd: string): void {
+  /** Appends all to `out`, with a line break wherever an edit left a delimiter behind an open line. Answers as parts do. */
+  write(out: Buffer[], lineEnd: string): boolean {
     const lineBreak = Buffer.from(lineEnd, 'latin1');
-    const begin = (delimiter: Buffer, bodyBefore: number) => {
+    let isOpen = false;
+    const delimit = (delimiter: Buffer) => {
       if (delimiter.length === 0) return;
-      // A delimiter's own line break stands in front of it; the one of a line before is no part of it.
-      const hasBreak = delimiter[0] === LF || delimiter[0] === CR;
-      if (!hasBreak && bodyBefore > 0) out.push(lineBreak);
-      else if (!hasBreak) endLine(out, lineBreak);
-      out.push(delimiter);
+      // A delimiter brings its own line break, unless it stood behind a line that was no body.
+      if (delimiter[0] === LF || delimiter[0] === CR) out.push(delimiter);
+      else if (isOpen) out.push(lineBreak, delimiter);
+      else {
+        endLine(out, lineBreak);
+        out.push(delimiter);
+      }
+      isOpen = true;
     };
     out.push(this.#preamble);
-    let body = 0;
     for (const { delimiter, part } of this.#slots) {
-      begin(delimiter, body);
+      delimit(delimiter);
       if (delimiter.length > 0) endLine(out, lineBreak);
-      body = part.write(out);
+      isOpen = part.write(out);
     }
-    begin(this.#tail, body);
+    // Nobody closed it; behind a new part somebody should.
+    const isUnclosed = this.#tail.length === 0 && this.#slots.at(-1)?.isNew === true;
+    delimit(isUnclosed ? Buffer.from(`--${this.boundary}--`, 'latin1') : this.#tail);
+    return isOpen || (this.#slots.length === 0 && this.#preamble.length > 0);
   }
 }
 

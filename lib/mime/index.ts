@@ -1,6 +1,8 @@
 /**
  * Changing one part of a message and leaving every other byte alone.
  */
+
+export { createPart, type NewPart } from './create.ts';
 export type { Encoding } from './encodings.ts';
 export type { HeaderChange, PartHeaders } from './header-section.ts';
 export { defaultParseLimits, type ParseLimits, type ParseProblem } from './limits.ts';

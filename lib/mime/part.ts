@@ -273,12 +273,12 @@ export class Part {
     return concat(out);
   }
 
-  /** Appends the part in pieces, untouched ranges uncopied, to `out`, and answers how many bytes its body took. */
-  write(out: Buffer[]): number {
+  /** Appends the part in pieces, untouched ranges uncopied, to `out`. Answers as {@link Container} wants to know. */
+  write(out: Buffer[]): boolean {
     const { source, start, headerEnd, bodyStart, end } = this.#layout;
     if (!this.changed) {
       out.push(source.subarray(start, end));
-      return end - bodyStart;
+      return endsOpen(this.#layout);
     }
     out.push(this.headers.toBytes());
     if (bodyStart > headerEnd) out.push(source.subarray(headerEnd, bodyStart));
@@ -287,21 +287,24 @@ export class Part {
       endLine(out, this.#lineBreak());
       out.push(this.#lineBreak());
     }
-    const first = out.length;
-    this.#writeBody(out);
-    return out.slice(first).reduce((sum, piece) => sum + piece.length, 0);
+    return this.#writeBody(out);
   }
 
-  #writeBody(out: Buffer[]): void {
-    if (this.#replaced) out.push(this.#replaced.body);
-    else if (!this.#bodyChanged || !this.#container) out.push(this.#receivedBody());
-    else if (!this.#container.encoded) this.#container.write(out, this.#tree.lineEnd);
-    else {
-      const inner: Buffer[] = [];
-      this.#container.write(inner, this.#tree.lineEnd);
-      const encoding = this.encoding === 'quoted-printable' ? 'quoted-printable' : 'base64';
-      out.push(encodeBody(Buffer.concat(inner), encoding, this.#tree.lineEnd));
+  #writeBody(out: Buffer[]): boolean {
+    if (this.#replaced) {
+      out.push(this.#replaced.body);
+      return this.#replaced.body.length > 0;
     }
+    if (!this.#bodyChanged || !this.#container) {
+      out.push(this.#receivedBody());
+      return endsOpen(this.#layout);
+    }
+    if (!this.#container.encoded) return this.#container.write(out, this.#tree.lineEnd);
+    const inner: Buffer[] = [];
+    this.#container.write(inner, this.#tree.lineEnd);
+    const encoding = this.encoding === 'quoted-printable' ? 'quoted-printable' : 'base64';
+    out.push(encodeBody(Buffer.concat(inner), encoding, this.#tree.lineEnd));
+    return true;
   }
 
   #touchBody(): void {
@@ -414,6 +417,13 @@ export class Part {
     // Without it, what the field says need not be heeded (RFC 2045 section 4).
     if (!this.#parent && !this.headers.get('mime-version')) this.headers.add('MIME-Version', '1.0');
   }
+}
+
+/** Whether the last line of a received part is open, its break being the next delimiter's. */
+function endsOpen(layout: Layout): boolean {
+  let last = layout;
+  for (let child = last.children.at(-1); child && last.close < 0; child = last.children.at(-1)) last = child;
+  return last.end > last.bodyStart;
 }
 
 function toRecord(parameters: readonly Parameter[]): Readonly<Record<string, string>> {
