@@ -213,9 +213,9 @@ static void start(struct connection* c, const char* spec) {
   if (load.wire.buffer == 0) {
     int segment = 0;
     socklen_t length = sizeof segment;
-    bool tcp = strncmp(spec, "inet:", 5) == 0;
     load.wire.buffer = STREAM_BUFFER;
-    if (tcp && getsockopt(c->fd, IPPROTO_TCP, TCP_MAXSEG, &segment, &length) == 0 && segment > 0)
+    if (strncmp(spec, "inet:", 5) == 0 &&
+        getsockopt(c->fd, IPPROTO_TCP, TCP_MAXSEG, &segment, &length) == 0 && segment > 0)
       load.wire.buffer = (size_t)segment * 2;
   }
   uint32_t packet[] = {htonl(PROTOCOL_VERSION), htonl(ALL_ACTIONS), htonl(ALL_STEPS)};

@@ -5,6 +5,10 @@
  *  - that buffer is written when it is full (4096 bytes, on TCP twice the segment size), before a reply is
  *    read, and after DATA, where smtpd hands the connection over to cleanup;
  *  - each message ends with an abort that travels with the next message.
+ *
+ * Nagle's algorithm stays on, as in Postfix. On TCP a filter that leaves DATA unanswered therefore pays 40 ms
+ * a message: the flush after DATA is still unacknowledged when the content follows, and the content waits for
+ * the delayed ACK. Postfix 3.7 was seen to take 50 ms for such a message, and 2 ms where DATA was answered.
  */
 #include "script.h"
 
