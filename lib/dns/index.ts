@@ -13,5 +13,8 @@ export type {
   ResolveOptions,
   Resolver,
 } from './answer.ts';
-export { cached, createResolver } from './cache.ts';
+export type { CacheOptions } from './cache.ts';
+export { cached } from './cache.ts';
 export { queryName } from './name.ts';
+export type { ResolverOptions } from './resolver.ts';
+export { createResolver } from './resolver.ts';

@@ -1,0 +1,112 @@
+/** Node's own resolver (c-ares) behind the same interface: for comparison, and for who prefers it. */
+import { Resolver as NodeDnsResolver } from 'node:dns/promises';
+import type { Answer, Failed, Found, RecordOf, RecordType, ResolveOptions, Resolver } from './answer.ts';
+import type { ClientSettings } from './client.ts';
+import { queryName } from './name.ts';
+
+/** What c-ares says, and what that means here. Anything else is `servfail`. */
+const STATUS_OF_CODE: ReadonlyMap<string, Exclude<Answer['status'], 'ok'>> = new Map([
+  ['ENODATA', 'nodata'],
+  ['ENOTFOUND', 'nxdomain'],
+  ['EREFUSED', 'refused'],
+  ['ETIMEOUT', 'timeout'],
+  ['ECONNREFUSED', 'timeout'],
+  ['ECANCELLED', 'timeout'],
+  ['EBADRESP', 'malformed'],
+  ['EFORMERR', 'servfail'],
+  ['EBADNAME', 'badname'],
+]);
+
+/**
+ * A {@link Resolver} over `node:dns`. Compared with the default: the TTL is known for A and AAAA only, and is 0
+ * otherwise; a TXT record with bytes beyond ASCII is `malformed`, because Node decodes it and they are lost.
+ */
+export class NodeResolver implements Resolver {
+  readonly #resolver: NodeDnsResolver;
+  readonly #deadline: number;
+
+  constructor({ servers, timeout, tries, deadline }: ClientSettings) {
+    this.#resolver = new NodeDnsResolver({ timeout, tries });
+    this.#resolver.setServers(
+      servers.map(({ address, family, port }) =>
+        family === 6 ? `[${address}]:${port}` : `${address}:${port}`,
+      ),
+    );
+    this.#deadline = deadline;
+  }
+
+  resolve<T extends RecordType>(
+    name: string,
+    type: T,
+    options?: ResolveOptions,
+  ): Answer<T> | Promise<Answer<T>> {
+    const asked = queryName(name);
+    if (asked === undefined) return { status: 'badname', reason: `"${name}" cannot be asked` };
+    const { signal } = options ?? {};
+    return new Promise((resolve) => {
+      const finish = (answer: Answer<T>): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', stop);
+        resolve(answer);
+      };
+      const stop = (): void => finish({ status: 'timeout', reason: 'the query was stopped' });
+      const timer = setTimeout(() => finish({ status: 'timeout' }), this.#deadline);
+      signal?.addEventListener('abort', stop, { once: true });
+      if (signal?.aborted === true) stop();
+      else this.#ask(asked, type).then(finish, (error: unknown) => finish(failureOf(error)));
+    });
+  }
+
+  async #ask<T extends RecordType>(name: string, type: T): Promise<Answer<T>> {
+    const { records, ttl } = await this.#records(name, type);
+    return { status: 'ok', records: records as readonly RecordOf[T][], ttl }; // The type that was asked for.
+  }
+
+  async #records(name: string, type: RecordType): Promise<Omit<Found<RecordType>, 'status'>> {
+    switch (type) {
+      case 'A':
+      case 'AAAA': {
+        const found =
+          type === 'A'
+            ? await this.#resolver.resolve4(name, { ttl: true })
+            : await this.#resolver.resolve6(name, { ttl: true });
+        return {
+          records: found.map(({ address }) => address),
+          ttl: Math.min(...found.map(({ ttl }) => ttl)),
+        };
+      }
+      case 'MX': {
+        const found = await this.#resolver.resolveMx(name);
+        return {
+          records: found.map(({ priority, exchange }) => ({ preference: priority, exchange })),
+          ttl: 0,
+        };
+      }
+      case 'TXT': {
+        const found = await this.#resolver.resolveTxt(name);
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is ASCII, all of it.
+        if (found.flat().some((text) => /[^\x00-\x7f]/.test(text))) throw new BeyondAscii();
+        return { records: found.map((strings) => strings.map((text) => Buffer.from(text))), ttl: 0 };
+      }
+      case 'CNAME':
+        return { records: await this.#resolver.resolveCname(name), ttl: 0 };
+      case 'NS':
+        return { records: await this.#resolver.resolveNs(name), ttl: 0 };
+      case 'PTR':
+        return { records: await this.#resolver.resolvePtr(name), ttl: 0 };
+    }
+  }
+}
+
+class BeyondAscii extends Error {
+  readonly code = 'EBADRESP';
+  override readonly message = 'TXT with bytes beyond ASCII, which node:dns cannot give unchanged';
+}
+
+function failureOf(error: unknown): Answer<never> {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const status = STATUS_OF_CODE.get(code ?? '') ?? 'servfail';
+  return status === 'nodata' || status === 'nxdomain'
+    ? { status }
+    : ({ status, reason: message } satisfies Failed);
+}

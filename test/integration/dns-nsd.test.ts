@@ -1,0 +1,151 @@
+/** Both backends against nsd, a real name server, where Debian's package is installed. */
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Resolver } from '../../lib/dns/index.ts';
+import { createResolver } from '../../lib/dns/index.ts';
+
+const NSD = ['/usr/sbin/nsd', '/usr/local/sbin/nsd'].find(existsSync);
+const long = 'x'.repeat(255);
+const ZONE = String.raw`$ORIGIN example.
+$TTL 120
+@ SOA ns hostmaster 1 3600 600 86400 60
+@ NS ns
+@ MX 10 mx
+@ MX 20 mx2
+@ TXT "v=spf1 mx " "-all"
+ns A 127.0.0.1
+mx A 192.0.2.25
+mx AAAA 2001:db8::25
+mx2 AAAA ::ffff:192.0.2.26
+alias CNAME alias2
+alias2 CNAME mx
+dangling CNAME gone
+outside CNAME elsewhere.test.
+bytes TXT "\255\000\195\169"
+empty TXT ""
+*.wild A 192.0.2.8
+ptr PTR mx
+big TXT ${`"${long}" `.repeat(20)}
+`;
+
+if (NSD === undefined) console.log('skipped: nsd is not installed (Debian: apt-get install nsd)');
+
+describe.skipIf(NSD === undefined)('against nsd', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nsd-'));
+  let stop = async (): Promise<void> => {};
+  const backends: Partial<Record<'dns2' | 'node', Resolver>> = {};
+
+  beforeAll(async () => {
+    const port = await freePort();
+    writeFileSync(join(folder, 'example.zone'), ZONE);
+    writeFileSync(
+      join(folder, 'nsd.conf'),
+      `server:
+  ip-address: 127.0.0.1@${port}
+  username: ""
+  chroot: ""
+  zonesdir: "${folder}"
+  pidfile: "${folder}/nsd.pid"
+  xfrdfile: "${folder}/xfrd.state"
+  xfrdir: "${folder}"
+  zonelistfile: "${folder}/zone.list"
+  server-count: 1
+remote-control:
+  control-enable: no
+zone:
+  name: example
+  zonefile: example.zone
+`,
+    );
+    const server = spawn(NSD ?? '', ['-d', '-c', join(folder, 'nsd.conf')], {
+      stdio: 'inherit',
+    });
+    stop = async () => {
+      server.kill();
+      await once(server, 'exit');
+    };
+    for (const backend of ['dns2', 'node'] as const) {
+      backends[backend] = createResolver({ backend, servers: [`127.0.0.1:${port}`] });
+    }
+    const until = performance.now() + 10_000;
+    const probe = createResolver({ servers: [`127.0.0.1:${port}`], timeout: 100, tries: 1 });
+    while ((await probe.resolve('ns.example', 'A')).status !== 'ok') {
+      if (performance.now() > until) throw new Error('nsd did not start within 10 s');
+      await delay(20);
+    }
+  });
+
+  afterAll(async () => {
+    await stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  const cases = [
+    ['example', 'MX', ['10 mx.example', '20 mx2.example']],
+    ['example', 'NS', ['ns.example']],
+    ['example', 'TXT', ['v=spf1 mx |-all']],
+    ['mx.example', 'A', ['192.0.2.25']],
+    ['mx.example', 'AAAA', ['2001:db8::25']],
+    ['alias.example', 'A', ['192.0.2.25']],
+    ['alias.example', 'CNAME', ['alias2.example']],
+    ['any.wild.example', 'A', ['192.0.2.8']],
+    ['ptr.example', 'PTR', ['mx.example']],
+    ['empty.example', 'TXT', ['']],
+    ['big.example', 'TXT', [new Array(20).fill(long).join('|')]],
+    ['mx.example', 'TXT', 'nodata'],
+    ['gone.example', 'A', 'nxdomain'],
+    ['dangling.example', 'A', 'nxdomain'],
+    ['elsewhere.test', 'A', 'refused'],
+    ['a..example', 'A', 'badname'],
+  ] as const;
+
+  for (const backend of ['dns2', 'node'] as const) {
+    it.each(cases)(`${backend}: %s %s`, async (name, type, expected) => {
+      const answer = await backends[backend]?.resolve(name, type);
+      const got = answer?.status === 'ok' ? answer.records.map(readable).sort() : answer?.status;
+      expect(got).toEqual(expected);
+    });
+  }
+
+  it('dns2 knows the TTL of records and of absences', async () => {
+    expect(await backends.dns2?.resolve('example', 'TXT')).toMatchObject({ ttl: 120 });
+    expect(await backends.dns2?.resolve('gone.example', 'A')).toEqual({ status: 'nxdomain', ttl: 60 });
+  });
+
+  it('dns2 gives every byte of a TXT record; node calls it malformed', async () => {
+    const records = [[Buffer.from([0xff, 0, 0xc3, 0xa9])]];
+    expect(await backends.dns2?.resolve('bytes.example', 'TXT')).toMatchObject({ status: 'ok', records });
+    expect(await backends.node?.resolve('bytes.example', 'TXT')).toMatchObject({ status: 'malformed' });
+  });
+
+  it('dns2 asks for an alias beyond the zone, which this server refuses', async () => {
+    expect(await backends.dns2?.resolve('outside.example', 'A')).toMatchObject({ status: 'refused' });
+  });
+
+  it('answers many queries at once', async () => {
+    const names = Array.from({ length: 200 }, (_, i) => `n${i}.wild.example`);
+    const answers = await Promise.all(names.map((name) => backends.dns2?.resolve(name, 'A')));
+    expect(new Set(answers.map((answer) => answer?.status))).toEqual(new Set(['ok']));
+  });
+});
+
+function readable(record: unknown): string {
+  if (typeof record === 'string') return record;
+  if (Array.isArray(record)) return record.join('|');
+  const { preference, exchange } = record as { preference: number; exchange: string };
+  return `${preference} ${exchange}`;
+}
+
+async function freePort(): Promise<number> {
+  const socket = createSocket('udp4').bind(0, '127.0.0.1');
+  await once(socket, 'listening');
+  const { port } = socket.address();
+  socket.close();
+  return port;
+}
