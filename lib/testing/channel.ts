@@ -13,8 +13,8 @@ export class Channel {
   readonly #frames: Frame[] = [];
   #opened: boolean = false;
   #failure: MilterError | undefined;
-  /** Ends the wait under way, if there is one, with #failure. */
-  #interrupt: (() => void) | undefined;
+  /** Ends the wait under way, if there is one. */
+  #interrupt: ((failure: MilterError) => void) | undefined;
   /** Tells the wait under way, if it is for a frame, that one has come. */
   #frameCame: (() => void) | undefined;
   #turn: Promise<unknown> = Promise.resolve();
@@ -99,22 +99,24 @@ export class Channel {
   #fail(code: MilterErrorCode, message: string, cause?: Error): void {
     this.#failure ??= new MilterError(code, message, { cause });
     this.#socket.destroy();
-    this.#interrupt?.();
+    this.#interrupt?.(this.#failure);
   }
 
   /** Waits until `begin` calls back, but no longer than the deadline or the connection lasts. */
   async #wait(begin: (done: () => void) => void): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    const { promise, resolve } = Promise.withResolvers<void>();
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
     const deadline = setTimeout(() => {
       this.#fail('ERR_MILTER_DEADLINE', `no answer within ${this.#timeout} ms`);
     }, this.#timeout);
-    this.#interrupt = resolve;
+    this.#interrupt = reject;
     begin(resolve);
-    await promise;
-    clearTimeout(deadline);
-    this.#interrupt = undefined;
-    this.#frameCame = undefined;
-    if (this.#failure !== undefined) throw this.#failure;
+    try {
+      await promise;
+    } finally {
+      clearTimeout(deadline);
+      this.#interrupt = undefined;
+      this.#frameCame = undefined;
+    }
   }
 }
