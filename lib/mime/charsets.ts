@@ -67,13 +67,16 @@ export function encodeCharset(text: string, charset: string): Buffer | undefined
   if (label === 'utf-16be') return Buffer.from(text, 'utf16le').swap16();
   const isAscii = !/[^\0-\x7f]/.test(text);
   if (isAsciiLabel(label)) return isAscii ? Buffer.from(text, 'latin1') : undefined;
+  if (!decoderFor(label) || label.startsWith('utf-16')) return undefined;
+  if (isAscii) return Buffer.from(text, 'latin1');
   const table = singleByteTable(label);
   if (!table) return undefined;
-  if (isAscii) return Buffer.from(text, 'latin1');
+  // The Encoding Standard reads ISO 8859-1 as windows-1252; not every mail reader does.
+  const isLatin1 = label === 'iso-8859-1' || label === 'latin1';
   const bytes = Buffer.allocUnsafe(text.length);
   for (let i = 0; i < text.length; i++) {
     const byte = table.get(text[i] ?? '');
-    if (byte === undefined) return undefined;
+    if (byte === undefined || (byte >= 0x80 && byte < 0xa0 && isLatin1)) return undefined;
     bytes[i] = byte;
   }
   return bytes;

@@ -1,10 +1,12 @@
 /**
  * Changing one part of a message and leaving every other byte alone.
  */
-
+export { appendText, type BodyText, prependText } from './body-text.ts';
 export { createPart, type NewPart } from './create.ts';
 export type { Encoding } from './encodings.ts';
 export type { HeaderChange, PartHeaders } from './header-section.ts';
+export { cleanHtml, type HtmlRemoval } from './html.ts';
+export { cleanHtmlPart } from './html-part.ts';
 export { defaultParseLimits, type ParseLimits, type ParseProblem } from './limits.ts';
 export {
   type MessageChanges,

@@ -1,0 +1,110 @@
+/**
+ * HTML as bytes in some charset: a view of it as ASCII by which markup is found, whatever the charset, so that no
+ * character outside the markup is ever decoded and encoded again.
+ */
+import { type Cut, findActive, type HtmlRemoval } from './html.ts';
+import type { Part } from './part.ts';
+
+/** HTML text of the same characters in every place where markup can be; a character stands for `unit` bytes. */
+interface MarkupView {
+  readonly text: string;
+  readonly unit: 1 | 2 | 4;
+  /** Writes ASCII text in the charset. */
+  readonly encode: (ascii: string) => Buffer;
+}
+
+/** Whether a part is a page: by its type, or by its name where the type says nothing. */
+export function isHtml(part: Part): boolean {
+  const { contentType } = part;
+  if (contentType === 'text/html' || contentType === 'application/xhtml+xml') return true;
+  return (
+    contentType === 'application/octet-stream' &&
+    part.names.some((name) => /\.(?:x|s)?html?$/i.test(name.trim()))
+  );
+}
+
+/**
+ * Takes what acts out of an HTML part: see {@link cleanHtml}. Charset and transfer encoding stay; a part without such
+ * things is not touched. Answers what was taken out.
+ */
+export function cleanHtmlPart(part: Part): readonly HtmlRemoval[] {
+  const bytes = part.content();
+  const { charset = '' } = part.contentTypeParameters;
+  const view = viewMarkup(bytes, charset);
+  const { cuts, removed } = findActive(view.text);
+  if (cuts.length > 0) part.replaceContent(applyCuts(bytes, view, cuts));
+  return removed;
+}
+
+/** Applies cuts found in a view to the bytes under it. */
+export function applyCuts(bytes: Buffer, view: MarkupView, cuts: readonly Cut[]): Buffer {
+  const pieces: Buffer[] = [];
+  let position = 0;
+  for (const { start, end, replacement } of cuts) {
+    pieces.push(bytes.subarray(position, start * view.unit), view.encode(replacement));
+    position = end * view.unit;
+  }
+  return Buffer.concat([...pieces, bytes.subarray(position)]);
+}
+
+/** The view of bytes by their byte order mark or, without one, by their charset. */
+export function viewMarkup(bytes: Buffer, charset: string): MarkupView {
+  const label = charset.trim().toLowerCase();
+  const wide = wideOrder(bytes, label);
+  if (wide) return viewWide(bytes, wide);
+  const text = bytes.toString('latin1');
+  return { text: maskShifted(text, label), unit: 1, encode: (ascii) => Buffer.from(ascii, 'latin1') };
+}
+
+interface Wide {
+  readonly unit: 2 | 4;
+  readonly bigEndian: boolean;
+}
+
+function wideOrder(bytes: Buffer, label: string): Wide | undefined {
+  const mark = bytes.toString('hex', 0, 4);
+  if (mark.startsWith('fffe0000')) return { unit: 4, bigEndian: false };
+  if (mark.startsWith('0000feff')) return { unit: 4, bigEndian: true };
+  if (mark.startsWith('fffe')) return { unit: 2, bigEndian: false };
+  if (mark.startsWith('feff')) return { unit: 2, bigEndian: true };
+  const declared = /^(?:utf-?|iso-10646-ucs-)(16|32|2|4)(be|le)?$/.exec(label);
+  // A page that claims to be wide and has no NUL is not.
+  if (!declared || !bytes.includes(0)) return undefined;
+  const unit = declared[1] === '32' || declared[1] === '4' ? 4 : 2;
+  return { unit, bigEndian: declared[2] === undefined ? bytes[0] === 0 : declared[2] === 'be' };
+}
+
+function viewWide(bytes: Buffer, { unit, bigEndian }: Wide): MarkupView {
+  const even = Buffer.from(bytes.subarray(0, bytes.length - (bytes.length % unit)));
+  if (bigEndian) unit === 2 ? even.swap16() : even.swap32();
+  const encode = (ascii: string) => {
+    const encoded = Buffer.alloc(ascii.length * unit);
+    for (let i = 0; i < ascii.length; i++)
+      encoded[i * unit + (bigEndian ? unit - 1 : 0)] = ascii.charCodeAt(i);
+    return encoded;
+  };
+  if (unit === 2) return { text: even.toString('utf16le'), unit, encode };
+  const units: string[] = [];
+  for (let i = 0; i < even.length; i += 4) {
+    const code = even.readUInt32LE(i);
+    units.push(code < 0x80 ? String.fromCharCode(code) : '\u{fffd}');
+  }
+  return { text: units.join(''), unit, encode };
+}
+
+/** Text with the double-byte runs of ISO-2022 masked: their bytes look like ASCII and are none. */
+function maskShifted(text: string, label: string): string {
+  const shifts: readonly [string, string] | undefined = label.startsWith('iso-2022-jp')
+    ? ['\x1b$', '\x1b']
+    : label.startsWith('iso-2022-')
+      ? ['\x0e', '\x0f']
+      : undefined;
+  if (!shifts) return text;
+  const [out, back] = shifts;
+  const [ascii = '', ...runs] = text.split(out);
+  return runs.reduce((masked, run) => {
+    const end = run.indexOf(back);
+    const shifted = end < 0 ? run.length : end;
+    return masked + '.'.repeat(out.length + shifted) + run.slice(shifted);
+  }, ascii);
+}

@@ -1,0 +1,181 @@
+/**
+ * Taking what acts out of HTML (scripts, event handlers, script URLs, frames, objects, refreshes) and leaving every other
+ * character as it is.
+ */
+import { type Attribute, type OpenTag, tokenize } from './html-tokens.ts';
+
+/** One thing that was taken out. */
+export interface HtmlRemoval {
+  readonly kind: 'element' | 'attribute';
+  /** The element's or attribute's name, lower case. */
+  readonly name: string;
+}
+
+/** A range to cut out, and what to put there. */
+export interface Cut {
+  readonly start: number;
+  readonly end: number;
+  readonly replacement: string;
+}
+
+/** Elements that go with all they contain, which is no markup. */
+const WHOLE = new Set(['script', 'iframe']);
+/** Elements whose tags go; what they contain is what a reader without them shows. */
+const TAGS = new Set(['object', 'applet', 'embed', 'param', 'frame', 'portal']);
+/** Elements whose content is raw text, unless they stand in SVG or MathML: then it is markup. */
+const RAW = new Set(['style', 'title', 'textarea', 'xmp', 'noembed', 'noframes', 'plaintext']);
+/** Attributes that hold text for people, never a URL that is followed. */
+const PROSE = new Set([
+  'alt',
+  'title',
+  'content',
+  'value',
+  'label',
+  'placeholder',
+  'summary',
+  'class',
+  'id',
+  'name',
+]);
+const HIDDEN_LEVELS = 3;
+
+/**
+ * Takes what acts out of HTML text: `script` and `iframe` with their content, tags of `object`, `applet`, `embed`, `param` and `frame`,
+ * `meta` refreshes, `on…` attributes, attributes with a `javascript:` or script-bearing `data:` URL. Inside comments, conditional ones too,
+ * and inside raw text the same is taken out. A script that is never closed goes to the end, as browsers read it.
+ */
+export function cleanHtml(html: string): { readonly html: string; readonly removed: readonly HtmlRemoval[] } {
+  const { cuts, removed } = findActive(html);
+  let clean = '';
+  let position = 0;
+  for (const { start, end, replacement } of cuts) {
+    clean += html.slice(position, start) + replacement;
+    position = end;
+  }
+  return { html: clean + html.slice(position), removed };
+}
+
+/** The cuts that {@link cleanHtml} makes, in order, none overlapping. */
+export function findActive(html: string): {
+  readonly cuts: readonly Cut[];
+  readonly removed: readonly HtmlRemoval[];
+} {
+  const cuts: Cut[] = [];
+  const removed: HtmlRemoval[] = [];
+  find(html, 0, html.length, 0, cuts, removed);
+  return { cuts, removed };
+}
+
+function find(
+  whole: string,
+  from: number,
+  to: number,
+  level: number,
+  cuts: Cut[],
+  removed: HtmlRemoval[],
+): void {
+  const html = from === 0 && to === whole.length ? whole : whole.slice(from, to);
+  /** The element that is being cut out, and where it started. */
+  let open: { name: string; start: number } | undefined;
+  let raw: { name: string; start: number } | undefined;
+  let inNoscript = false;
+  const cut = (start: number, end: number, replacement = '') => {
+    cuts.push({ start: from + start, end: from + end, replacement });
+  };
+  const lookInside = (start: number, end: number) => {
+    if (level < HIDDEN_LEVELS && end > start && html.indexOf('<', start) >= 0) {
+      find(whole, from + start, from + end, level + 1, cuts, removed);
+    }
+  };
+  tokenize(html, {
+    onOpenTag(tag) {
+      if (open) return;
+      const { name } = tag;
+      const bare = name.slice(name.lastIndexOf(':') + 1);
+      if (WHOLE.has(bare)) {
+        removed.push({ kind: 'element', name });
+        open = { name, start: tag.start };
+      } else if (
+        TAGS.has(bare) ||
+        isRefresh(tag) ||
+        (tag.isCutOff && mayAct(html.slice(tag.start))) ||
+        // Where scripts run, noscript is raw text, and its end may be hidden in what is a tag where they do not.
+        (inNoscript && /<\/noscript/i.test(html.slice(tag.start, tag.end)))
+      ) {
+        removed.push({ kind: 'element', name });
+        cut(tag.start, tag.end);
+      } else {
+        for (const attribute of tag.attributes) {
+          if (!isActive(attribute)) continue;
+          removed.push({ kind: 'attribute', name: attribute.name });
+          const { start, end } = widen(html, attribute);
+          // The next attribute must not run into the one before.
+          cut(start, end, /[\s>]/.test(html[end] ?? '>') ? '' : ' ');
+        }
+        inNoscript ||= name === 'noscript';
+        if (RAW.has(name)) raw = { name, start: tag.end };
+      }
+    },
+    onCloseTag(name, start, end) {
+      if (open) {
+        if (open.name !== name) return;
+        cut(open.start, end);
+        open = undefined;
+        return;
+      }
+      if (name === 'noscript') inNoscript = false;
+      if (raw?.name === name) {
+        lookInside(raw.start, start);
+        raw = undefined;
+      }
+      if (TAGS.has(name.slice(name.lastIndexOf(':') + 1))) cut(start, end);
+    },
+    onComment(start, end) {
+      if (!open) lookInside(start, end);
+    },
+  });
+  if (open) cut(open.start, html.length);
+  else if (raw) lookInside(raw.start, html.length);
+}
+
+/** Whether a tag without an end would act if text that is put behind it ended it. */
+function mayAct(tag: string): boolean {
+  return /[\s/"']on|script|data|&/i.test(tag);
+}
+
+function isRefresh({ name, attributes }: OpenTag): boolean {
+  return (
+    name === 'meta' &&
+    attributes.some(
+      (attribute) => attribute.name === 'http-equiv' && attribute.value.trim().toLowerCase() === 'refresh',
+    )
+  );
+}
+
+function isActive({ name, value }: Attribute): boolean {
+  if (/^on./.test(name) || name === 'srcdoc') return true;
+  if (PROSE.has(name) || !value.includes(':')) return false;
+  // As the URL Standard reads it: without control characters and spaces around the scheme.
+  const url = value.replace(/[\0-\x20\x7f]/g, '').toLowerCase();
+  const urls = name === 'values' ? url.split(';') : [url];
+  return urls.some(
+    (one) => /^(?:javascript|vbscript|livescript|jscript|mocha):/.test(one) || isScriptData(one),
+  );
+}
+
+/** Whether a `data:` URL holds a document or a script rather than a picture, a sound, a font or plain text. */
+function isScriptData(url: string): boolean {
+  if (!url.startsWith('data:')) return false;
+  const type = url.slice(5).split(/[;,]/, 1)[0] ?? '';
+  return (
+    type !== '' &&
+    !/^(?:image\/(?!svg)|audio\/|video\/|font\/|application\/(?:x-)?font|text\/(?:plain|css)$)/.test(type)
+  );
+}
+
+/** An attribute's range with the white space and slashes in front of it. */
+function widen(html: string, { start, end }: Attribute): { start: number; end: number } {
+  let first = start;
+  while (first > 0 && /[\s/]/.test(html[first - 1] ?? '')) first--;
+  return { start: first, end };
+}
