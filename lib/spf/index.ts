@@ -2,5 +2,12 @@
 export type { CheckOptions, CheckResult, SpfResult } from './check.ts';
 export { bestGuess, checkHost } from './check.ts';
 export type { TraceStep } from './evaluate.ts';
+export type { AuthenticationResult, AuthenticationResults, CheckedMail, ReceivedSpf } from './headers.ts';
+export {
+  authenticationResults,
+  parseAuthenticationResults,
+  parseReceivedSpf,
+  receivedSpf,
+} from './headers.ts';
 export type { Directive, Qualified, RecordProblem, SpfRecord } from './record.ts';
 export { isSpfRecord, parseRecord } from './record.ts';

@@ -1,0 +1,179 @@
+/**
+ * The result in a message's headers, written for those who come later and read from those who came before:
+ * Received-SPF (RFC 7208 section 9.1) and Authentication-Results (RFC 8601).
+ *
+ * Sender, HELO name and record are chosen by strangers. Everything written here is printable ASCII on one line and quoted
+ * where the grammar wants it, so none of them can forge a field or a result.
+ */
+import type { CheckOptions, CheckResult, SpfResult } from './check.ts';
+import { printable } from './evaluate.ts';
+import { HeaderScanner } from './scanner.ts';
+
+/** What was asked: the options of the check do. */
+export type CheckedMail = Pick<CheckOptions, 'ip' | 'sender' | 'helo' | 'receiver'>;
+
+const RESULTS: ReadonlySet<string> = new Set<SpfResult>([
+  'pass',
+  'fail',
+  'softfail',
+  'neutral',
+  'none',
+  'temperror',
+  'permerror',
+]);
+/** A problem quotes the sender's record, which may be long. */
+const MAX_PROBLEM = 200;
+
+/** The value of a Received-SPF field. It belongs above every Received field of the host that made the check. */
+export function receivedSpf(check: CheckResult, mail: CheckedMail): string {
+  const { ip, helo, receiver = 'unknown' } = mail;
+  const pairs: [string, string | undefined][] = [
+    ['client-ip', ip],
+    ['envelope-from', check.identity === 'mailfrom' ? bare(mail.sender) : undefined],
+    ['helo', helo || undefined],
+    ['receiver', receiver],
+    ['identity', check.identity],
+    ['mechanism', check.mechanism],
+    ['problem', check.problem?.slice(0, MAX_PROBLEM)],
+  ];
+  const list = pairs.flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${word(value)}`]));
+  return `${check.result} (${comment(`${receiver}: ${sentence(check, ip)}`)}) ${list.join('; ')}`;
+}
+
+/**
+ * The value of an Authentication-Results field with this one result.
+ * @param authservId - the name under which this site's results are trusted (RFC 8601 section 2.5)
+ */
+export function authenticationResults(authservId: string, check: CheckResult, mail: CheckedMail): string {
+  const reason = check.problem === undefined ? '' : ` reason=${quoted(check.problem.slice(0, MAX_PROBLEM))}`;
+  const property =
+    check.identity === 'mailfrom'
+      ? `smtp.mailfrom=${address(bare(mail.sender))}`
+      : `smtp.helo=${word(mail.helo || check.domain || 'unknown')}`;
+  return `${word(authservId)}; spf=${check.result} (${comment(sentence(check, mail.ip))})${reason} ${property}`;
+}
+
+/** A Received-SPF field as read. */
+export interface ReceivedSpf {
+  readonly result: SpfResult;
+  /** The first comment, without its parentheses. */
+  readonly comment: string;
+  /** By key in lower case: `client-ip`, `envelope-from`, `helo`, `receiver`, `identity`, `mechanism`, `problem` and others. */
+  readonly values: ReadonlyMap<string, string>;
+}
+
+/**
+ * Reads the value of a Received-SPF field. Undefined if it does not follow the grammar. Believe it only if a relay that
+ * you trust has written it: anybody may put such a field into a message.
+ */
+export function parseReceivedSpf(value: string): ReceivedSpf | undefined {
+  const scanner = new HeaderScanner(value);
+  const result = scanner.atom()?.toLowerCase() ?? '';
+  if (!isSpfResult(result)) return undefined;
+  const text = scanner.comments();
+  const values = new Map<string, string>();
+  while (!scanner.isAtEnd()) {
+    const key = scanner.atom()?.toLowerCase();
+    if (key === undefined || !scanner.take('=')) return undefined;
+    const item = scanner.value();
+    if (item === undefined) return undefined;
+    if (!values.has(key)) values.set(key, item);
+    if (!scanner.take(';') && !scanner.isAtEnd()) return undefined;
+  }
+  return { result, comment: text, values };
+}
+
+/** One method's result in an Authentication-Results field. */
+export interface AuthenticationResult {
+  /** In lower case: `spf`, `dkim`, `dmarc` … */
+  readonly method: string;
+  /** In lower case. */
+  readonly result: string;
+  readonly reason: string | undefined;
+  /** By `type.property` in lower case, for example `smtp.mailfrom`. */
+  readonly properties: ReadonlyMap<string, string>;
+}
+
+/** An Authentication-Results field as read. */
+export interface AuthenticationResults {
+  /** Compare it with the names that you trust before anything else (RFC 8601 section 5). */
+  readonly authservId: string;
+  readonly results: readonly AuthenticationResult[];
+}
+
+/** Reads the value of an Authentication-Results field. Undefined if it does not follow the grammar. */
+export function parseAuthenticationResults(value: string): AuthenticationResults | undefined {
+  const scanner = new HeaderScanner(value);
+  const authservId = scanner.value();
+  if (authservId === undefined) return undefined;
+  scanner.atom(); // The version, which is 1 if it is there at all.
+  const results: AuthenticationResult[] = [];
+  while (scanner.take(';')) {
+    if (scanner.isAtEnd()) break;
+    const method = scanner.atom()?.toLowerCase();
+    if (method === 'none' && scanner.isAtEnd()) break;
+    if (method === undefined) return undefined;
+    if (scanner.take('/')) scanner.atom(); // The method's version.
+    if (!scanner.take('=')) return undefined;
+    const result = scanner.atom()?.toLowerCase();
+    if (result === undefined) return undefined;
+    let reason: string | undefined;
+    const properties = new Map<string, string>();
+    for (let name = scanner.atom(); name !== undefined; name = scanner.atom()) {
+      if (!scanner.take('=')) return undefined;
+      const item = scanner.value();
+      if (item === undefined) return undefined;
+      if (name.toLowerCase() === 'reason') reason = item;
+      else properties.set(name.toLowerCase(), item);
+    }
+    results.push({ method, result, reason, properties });
+  }
+  return scanner.isAtEnd() ? { authservId, results } : undefined;
+}
+
+function isSpfResult(text: string): text is SpfResult {
+  return RESULTS.has(text);
+}
+
+/** The result in words, as RFC 7208 section 9.1 has them in its examples. */
+function sentence({ result, domain, identity, problem }: CheckResult, ip = 'unknown'): string {
+  const who = identity === 'mailfrom' ? `domain of ${domain}` : `HELO name ${domain}`;
+  switch (result) {
+    case 'pass':
+      return `${who} designates ${ip} as permitted sender`;
+    case 'fail':
+      return `${who} does not designate ${ip} as permitted sender`;
+    case 'softfail':
+      return `${who} discourages use of ${ip} as sender`;
+    case 'neutral':
+      return `${ip} is neither permitted nor denied by ${who}`;
+    case 'none':
+      return `${who} does not provide an SPF record`;
+    case 'temperror':
+      return `error in processing during lookup of ${who}`;
+    case 'permerror':
+      return `permanent error in processing ${who}: ${problem?.slice(0, MAX_PROBLEM)}`;
+  }
+}
+
+function bare(sender: string): string {
+  return sender.trim().replace(/^<(.*)>$/s, '$1');
+}
+
+/** A dot-atom as it is, anything else quoted. */
+function word(text: string): string {
+  return /^[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*$/.test(text) ? text : quoted(text);
+}
+
+/** An address made of a dot-atom and a domain as it is, anything else quoted. */
+function address(text: string): string {
+  return /^(?:[\w!#$%&'*+/=?^`{|}~.-]+@)?[\w-]+(?:\.[\w-]+)*$/.test(text) ? text : quoted(text);
+}
+
+function quoted(text: string): string {
+  return `"${printable(text).replace(/["\\]/g, '\\$&')}"`;
+}
+
+function comment(text: string): string {
+  return printable(text).replace(/[()\\]/g, '\\$&');
+}
