@@ -7,6 +7,7 @@ import type { Steps, TraceStep, Verdict } from './evaluate.ts';
 import { Evaluation, printable } from './evaluate.ts';
 import type { Identity } from './identity.ts';
 import { readIdentity } from './identity.ts';
+import { MAX_VOID_LOOKUPS } from './limits.ts';
 import type { Qualified } from './record.ts';
 import { isSpfRecord, parseRecord } from './record.ts';
 
@@ -110,7 +111,7 @@ export async function checkHost(options: CheckOptions): Promise<CheckResult> {
     resolveOptions: budget,
     record,
     lax: options.lax ?? false,
-    maxVoidLookups: options.maxVoidLookups ?? 2,
+    maxVoidLookups: options.maxVoidLookups ?? MAX_VOID_LOOKUPS,
     localPolicy,
     delegate: options.delegate,
     trace: options.trace,

@@ -9,15 +9,12 @@ import type { Address } from './address.ts';
 import { dottedAddress, parseIp4, parseIp6, reverseName, sameNetwork4, sameNetwork6 } from './address.ts';
 import type { Identity } from './identity.ts';
 import { isCheckable } from './identity.ts';
+import { MAX_LOOKUPS, MAX_NAMES } from './limits.ts';
 import type { DomainSpec, MacroString, MacroValues } from './macro.ts';
 import { expandDomain, expandMacros, parseMacroString } from './macro.ts';
 import type { Directive, Qualified, SpfRecord } from './record.ts';
 import { insertTerms, isSpfRecord, parseRecord } from './record.ts';
 
-/** Terms that ask DNS, in one check (RFC 7208 section 4.6.4). */
-export const MAX_LOOKUPS = 10;
-/** Names looked at for one `mx` or `ptr` (RFC 7208 section 4.6.4). */
-const MAX_NAMES = 10;
 /** How much further lax mode goes to find out what a record meant. */
 const LAX_FACTOR = 4;
 /** An explanation is for an SMTP reply; what is longer than this serves nobody, and macros could make it huge. */

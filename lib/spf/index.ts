@@ -9,5 +9,7 @@ export {
   parseReceivedSpf,
   receivedSpf,
 } from './headers.ts';
+export type { LintFinding, LintNode, LintReport } from './lint.ts';
+export { lintDomain } from './lint.ts';
 export type { Directive, Qualified, RecordProblem, SpfRecord } from './record.ts';
 export { isSpfRecord, parseRecord } from './record.ts';

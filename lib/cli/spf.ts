@@ -1,0 +1,129 @@
+/** `milter spf`: ask SPF by hand. */
+import { parseArgs } from 'node:util';
+import type { Resolver } from '../dns/index.ts';
+import { createResolver } from '../dns/index.ts';
+import type { CheckResult, LintNode, LintReport, TraceStep } from '../spf/index.ts';
+import { checkHost, isSpfRecord, lintDomain } from '../spf/index.ts';
+
+/** Where the command writes, and whom it asks. */
+export interface SpfIo {
+  readonly stdout: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown };
+  /** In place of name servers. */
+  readonly resolver?: Resolver;
+}
+
+const USAGE = `Usage: milter spf [options] IP SENDER HELO    may the client at IP send mail from SENDER?
+       milter spf [options] DOMAIN            show and judge the record of DOMAIN
+
+  --record TEXT     take this record in place of the published one
+  --receiver NAME   this host's name, for the macro %{r}
+  --lax             look beyond mistakes in the record, and say what it meant
+  --server ADDRESS  ask this name server (192.0.2.1, [2001:db8::1]:53); may be given more than once
+  --help            show this
+
+A SENDER of "<>" checks the HELO name.
+Exit status: 0, or 1 for a record with errors, or 2 for wrong arguments.
+`;
+
+/** Runs `milter spf` with the arguments behind that, and resolves to the exit status. */
+export async function runSpf(args: readonly string[], io: SpfIo): Promise<number> {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: {
+        record: { type: 'string' },
+        receiver: { type: 'string' },
+        lax: { type: 'boolean' },
+        server: { type: 'string', multiple: true },
+        help: { type: 'boolean' },
+      },
+    });
+    if (values.help === true) {
+      io.stdout.write(USAGE);
+      return 0;
+    }
+    const { record, receiver, lax, server } = values;
+    if (record !== undefined && !isSpfRecord(record)) {
+      throw new TypeError(`--record must be "v=spf1", or begin with it and a space, got "${record}"`);
+    }
+    const resolver = io.resolver ?? createResolver(server === undefined ? {} : { servers: server });
+    const [first = '', sender = '', helo = ''] = positionals;
+    if (positionals.length === 1) {
+      const report = await lintDomain(first, resolver, record);
+      io.stdout.write(formatLint(report));
+      return report.findings.some(({ severity }) => severity === 'error') ? 1 : 0;
+    }
+    if (positionals.length !== 3)
+      throw new TypeError(`expected IP SENDER HELO or DOMAIN, got ${positionals.length} arguments`);
+    const steps: TraceStep[] = [];
+    const result = await checkHost({
+      ip: first,
+      sender,
+      helo,
+      resolver,
+      trace: (step) => steps.push(step),
+      ...(record !== undefined && { record }),
+      ...(receiver !== undefined && { receiver }),
+      ...(lax !== undefined && { lax }),
+    });
+    io.stdout.write(formatCheck(result, steps));
+    return 0;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    io.stderr.write(`milter spf: ${safe(error.message)}\n\n${USAGE}`);
+    return 2;
+  }
+}
+
+function formatCheck(check: CheckResult, steps: readonly TraceStep[]): string {
+  const lines = [
+    ['result', check.result],
+    ['meant', check.meant],
+    ['mechanism', check.mechanism],
+    ['explanation', check.explanation || undefined],
+    ['problem', check.problem],
+    ['domain', `${check.domain} (${check.identity})`],
+    ['lookups', `${check.lookups} of 10, ${check.voidLookups} of 2 void`],
+  ]
+    .filter(([, value]) => value !== undefined)
+    .map(([name = '', value = '']) => `${`${name}:`.padEnd(13)}${safe(value)}`);
+  return `${[...lines, '', ...steps.map(formatStep)].join('\n')}\n`;
+}
+
+function formatStep(step: TraceStep): string {
+  const indent = '    '.repeat(step.depth);
+  switch (step.step) {
+    case 'record':
+      return `${indent}${safe(step.domain)}: ${safe(step.record)}`;
+    case 'term':
+      return `${indent}  ${step.lookups}. ${safe(step.term)}`;
+    case 'match':
+      return `${indent}  matches: ${safe(step.term)}`;
+    case 'query': {
+      const { name, type, answer } = step;
+      const found = answer.status === 'ok' ? `${answer.records.length} found` : answer.status;
+      return `${indent}  ? ${type} ${safe(name)}: ${found}`;
+    }
+  }
+}
+
+function formatLint({ tree, lookups, voidLookups, findings }: LintReport): string {
+  const lines = [...formatNode(tree, 0), '', `lookups: ${lookups} of 10, ${voidLookups} of 2 void`];
+  for (const { severity, domain, term, message } of findings) {
+    lines.push(safe(`${severity}: ${domain}: ${term === undefined ? '' : `${term}: `}${message}`));
+  }
+  if (findings.length === 0) lines.push('nothing to complain about');
+  return `${lines.join('\n')}\n`;
+}
+
+function formatNode({ domain, record, term, lookups, children }: LintNode, depth: number): string[] {
+  const head = `${term ?? domain} (lookups ${lookups}): ${record ?? 'no SPF record'}`;
+  return ['    '.repeat(depth) + safe(head), ...children.flatMap((child) => formatNode(child, depth + 1))];
+}
+
+/** What strangers wrote must not steer the terminal. */
+function safe(text: string): string {
+  return text.replace(/[^\x20-\x7e]/gu, '?');
+}
