@@ -1,7 +1,7 @@
 {
   "targets": [
     {
-      "target_name": "libmilter",
+      "target_name": "milter",
       "sources": [
         "native/core/answer.cc",
         "native/core/callbacks.cc",

@@ -53,7 +53,6 @@ Napi::Function NativeServer::Define(Napi::Env env) {
                          InstanceMethod<&NativeServer::AddPlan>("addPlan"),
                          InstanceMethod<&NativeServer::UsePlan>("usePlan"),
                          InstanceMethod<&NativeServer::Settle>("settle"),
-                         InstanceMethod<&NativeServer::SetPolicy>("setPolicy"),
                          InstanceMethod<&NativeServer::Lookup>("lookup"),
                          InstanceMethod<&NativeServer::Resume>("resume"),
                          InstanceMethod<&NativeServer::Close>("close"),
@@ -118,17 +117,12 @@ Napi::Value NativeServer::Settle(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), lane_->Settle(id, ToAnswer(info[1], info[2])));
 }
 
-void NativeServer::SetPolicy(const Napi::CallbackInfo& info) {
-  const auto ticket = lane_->Find(info[0].As<Napi::Number>().Uint32Value());
-  if (ticket) ticket->SetPolicy(ToAnswer(info[1], info[2]));
-}
-
 Napi::Value NativeServer::Lookup(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto ticket = lane_->Find(info[0].As<Napi::Number>().Uint32Value());
   const std::string name = info[1].As<Napi::String>().Utf8Value();
   std::optional<std::string> value;
-  if (ticket) ticket->WithSession([&](Session& session, Stage stage) { value = session.LookupMacro(name, stage); });
+  if (ticket) ticket->WithSession([&](Session& session) { value = session.LookupMacro(name); });
   if (!value) return env.Undefined();
   return Napi::Buffer<char>::Copy(env, value->data(), value->size());
 }

@@ -24,7 +24,6 @@ class NativeServer : public Napi::ObjectWrap<NativeServer> {
   void AddPlan(const Napi::CallbackInfo& info);
   void UsePlan(const Napi::CallbackInfo& info);
   Napi::Value Settle(const Napi::CallbackInfo& info);
-  void SetPolicy(const Napi::CallbackInfo& info);
   Napi::Value Lookup(const Napi::CallbackInfo& info);
   void Resume(const Napi::CallbackInfo& info);
   void Close(const Napi::CallbackInfo& info);

@@ -5,65 +5,69 @@
 
 namespace milter {
 
-namespace {
+Macros::Known& Macros::Get(const std::string& name) {
+  Known& known = known_[name];
+  if (known.name.empty()) known.name = name;
+  return known;
+}
 
-// Values that came with connect or helo hold for the whole connection.
-bool OfConnection(Stage stage) { return stage <= Stage::kHelo; }
+std::optional<std::string_view> Macros::Find(const Known& known, Sighting& now) const {
+  // The parameter is not const, but libmilter only reads it.
+  const char* value = library_.getsymval(context_, const_cast<char*>(known.name.c_str()));
+  if (value == nullptr) return std::nullopt;
+  const std::string_view text(value);
+  now = Sighting{value, std::hash<std::string_view>{}(text)};
+  return text;
+}
 
-}  // namespace
-
-bool Macros::SeenBefore(const Sightings& sightings, const Sighting& now, Stage stage) const {
-  const auto same = [&now](const Sighting& then) { return then.where == now.where && then.hash == now.hash; };
-  if (same(sightings[Index(Stage::kConnect)]) || same(sightings[Index(Stage::kHelo)])) return true;
-  return same(sightings[Index(stage)]);
+void Macros::BeginMessage() {
+  for (auto& entry : known_) {
+    Known& known = entry.second;
+    if (known.of_connection.where != nullptr && known.at_mail.where == nullptr) continue;
+    Sighting now;
+    Find(known, now);
+    known.old = now.where != nullptr && now == known.at_mail;
+    known.at_mail = now;
+    known.told = Sighting{};
+  }
 }
 
 std::string_view Macros::Collect(const Plan& plan, Stage stage) {
   packed_.clear();
   const std::vector<uint8_t>& wanted = plan.stage_macros[Index(stage)];
   if (wanted.empty()) return {};
-  if (known_.size() != plan.macros.size()) {
-    known_.clear();
-    for (const std::string& name : plan.macros) known_.push_back(&For(name));
+  if (by_index_.size() != plan.macros.size()) {
+    by_index_.clear();
+    for (const std::string& name : plan.macros) by_index_.push_back(&Get(name));
   }
+  if (stage == Stage::kEnvfrom) BeginMessage();
+  const bool of_connection = stage <= Stage::kHelo;
   uint8_t count = 0;
   packed_.U8(0);
+  packed_.U32(0);
   for (const uint8_t index : wanted) {
-    // The parameter is not const, but libmilter only reads it.
-    const char* value = library_.getsymval(context_, const_cast<char*>(plan.macros[index].c_str()));
-    Sightings& sightings = *known_[index];
-    if (value == nullptr) {
-      sightings[Index(stage)] = Sighting{};
-      continue;
-    }
-    const std::string_view text(value);
-    const Sighting now{value, std::hash<std::string_view>{}(text), message_};
-    if (SeenBefore(sightings, now, stage)) continue;
-    sightings[Index(stage)] = now;
+    Known& known = *by_index_[index];
+    Sighting now;
+    const auto value = Find(known, now);
+    if (!value || now == known.of_connection || now == known.told || (known.old && now == known.at_mail)) continue;
+    (of_connection ? known.of_connection : known.told) = now;
     packed_.U8(index);
-    packed_.Text(text);
+    packed_.Text(*value);
     count++;
   }
   if (count == 0) return {};
   packed_.PatchU8(0, count);
+  packed_.PatchU32(sizeof count, static_cast<uint32_t>(packed_.size() - sizeof count - sizeof(uint32_t)));
   return packed_.view();
 }
 
-std::optional<std::string> Macros::Lookup(const std::string& name, Stage stage) {
-  const char* value = library_.getsymval(context_, const_cast<char*>(name.c_str()));
-  if (value == nullptr) return std::nullopt;
-  const std::string_view text(value);
-  const Sighting now{value, std::hash<std::string_view>{}(text), message_};
-  Sightings& sightings = For(name);
-  if (!OfConnection(stage)) {
-    for (const Sighting& then : sightings) {
-      const bool old = then.where == now.where && then.hash == now.hash && then.message != message_;
-      const bool lasting = &then <= &sightings[Index(Stage::kHelo)];
-      if (old && !lasting) return std::nullopt;
-    }
-  }
-  sightings[Index(stage)] = now;
-  return std::string(text);
+std::optional<std::string> Macros::Lookup(const std::string& name) {
+  // Remembered, so that the next MAIL is watched for it too.
+  const Known& known = Get(name);
+  Sighting now;
+  const auto value = Find(known, now);
+  if (!value || (known.old && now == known.at_mail)) return std::nullopt;
+  return std::string(*value);
 }
 
 }  // namespace milter

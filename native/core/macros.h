@@ -1,13 +1,13 @@
 // Reads libmilter's macros and knows which of them are still true.
 //
-// libmilter keeps a stage's macros until the MTA sends new ones for that stage, so the queue id of one message is
-// still found in the next. A packet of macros is read into fresh memory while the old one is still held, so a value
-// that stands where it stood in an earlier message is an old one, and is not reported.
+// libmilter keeps what came with MAIL until the MTA sends new macros with another MAIL, so the queue id of one
+// message is still found in the next; what came with later stages it forgets at MAIL. New macros are read into fresh
+// memory while the old ones are still held. So at MAIL, a value that stands where it stood at the last MAIL is an
+// old one, and is hidden until the next.
 //
 // Threads: the session's callback thread; or the JavaScript thread while it holds the ticket on which that sleeps.
 #pragma once
 
-#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,32 +24,38 @@ class Macros {
  public:
   Macros(const Library& library, SMFICTX* context) : library_(library), context_(context) {}
 
-  // Packs what the plan names for `stage` and JavaScript has not been told: a count, then indexes and values.
-  // The view lives until the next call.
+  // Packs what the plan names for `stage` and JavaScript has not been told: a count, a length in bytes, then indexes
+  // and values; nothing when there is no news. The view lives until the next call.
   std::string_view Collect(const Plan& plan, Stage stage);
 
   // Looks any name up. Nothing when it is undefined, or left over from an earlier message.
-  std::optional<std::string> Lookup(const std::string& name, Stage stage);
-
-  void MessageEnded() { message_++; }
+  std::optional<std::string> Lookup(const std::string& name);
 
  private:
+  // A value and where it stands.
   struct Sighting {
     const char* where = nullptr;
     size_t hash = 0;
-    uint32_t message = 0;
+    bool operator==(const Sighting& other) const { return where == other.where && hash == other.hash; }
   };
-  using Sightings = std::array<Sighting, kStages>;
+  struct Known {
+    std::string name;
+    Sighting of_connection;  // Came with connect or helo, and holds until the end.
+    Sighting at_mail;        // Found at the last MAIL.
+    Sighting told;           // What JavaScript was last told in this message.
+    bool old = false;        // What was found at this MAIL came with an earlier one.
+  };
 
-  // Whether this value was sent in an earlier message, or was already reported in this one.
-  bool SeenBefore(const Sightings& sightings, const Sighting& now, Stage stage) const;
-  Sightings& For(const std::string& name) { return sightings_[name]; }
+  Known& Get(const std::string& name);
+  // The value as it stands, if it is defined.
+  std::optional<std::string_view> Find(const Known& known, Sighting& now) const;
+  // Sorts the values found at MAIL into old and new ones.
+  void BeginMessage();
 
   const Library& library_;
   SMFICTX* const context_;
-  uint32_t message_ = 1;
-  std::vector<Sightings*> known_;  // By index in the plan; points into sightings_.
-  std::unordered_map<std::string, Sightings> sightings_;  // Its elements never move.
+  std::unordered_map<std::string, Known> known_;  // Its elements never move.
+  std::vector<Known*> by_index_;                  // By index in the plan.
   ByteWriter packed_;
 };
 

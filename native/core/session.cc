@@ -312,7 +312,6 @@ void Session::EndMessage(Verdict verdict) {
   accepted_ = false;
   recorded_actions_.clear();
   recorder_.DropMessage();
-  macros_.MessageEnded();
   server_->counters().messages_freed++;
 }
 

@@ -52,7 +52,7 @@ class Session {
   void Detach();
 
   uint32_t id() const { return id_; }
-  std::optional<std::string> LookupMacro(const std::string& name, Stage stage) { return macros_.Lookup(name, stage); }
+  std::optional<std::string> LookupMacro(const std::string& name) { return macros_.Lookup(name); }
   bool in_message() const { return in_message_.load(std::memory_order_relaxed); }
 
   // Lets libmilter send the reply under way and then find the connection at its end.

@@ -48,7 +48,7 @@ class Ticket {
     std::lock_guard lock(mutex_);
     const bool expired = !done_;
     if (expired) {
-      answer = policy_ ? std::move(*policy_) : policy;
+      answer = policy;
       done_ = true;
     } else {
       answer = std::move(answer_);
@@ -70,18 +70,12 @@ class Ticket {
     return true;
   }
 
-  // The answer to give at the deadline instead of the plan's.
-  void SetPolicy(Answer policy) {
-    std::lock_guard lock(mutex_);
-    policy_ = std::move(policy);
-  }
-
   // Lets `look` use the session, if its callback still sleeps here: libmilter allows look-ups only while one
   // runs, and holding the lock keeps it from returning.
   template <typename Look>
   void WithSession(Look look) {
     std::lock_guard lock(mutex_);
-    if (session_ != nullptr) look(*session_, static_cast<Stage>(stage_code));
+    if (session_ != nullptr) look(*session_);
   }
 
   const uint32_t session_id;
@@ -100,7 +94,6 @@ class Ticket {
   std::condition_variable settled_;
   bool done_ = false;           // Guarded by mutex_.
   Answer answer_;               // Guarded by mutex_.
-  std::optional<Answer> policy_;  // Guarded by mutex_.
   Session* session_ = nullptr;    // Guarded by mutex_ once posted; set while the callback sleeps here.
 };
 

@@ -1,0 +1,119 @@
+/**
+ * The MTA's macros: which names are fetched when, and what is known of them during a session.
+ */
+import { decodeText } from '../text.ts';
+import { type MacroStage, type Stage, stageIndex } from './stages.ts';
+
+/** Names that a class wants besides the well-known ones, by the stage with which the MTA shall send them. */
+export type MacroWishes = { readonly [Place in MacroStage]?: readonly string[] };
+
+/**
+ * What Postfix and Sendmail send by default, joined. A request for macros replaces an MTA's default list of that
+ * stage, so these are asked for along with any wish.
+ */
+export const defaultMacros: Readonly<Record<MacroStage, readonly string[]>> = {
+  connect: ['j', '_', 'v', '{daemon_name}', '{daemon_addr}', '{if_name}', '{if_addr}'],
+  helo: ['{tls_version}', '{cipher}', '{cipher_bits}', '{cert_subject}', '{cert_issuer}'],
+  envfrom: [
+    'i',
+    '{auth_type}',
+    '{auth_authen}',
+    '{auth_ssf}',
+    '{auth_author}',
+    '{mail_mailer}',
+    '{mail_host}',
+    '{mail_addr}',
+  ],
+  envrcpt: ['i', '{rcpt_mailer}', '{rcpt_host}', '{rcpt_addr}'],
+  data: ['i'],
+  eoh: ['i'],
+  eom: ['i', '{msg_id}'],
+};
+
+/** Fetched besides, where an MTA has been told to send them. */
+const alsoWellKnown: Readonly<Partial<Record<MacroStage, readonly string[]>>> = {
+  connect: [
+    '{client_addr}',
+    '{client_name}',
+    '{client_port}',
+    '{client_ptr}',
+    '{client_resolve}',
+    '{daemon_port}',
+  ],
+};
+
+/** Those whose value belongs to one recipient. */
+const ofRecipient: ReadonlySet<string> = new Set(['{rcpt_mailer}', '{rcpt_host}', '{rcpt_addr}']);
+
+/** The name as libmilter wants it: one character bare, a longer name in braces. */
+export function macroName(name: string): string {
+  const bare = name.startsWith('{') && name.endsWith('}') ? name.slice(1, -1) : name;
+  return bare.length === 1 ? bare : `{${bare}}`;
+}
+
+/** The names fetched at `stage` for a class with these wishes. */
+export function namesAt(stage: MacroStage, wishes: MacroWishes): readonly string[] {
+  const names = [...defaultMacros[stage], ...(alsoWellKnown[stage] ?? []), ...(wishes[stage] ?? [])];
+  return [...new Set(names.map(macroName))];
+}
+
+/** Macros as they came, in pieces of packed bytes that are looked into only when somebody asks. */
+interface Piece {
+  readonly stage: number;
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The macros that came during one session, or during one message. */
+export class Macros {
+  readonly #names: readonly string[];
+  readonly #values = new Map<string, string>();
+  #unread: Piece[] = [];
+
+  /** @param names by the index with which they are packed */
+  constructor(names: readonly string[]) {
+    this.#names = names;
+  }
+
+  /** Takes note of `bytes[start..end)`, the packed macros of a stage; an empty range for a stage that had none. */
+  add(stage: number, bytes: Buffer, start: number, end: number): void {
+    if (start === end && stage !== stageIndex.envrcpt) return;
+    this.#unread.push({ stage, bytes, start, end });
+  }
+
+  /** The value of a name in libmilter's form. */
+  get(name: string): string | undefined {
+    if (this.#unread.length > 0) this.#read();
+    return this.#values.get(name);
+  }
+
+  #read(): void {
+    for (const { stage, bytes, start, end } of this.#unread) {
+      if (stage === stageIndex.envrcpt) for (const name of ofRecipient) this.#values.delete(name);
+      for (let at = start; at < end; ) {
+        const length = bytes.readUInt32LE(at + 1);
+        const name = this.#names[bytes.readUInt8(at)];
+        if (name !== undefined) this.#values.set(name, decodeText(bytes, at + 5, at + 5 + length));
+        at += 5 + length;
+      }
+    }
+    this.#unread = [];
+  }
+}
+
+/** The stages with which an MTA sends macros. */
+export const macroStages: readonly MacroStage[] = [
+  'connect',
+  'helo',
+  'envfrom',
+  'envrcpt',
+  'data',
+  'eoh',
+  'eom',
+];
+
+/** Whether an MTA sends macros with this stage. */
+export function isMacroStage(stage: Stage): stage is MacroStage {
+  return (macroStages as readonly Stage[]).includes(stage);
+}

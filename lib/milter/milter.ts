@@ -1,0 +1,193 @@
+/**
+ * The class that filters extend. Its methods do nothing; overriding one is what asks the MTA for that stage.
+ */
+import { MilterError } from '../errors.ts';
+import type { Header } from '../headers.ts';
+import type { MacroWishes } from './macros.ts';
+import type { Message } from './message.ts';
+import type { Client, Negotiated, Session } from './session.ts';
+import type { Stage } from './stages.ts';
+import type { Answer, BodyVerdict, ConnectionVerdict, MessageVerdict, UnknownVerdict } from './verdicts.ts';
+
+/** What a failing handler is answered with. */
+export type OnError = 'tempfail' | 'reject' | 'accept' | 'continue';
+
+/** What ties an instance to its connection. Shared with other copies of this package, so it only grows. */
+export interface Link {
+  readonly session: Session;
+  /** Throws `ERR_MILTER_NO_MESSAGE` outside a message. */
+  message(): Message;
+}
+
+/** A Milter class, of this copy of the package or another. */
+export interface MilterClass {
+  new (): Milter;
+  readonly prototype: Milter;
+  readonly name: string;
+  readonly early?: readonly ('header' | 'eoh' | 'body')[];
+  readonly macros?: MacroWishes;
+  readonly rejectedRecipients?: boolean;
+  readonly body?: 'keep' | 'none';
+  readonly onError?: OnError;
+}
+
+// Symbols of the global registry: two copies of a package happen, and they must know each other.
+const brand: unique symbol = Symbol.for('libmilter.Milter') as never;
+const untouched: unique symbol = Symbol.for('libmilter.untouched') as never;
+const membersOf: unique symbol = Symbol.for('libmilter.members') as never;
+
+/** Where a constructor finds the link of the instance being made. */
+interface Maker {
+  link: Link | undefined;
+}
+const makerKey = Symbol.for('libmilter.maker');
+const registry = globalThis as unknown as Record<symbol, Maker | undefined>;
+registry[makerKey] ??= { link: undefined };
+const maker: Maker = registry[makerKey];
+
+/**
+ * A mail filter: one instance per MTA connection, one method per stage of the SMTP session. Override those that
+ * you need; each may be async and answers with a verdict, or with nothing to let the message go on.
+ *
+ * Stages that no method is overridden for cost nothing. Header, eoh and body handlers run when the message is
+ * complete, before eom, unless `static early` names them: the client sees no reply before that anyway.
+ */
+export class Milter {
+  /** Stages whose verdict is wanted at once rather than at the end of the message. @default none */
+  static readonly early?: readonly ('header' | 'eoh' | 'body')[];
+  /** Macros wanted besides the well-known ones, by stage. */
+  static readonly macros?: MacroWishes;
+  /** Whether envrcpt also hears of recipients that the MTA itself refuses (SMFIP_RCPT_REJ). @default false */
+  static readonly rejectedRecipients?: boolean;
+  /** `'none'` when the body is of no interest: it is then not even sent. @default 'keep' */
+  static readonly body?: 'keep' | 'none';
+  /** What a failing handler is answered with. @default the server's `onError`, `'tempfail'` */
+  static readonly onError?: OnError;
+  /** @internal */
+  static readonly [brand]: true = true;
+
+  readonly #link: Link;
+
+  constructor() {
+    const link = maker.link;
+    if (link === undefined) {
+      throw new MilterError(
+        'ERR_MILTER_FILTER',
+        'a Milter is made by serve() when an MTA connects, not by new',
+      );
+    }
+    maker.link = undefined;
+    this.#link = link;
+  }
+
+  /** The MTA connection. */
+  get session(): Session {
+    return this.#link.session;
+  }
+
+  /**
+   * The message under way.
+   * @throws MilterError `ERR_MILTER_NO_MESSAGE` where there is none
+   */
+  get message(): Message {
+    return this.#link.message();
+  }
+
+  /**
+   * What to agree on with the MTA (xxfi_negotiate), for those who need raw control. The returned flags replace
+   * those that follow from the overridden methods; what the MTA did not offer is left out.
+   */
+  negotiate(
+    _offer: Negotiated,
+  ): Partial<Negotiated> | undefined | void | Promise<Partial<Negotiated> | undefined | void> {}
+
+  /** A client connected to the MTA (xxfi_connect). */
+  connect(_client: Client): Answer<ConnectionVerdict> {}
+
+  /** The client's HELO or EHLO (xxfi_helo). May come several times, or never. */
+  helo(_name: string): Answer<ConnectionVerdict> {}
+
+  /** MAIL FROM (xxfi_envfrom). `sender` is as the MTA sent it, angle brackets included. */
+  envfrom(_sender: string, _parameters: readonly string[]): Answer<MessageVerdict> {}
+
+  /** RCPT TO (xxfi_envrcpt). Reject and tempfail concern this recipient, accept and discard the message. */
+  envrcpt(_recipient: string, _parameters: readonly string[]): Answer<MessageVerdict> {}
+
+  /** DATA (xxfi_data). */
+  data(): Answer<MessageVerdict> {}
+
+  /** A command that the MTA does not know (xxfi_unknown). */
+  unknown(_command: string): Answer<UnknownVerdict> {}
+
+  /** One header (xxfi_header). */
+  header(_header: Header): Answer<MessageVerdict> {}
+
+  /** The end of the headers (xxfi_eoh). */
+  eoh(): Answer<MessageVerdict> {}
+
+  /** A piece of the body (xxfi_body), at most 65,535 bytes. */
+  body(_chunk: Buffer): Answer<BodyVerdict> {}
+
+  /** The end of the message (xxfi_eom): all of it is known now. */
+  eom(): Answer<MessageVerdict> {}
+
+  /** The MTA gave the message up (xxfi_abort). `message` can still be read. */
+  abort(): void | Promise<void> {}
+
+  /** The connection has ended (xxfi_close). */
+  close(): void | Promise<void> {}
+}
+
+for (const name of Object.getOwnPropertyNames(Milter.prototype)) {
+  const method: unknown = Object.getOwnPropertyDescriptor(Milter.prototype, name)?.value;
+  if (typeof method === 'function' && name !== 'constructor') Object.assign(method, { [untouched]: true });
+}
+
+/** Whether `value` is a Milter class, of this copy of the package or another. */
+export function isMilterClass(value: unknown): value is MilterClass {
+  return typeof value === 'function' && (value as { [brand]?: unknown })[brand] === true;
+}
+
+/** Whether the class has a method of its own for this stage. */
+export function overrides(filter: MilterClass, stage: Stage): boolean {
+  const method = filter.prototype[stage] as { [untouched]?: boolean } | undefined;
+  return typeof method === 'function' && method[untouched] !== true;
+}
+
+/** Makes an instance that is tied to `link`. `make` calls the constructor. */
+export function makeInstance(link: Link, make: () => Milter): Milter {
+  maker.link = link;
+  try {
+    return make();
+  } finally {
+    maker.link = undefined;
+  }
+}
+
+/** The classes of which a composed class was made, in order; for any other class just itself. */
+export function membersOfClass(filter: MilterClass): readonly MilterClass[] {
+  return (filter as { [membersOf]?: readonly MilterClass[] })[membersOf] ?? [filter];
+}
+
+/**
+ * Makes one filter of several, run in order over the same session and message. Each member sees the message as
+ * received; their actions add up in member order. The first verdict other than continue ends the stage; accept
+ * and skip remove that member alone, and the MTA gets them only when all members gave them.
+ * @throws MilterError `ERR_MILTER_FILTER` when a member is no Milter class
+ */
+export function compose(...filters: readonly MilterClass[]): MilterClass {
+  for (const [index, filter] of filters.entries()) {
+    if (isMilterClass(filter)) continue;
+    throw new MilterError('ERR_MILTER_FILTER', `compose: argument ${index + 1} is no Milter class`);
+  }
+  if (filters.length === 0) throw new MilterError('ERR_MILTER_FILTER', 'compose: no Milter class given');
+  const members = filters.flatMap(membersOfClass);
+  // Never run itself: the dispatcher makes an instance of each member.
+  class Composed extends Milter {
+    static readonly [membersOf]: readonly MilterClass[] = members;
+  }
+  Object.defineProperty(Composed, 'name', {
+    value: `compose(${members.map((member) => member.name).join(', ')})`,
+  });
+  return Composed;
+}
