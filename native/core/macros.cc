@@ -23,9 +23,9 @@ std::optional<std::string_view> Macros::Find(const Known& known, Sighting& now) 
 void Macros::BeginMessage() {
   for (auto& entry : known_) {
     Known& known = entry.second;
-    if (known.of_connection.where != nullptr && known.at_mail.where == nullptr) continue;
     Sighting now;
     Find(known, now);
+    if (now == known.of_connection) now = Sighting{};
     known.old = now.where != nullptr && now == known.at_mail;
     known.at_mail = now;
     known.told = Sighting{};
