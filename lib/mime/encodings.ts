@@ -52,15 +52,15 @@ export function decodeBase64(bytes: Buffer): Buffer {
 
 /** Encodes as base64 in lines of 76 characters, the last one without a line end. */
 export function encodeBase64(bytes: Buffer, lineEnd: string): Buffer {
-  const text = bytes.toString('base64');
+  const text = Buffer.from(bytes.toString('base64'), 'latin1');
   const lines = Math.max(1, Math.ceil(text.length / 76));
   const encoded = Buffer.allocUnsafe(text.length + (lines - 1) * lineEnd.length);
   let length = 0;
   for (let i = 0; i < text.length; i += 76) {
     if (i > 0) length += encoded.write(lineEnd, length, 'latin1');
-    length += encoded.write(text.slice(i, i + 76), length, 'latin1');
+    length += text.copy(encoded, length, i, i + 76);
   }
-  return encoded.subarray(0, length);
+  return encoded;
 }
 
 function hexValue(byte: number | undefined): number {

@@ -1,8 +1,18 @@
 /**
  * Changing one part of a message and leaving every other byte alone.
  */
+export { type ArchiveFormat, type ArchiveListing, type ArchiveMember, listArchive } from './archive.ts';
+export { type ArchiveLimits, type ArchiveProblem, defaultArchiveLimits } from './archive-budget.ts';
+export { bannedContentTypes, bannedExtension, bannedExtensions, modernBannedExtensions } from './banned.ts';
 export { appendText, type BodyText, prependText } from './body-text.ts';
 export { createPart, type NewPart } from './create.ts';
+export {
+  type DefangPolicy,
+  type DefangReport,
+  defang,
+  type PoisonousPart,
+  type PoisonReason,
+} from './defang.ts';
 export type { Encoding } from './encodings.ts';
 export type { HeaderChange, PartHeaders } from './header-section.ts';
 export { cleanHtml, type HtmlRemoval } from './html.ts';

@@ -146,6 +146,17 @@ export class Part {
     return this.#replaced?.content ?? decodeBody(this.#receivedBody(), this.encoding);
   }
 
+  /** The first bytes of the content, at most `length`, without decoding more of the body than they need. */
+  contentHead(length: number): Buffer {
+    if (this.#replaced) return this.#replaced.content.subarray(0, length);
+    const { encoding } = this;
+    const body = this.#receivedBody();
+    if (encoding === 'identity') return body.subarray(0, length);
+    // An encoded byte takes at most three characters; whoever pads more than that has the whole body decoded.
+    const head = decodeBody(body.subarray(0, length * 6), encoding);
+    return (head.length < length ? decodeBody(body, encoding) : head).subarray(0, length);
+  }
+
   /** The content as text, by its charset; an unknown one is taken for UTF-8 or else windows-1252. Never throws. */
   text(): string {
     const { charset = '' } = this.contentTypeParameters;

@@ -1,0 +1,205 @@
+/**
+ * What is inside an attachment that is an archive, and inside the archives inside it.
+ */
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
+import {
+  type ArchiveLimits,
+  type ArchiveProblem,
+  Budget,
+  defaultArchiveLimits,
+  LimitReached,
+} from './archive-budget.ts';
+import { withLimits } from './limits.ts';
+import { isTar, readTar } from './tar.ts';
+import { isTooLarge, openMember, peekMember, readZip, type ZipMember } from './zip.ts';
+
+const inflate = promisify(gunzip);
+
+/** The kinds of archive told apart. Of those that cannot be opened here only the kind is known. */
+export type ArchiveFormat =
+  | 'zip'
+  | 'gzip'
+  | 'tar'
+  | 'rar'
+  | '7z'
+  | 'xz'
+  | 'bzip2'
+  | 'cab'
+  | 'ace'
+  | 'arj'
+  | 'lha';
+
+/** One member of an archive, or of one inside it. */
+export interface ArchiveMember {
+  /** Its name there, folders included. */
+  readonly name: string;
+  /** The names of the archives around it and its own, joined by `/`. */
+  readonly path: string;
+  readonly encrypted: boolean;
+  /** The first bytes of its content, up to 512; empty if they cannot be had. */
+  readonly head: Buffer;
+}
+
+/** What was found in an archive. Problems do not exclude members: what can be listed is. */
+export interface ArchiveListing {
+  readonly format: ArchiveFormat;
+  readonly members: readonly ArchiveMember[];
+  readonly problems: readonly ArchiveProblem[];
+}
+
+const SIGNATURES: readonly (readonly [ArchiveFormat, number, string])[] = [
+  ['zip', 0, 'PK\x03\x04'],
+  ['zip', 0, 'PK\x05\x06'],
+  ['gzip', 0, '\x1f\x8b'],
+  ['rar', 0, 'Rar!\x1a\x07'],
+  ['7z', 0, "7z\xbc\xaf'\x1c"],
+  ['xz', 0, '\xfd7zXZ\0'],
+  ['bzip2', 0, 'BZh'],
+  ['cab', 0, 'MSCF'],
+  ['ace', 7, '**ACE**'],
+  ['arj', 0, '\x60\xea'],
+  ['lha', 2, '-lh'],
+];
+
+const EXTENSIONS: Readonly<Record<string, ArchiveFormat>> = {
+  zip: 'zip',
+  jar: 'zip',
+  gz: 'gzip',
+  tgz: 'gzip',
+  tar: 'tar',
+  rar: 'rar',
+  '7z': '7z',
+  xz: 'xz',
+  bz2: 'bzip2',
+  cab: 'cab',
+  ace: 'ace',
+  arj: 'arj',
+  lha: 'lha',
+  lzh: 'lha',
+};
+
+/** The kind of archive that bytes or, failing that, a name make of something; undefined for anything else. */
+export function archiveFormat(bytes: Buffer, names: readonly string[] = []): ArchiveFormat | undefined {
+  const found = SIGNATURES.find(([, at, text]) => bytes.toString('latin1', at, at + text.length) === text);
+  if (found) return found[0];
+  if (isTar(bytes)) return 'tar';
+  for (const name of names) {
+    const extension = /\.(\w+)[\s."']*$/.exec(name)?.[1]?.toLowerCase() ?? '';
+    if (Object.hasOwn(EXTENSIONS, extension)) return EXTENSIONS[extension];
+  }
+  return undefined;
+}
+
+/**
+ * Lists an archive and the archives in it. Resolves to undefined for what is none, or empty. Never rejects on any content; lets
+ * the event loop turn.
+ * @param names What the attachment is called: something called `.zip` that is none is a corrupt zip.
+ */
+export async function listArchive(
+  bytes: Buffer,
+  names: readonly string[] = [],
+  limits?: Partial<ArchiveLimits>,
+): Promise<ArchiveListing | undefined> {
+  const checked = withLimits(defaultArchiveLimits, limits);
+  const format = archiveFormat(bytes, names);
+  // Delivery reports have zip files of no bytes in them.
+  if (!format || bytes.length === 0) return undefined;
+  const lister = new Lister(new Budget(checked));
+  await lister.list(bytes, format, names[0] ?? format, 1);
+  return { format, members: lister.members, problems: lister.problems };
+}
+
+class Lister {
+  readonly members: ArchiveMember[] = [];
+  readonly problems: ArchiveProblem[] = [];
+  readonly #budget: Budget;
+
+  constructor(budget: Budget) {
+    this.#budget = budget;
+  }
+
+  async list(bytes: Buffer, format: ArchiveFormat, path: string, depth: number): Promise<void> {
+    try {
+      if (depth > this.#budget.limits.depth) throw new LimitReached('depth');
+      if (format === 'zip') await this.#listZip(bytes, path, depth);
+      else if (format === 'tar') await this.#listTar(bytes, path, depth);
+      else if (format === 'gzip') await this.#listGzip(bytes, path, depth);
+      else this.problems.push({ kind: 'unsupported', path, format });
+    } catch (error) {
+      if (!(error instanceof LimitReached)) throw error;
+      const { limit } = error;
+      if (!this.problems.some((problem) => problem.kind === 'limit' && problem.limit === limit)) {
+        this.problems.push({ kind: 'limit', path, limit, value: this.#budget.limits[limit] });
+      }
+    }
+  }
+
+  async #listZip(bytes: Buffer, path: string, depth: number): Promise<void> {
+    const { members, fault } = await readZip(bytes, this.#budget);
+    if (fault !== undefined) this.problems.push({ kind: 'corrupt', path, reason: fault });
+    if (members.some((member) => member.encrypted)) this.problems.push({ kind: 'encrypted', path });
+    // Two names of one member are one thing to open.
+    const opened = new Set<Buffer>();
+    for (const member of members) {
+      const inner = `${path}/${member.name}`;
+      const head = peekMember(member, this.#budget);
+      this.members.push({ name: member.name, path: inner, encrypted: member.encrypted, head });
+      const format = archiveFormat(head, [member.name]);
+      if (!format || member.encrypted || member.data.length === 0 || opened.has(member.data)) continue;
+      opened.add(member.data);
+      await this.#openZipMember(member, format, inner, depth);
+    }
+  }
+
+  async #openZipMember(member: ZipMember, format: ArchiveFormat, path: string, depth: number): Promise<void> {
+    const bytes = await openMember(member, this.#budget);
+    if (bytes) await this.list(bytes, format, path, depth + 1);
+    else if (member.method === 0 || member.method === 8) {
+      this.problems.push({ kind: 'corrupt', path, reason: 'its data cannot be inflated' });
+    } else this.problems.push({ kind: 'unsupported', path, format: `zip method ${member.method}` });
+  }
+
+  async #listTar(bytes: Buffer, path: string, depth: number): Promise<void> {
+    if (!isTar(bytes)) {
+      this.problems.push({ kind: 'corrupt', path, reason: 'it is no tar file' });
+      return;
+    }
+    const { members, fault } = await readTar(bytes, this.#budget);
+    if (fault !== undefined) this.problems.push({ kind: 'corrupt', path, reason: fault });
+    for (const { name, data } of members) await this.#addMember(name, data, path, depth);
+  }
+
+  async #listGzip(bytes: Buffer, path: string, depth: number): Promise<void> {
+    await this.#budget.countMember();
+    let content: Buffer;
+    try {
+      content = await inflate(bytes, { maxOutputLength: this.#budget.inflatable });
+    } catch (error) {
+      if (isTooLarge(error)) throw new LimitReached('inflatedBytes');
+      this.problems.push({ kind: 'corrupt', path, reason: 'its data cannot be inflated' });
+      return;
+    }
+    this.#budget.countInflated(content.length);
+    // What it is unpacked to: the name inside it, or its own without the suffix.
+    const outer = path.slice(path.lastIndexOf('/') + 1);
+    const name = readGzipName(bytes) ?? outer.replace(/\.gz$/i, '').replace(/\.tgz$/i, '.tar');
+    await this.#addMember(name, content, path, depth);
+  }
+
+  async #addMember(name: string, data: Buffer, path: string, depth: number): Promise<void> {
+    const inner = `${path}/${name}`;
+    this.members.push({ name, path: inner, encrypted: false, head: data.subarray(0, 512) });
+    const format = data.length > 0 ? archiveFormat(data, [name]) : undefined;
+    if (format) await this.list(data, format, inner, depth + 1);
+  }
+}
+
+/** The original name in a gzip header (RFC 1952 section 2.3). */
+function readGzipName(bytes: Buffer): string | undefined {
+  const flags = bytes[3] ?? 0;
+  if ((flags & 8) === 0) return undefined;
+  const start = 10 + ((flags & 4) !== 0 && bytes.length >= 12 ? 2 + bytes.readUInt16LE(10) : 0);
+  const end = bytes.indexOf(0, start);
+  return end > start ? bytes.toString('latin1', start, end) : undefined;
+}

@@ -1,0 +1,67 @@
+/**
+ * What is dangerous to open: by extension, by content type, by the first bytes.
+ */
+
+/** The classic list of extensions that Windows runs: the defaults of pymilter, whose users know them. */
+export const bannedExtensions: readonly string[] =
+  'ade adp asd asx asp bas bat chm cmd com cpl crt dll exe hlp hta inf ins isp js jse lnk mdb mde msc msi msp mst ocx pcd pif reg scr sct shs url vb vbe vbs wsc wsf wsh'.split(
+    ' ',
+  );
+
+/** What came since: disk images, newer script hosts and installers, Office files with macros, shortcuts of newer kinds. */
+export const modernBannedExtensions: readonly string[] =
+  'app application appref-ms appx appxbundle apk cab desktop diagcab dmg docm dotm gadget hpj img iso iqy jar jnlp library-ms mht mhtml msh msh1 msh2 msix msu one onepkg ops osd pkg potm ppam ppsm pptm prg ps1 ps1xml ps2 psc1 psd1 psm1 py pyc pyo pyw pyz rdp scf search-ms settingcontent-ms shb sldm slk svg sys theme udl vhd vhdx vmdk website wim ws xbap xla xlam xll xlm xlsm xltm xnk'.split(
+    ' ',
+  );
+
+/** Content types of programs. */
+export const bannedContentTypes: readonly string[] = [
+  'application/hta',
+  'application/x-bat',
+  'application/x-dosexec',
+  'application/x-executable',
+  'application/x-msdos-program',
+  'application/x-msdownload',
+  'application/x-ms-installer',
+  'application/x-ms-shortcut',
+  'application/x-msi',
+  'application/x-vbs',
+  'application/vnd.microsoft.portable-executable',
+  'text/vbscript',
+];
+
+/**
+ * The extension of this name if it is among the banned ones, lower case; undefined otherwise. The name is seen as Windows
+ * sees it: without final dots and spaces and without characters that show nothing or turn the writing round. A class
+ * identifier as extension is always banned.
+ */
+export function bannedExtension(name: string, banned: ReadonlySet<string>): string | undefined {
+  // Nearly every parameter of nearly every mail ends here.
+  if (!/[.\u0080-\uffff]/.test(name)) return undefined;
+  const seen = name
+    .normalize('NFKC')
+    .replace(/[\p{Cc}\p{Cf}]/gu, '')
+    .toLowerCase();
+  let end = seen.length;
+  while (end > 0 && /[\s."']/.test(seen[end - 1] ?? '')) end--;
+  const extension = seen.slice(seen.lastIndexOf('.', end - 1) + 1, end);
+  if (banned.has(extension) && extension.length < end) return extension;
+  return /^\{[0-9a-f-]{36}\}$/.test(extension) ? extension : undefined;
+}
+
+const PROGRAMS: readonly (readonly [format: string, at: number, signature: string])[] = [
+  ['Windows program', 0, 'MZ'],
+  ['ELF program', 0, '\x7fELF'],
+  ['Mach-O program', 0, '\xcf\xfa\xed\xfe'],
+  ['Mach-O program', 0, '\xce\xfa\xed\xfe'],
+  ['Mach-O program or Java class', 0, '\xca\xfe\xba\xbe'],
+  ['Windows shortcut', 0, '\x4c\0\0\0\x01\x14\x02\0'],
+  ['Windows help program', 0, 'ITSF'],
+];
+
+/** What kind of program these first bytes begin, undefined for anything else. */
+export function programFormat(head: Buffer): string | undefined {
+  return PROGRAMS.find(
+    ([, at, signature]) => head.toString('latin1', at, at + signature.length) === signature,
+  )?.[0];
+}

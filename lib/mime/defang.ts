@@ -1,0 +1,254 @@
+/**
+ * Making a message harmless: poisonous parts become a warning that names what was there, HTML loses what acts.
+ */
+import { wrongArgument } from '../errors.ts';
+import { type ArchiveListing, type ArchiveMember, archiveFormat, listArchive } from './archive.ts';
+import type { ArchiveLimits, ArchiveProblem } from './archive-budget.ts';
+import { bannedContentTypes, bannedExtension, bannedExtensions, programFormat } from './banned.ts';
+import type { HtmlRemoval } from './html.ts';
+import { cleanHtmlPart, isHtml } from './html-part.ts';
+import { holdsMessage } from './layout.ts';
+import type { MimeMessage } from './message.ts';
+import type { Part } from './part.ts';
+
+/** Why a part is poisonous. `member` is the path inside an archive, undefined for the part itself. */
+export type PoisonReason =
+  | {
+      readonly kind: 'extension';
+      readonly name: string;
+      readonly extension: string;
+      readonly member: string | undefined;
+    }
+  | { readonly kind: 'content-type'; readonly contentType: string }
+  | { readonly kind: 'program'; readonly format: string; readonly member: string | undefined }
+  | { readonly kind: 'archive'; readonly problem: ArchiveProblem }
+  | { readonly kind: 'check'; readonly text: string };
+
+/** A part as it was before it was replaced. */
+export interface PoisonousPart {
+  readonly reason: PoisonReason;
+  readonly contentType: string;
+  readonly names: readonly string[];
+  /** The decoded content: what a virus scanner or a quarantine wants. */
+  readonly content: Buffer;
+  /** The part as it came, header section and all. */
+  readonly bytes: Buffer;
+}
+
+/** What is poisonous, and what happens to it. */
+export interface DefangPolicy {
+  /** Extensions without dots, in lower case. @default {@link bannedExtensions} */
+  readonly extensions?: Iterable<string>;
+  /** Content types in lower case. @default {@link bannedContentTypes} */
+  readonly contentTypes?: Iterable<string>;
+  /** Whether programs are known by their first bytes, whatever they are called. @default true */
+  readonly programs?: boolean;
+  /** Whether archives are looked into, and how far. @default the limits of {@link listArchive} */
+  readonly archives?: Partial<ArchiveLimits> | false;
+  /** What is done with archives whose members cannot be read for want of a password. Their names are checked in any case. @default 'keep' */
+  readonly encryptedArchives?: 'keep' | 'remove';
+  /** What is done with archives of formats that cannot be opened here. @default 'keep' */
+  readonly unsupportedArchives?: 'keep' | 'remove';
+  /** Whether scripts and their like are taken out of HTML. @default true */
+  readonly html?: boolean;
+  /** Whether messages inside the message are searched. @default true */
+  readonly messages?: boolean;
+  /** Your own rule for a leaf: a text that says why it is poisonous, or nothing. */
+  readonly check?: (part: Part) => string | undefined | Promise<string | undefined>;
+  /** Keeps the original; what it answers, such as a quarantine number, is named in the warning. A rejection stops the defanging. */
+  readonly save?: (part: PoisonousPart) => string | undefined | void | Promise<string | undefined | void>;
+  /** The text that stands where the part was. @default names, reason and where it was saved, in English */
+  readonly warning?: (part: PoisonousPart, saved: string | undefined) => string;
+}
+
+/** What was done to a message. */
+export interface DefangReport {
+  /** Whether anything was changed. */
+  readonly modified: boolean;
+  /** Parts that were replaced. */
+  readonly removed: readonly PoisonousPart[];
+  /** What was taken out of HTML. */
+  readonly html: readonly HtmlRemoval[];
+  /** What was wrong with archives that stayed. */
+  readonly problems: readonly ArchiveProblem[];
+}
+
+const POLICY_OPTIONS = new Set<string>([
+  'extensions',
+  'contentTypes',
+  'programs',
+  'archives',
+  'encryptedArchives',
+  'unsupportedArchives',
+  'html',
+  'messages',
+  'check',
+  'save',
+  'warning',
+]);
+
+/**
+ * Searches every part, those of messages inside the message included, and replaces the poisonous ones by a text part called
+ * WARNING.TXT. Corrupt archives and those that reach a limit are poisonous: nobody can tell what is in them.
+ *
+ * A message that has more parts than its parse limits allow is searched as far as they go: look at `message.problems`.
+ * Edits `message`; the event loop turns between parts and inside archives.
+ * @throws TypeError for an unknown policy option. Rejects with what `check` or `save` reject with.
+ */
+export async function defang(message: MimeMessage, policy: DefangPolicy = {}): Promise<DefangReport> {
+  for (const option of Object.keys(policy)) {
+    if (POLICY_OPTIONS.has(option)) continue;
+    throw wrongArgument(`unknown defang option "${option}"; there are ${[...POLICY_OPTIONS].join(', ')}`);
+  }
+  return await new Defanger(policy).run(message);
+}
+
+class Defanger {
+  readonly #policy: DefangPolicy;
+  readonly #extensions: ReadonlySet<string>;
+  readonly #contentTypes: ReadonlySet<string>;
+  readonly #removed: PoisonousPart[] = [];
+  readonly #html: HtmlRemoval[] = [];
+  readonly #problems: ArchiveProblem[] = [];
+
+  constructor(policy: DefangPolicy) {
+    this.#policy = policy;
+    this.#extensions = new Set(policy.extensions ?? bannedExtensions);
+    this.#contentTypes = new Set(policy.contentTypes ?? bannedContentTypes);
+  }
+
+  async run(message: MimeMessage): Promise<DefangReport> {
+    const { html = true, messages = true } = this.#policy;
+    const waiting: Part[] = [message.root];
+    for (let part = waiting.pop(); part; part = waiting.pop()) {
+      const reason = await this.#judge(part);
+      if (reason) await this.#replace(part, reason);
+      else if (part.children.length === 0) {
+        if (html && isHtml(part)) this.#html.push(...cleanHtmlPart(part));
+      } else if (messages || !holdsMessage(part.contentType)) waiting.push(...part.children.toReversed());
+    }
+    return {
+      modified: this.#removed.length > 0 || this.#html.length > 0,
+      removed: this.#removed,
+      html: this.#html,
+      problems: this.#problems,
+    };
+  }
+
+  async #judge(part: Part): Promise<PoisonReason | undefined> {
+    const { contentType } = part;
+    // A multipart is never saved under a name; a message may be.
+    const isLeaf = part.children.length === 0;
+    if (!isLeaf && contentType.startsWith('multipart/')) return undefined;
+    const values = part.parametersOf('content-type').map(({ value }) => value);
+    for (const name of new Set([...part.names, ...values])) {
+      const extension = bannedExtension(name, this.#extensions);
+      if (extension !== undefined) return { kind: 'extension', name, extension, member: undefined };
+    }
+    if (this.#contentTypes.has(contentType)) return { kind: 'content-type', contentType };
+    if (!isLeaf) return undefined;
+    const text = await this.#policy.check?.(part);
+    if (text !== undefined) return { kind: 'check', text };
+    const { programs = true, archives = {} } = this.#policy;
+    const head = part.contentHead(512);
+    const format = programs ? programFormat(head) : undefined;
+    if (format !== undefined) return { kind: 'program', format, member: undefined };
+    if (archives === false || archiveFormat(head, part.names) === undefined) return undefined;
+    const listing = await listArchive(part.content(), part.names, archives);
+    return listing && this.#judgeArchive(listing);
+  }
+
+  #judgeArchive({ members, problems }: ArchiveListing): PoisonReason | undefined {
+    for (const member of members) {
+      const reason = this.#judgeMember(member);
+      if (reason) return reason;
+    }
+    const { encryptedArchives = 'keep', unsupportedArchives = 'keep' } = this.#policy;
+    for (const problem of problems) {
+      const isKept =
+        (problem.kind === 'encrypted' && encryptedArchives === 'keep') ||
+        (problem.kind === 'unsupported' && unsupportedArchives === 'keep');
+      if (!isKept) return { kind: 'archive', problem };
+    }
+    this.#problems.push(...problems);
+    return undefined;
+  }
+
+  #judgeMember({ name, path, head }: ArchiveMember): PoisonReason | undefined {
+    const extension = bannedExtension(name, this.#extensions);
+    if (extension !== undefined) return { kind: 'extension', name, extension, member: path };
+    const format = (this.#policy.programs ?? true) ? programFormat(head) : undefined;
+    return format === undefined ? undefined : { kind: 'program', format, member: path };
+  }
+
+  async #replace(part: Part, reason: PoisonReason): Promise<void> {
+    const poisonous: PoisonousPart = {
+      reason,
+      contentType: part.contentType,
+      names: part.names,
+      content: part.content(),
+      bytes: part.toBytes(),
+    };
+    const saved = (await this.#policy.save?.(poisonous)) ?? undefined;
+    const text = (this.#policy.warning ?? defaultWarning)(poisonous, saved);
+    for (const name of ['Content-Transfer-Encoding', 'Content-Disposition', 'Content-MD5'])
+      part.headers.remove(name);
+    part.retype('text/plain', { charset: 'utf-8', name: 'WARNING.TXT' });
+    part.replaceContent(text);
+    this.#removed.push(poisonous);
+  }
+}
+
+/** A name as it may stand in a warning: on one line, and not for ever. */
+function quoted(name: string): string {
+  const shown = name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
+  return `"${shown.length > 200 ? `${shown.slice(0, 200)}…` : shown}"`;
+}
+
+function explain(reason: PoisonReason): string {
+  switch (reason.kind) {
+    case 'extension': {
+      const { extension, member } = reason;
+      return member === undefined
+        ? `files ending in .${extension} are not let through`
+        : `it contains ${quoted(member)}, and files ending in .${extension} are not let through`;
+    }
+    case 'content-type':
+      return `content of type ${reason.contentType} is not let through`;
+    case 'program': {
+      const { format, member } = reason;
+      return member === undefined
+        ? `it is a ${format}`
+        : `it contains ${quoted(member)}, which is a ${format}`;
+    }
+    case 'archive':
+      return explainProblem(reason.problem);
+    case 'check':
+      return reason.text;
+  }
+}
+
+function explainProblem(problem: ArchiveProblem): string {
+  const path = quoted(problem.path);
+  switch (problem.kind) {
+    case 'corrupt':
+      return `the archive ${path} is damaged: ${problem.reason}`;
+    case 'encrypted':
+      return `the archive ${path} is encrypted`;
+    case 'unsupported':
+      return `the archive ${path} (${problem.format}) cannot be examined`;
+    case 'limit':
+      return `the archive ${path} holds too much to be examined`;
+  }
+}
+
+function defaultWarning(part: PoisonousPart, saved: string | undefined): string {
+  const what = part.names[0] === undefined ? `of type ${part.contentType}` : quoted(part.names[0]);
+  const lines = [
+    `WARNING: an attachment of this message was removed: ${what}`,
+    `Reason: ${explain(part.reason)}.`,
+    ...(saved === undefined ? [] : [`The original was kept as: ${saved}`]),
+    'If you need it, ask your postmaster, or ask the sender to send it in another way.',
+  ];
+  return `${lines.join('\n')}\n`;
+}
