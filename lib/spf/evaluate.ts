@@ -289,11 +289,7 @@ export class Evaluation {
   }
 
   *#target(spec: DomainSpec, domain: string, depth: number): Steps<string> {
-    const [only] = spec.pieces;
-    const isFixed = spec.pieces.length === 1 && typeof only === 'string' && only.length < 253;
-    return isFixed && !only.endsWith('.')
-      ? only
-      : expandDomain(spec, yield* this.#values(spec, domain, depth));
+    return spec.fixed ?? expandDomain(spec, yield* this.#values(spec, domain, depth));
   }
 
   *#values(macros: MacroString, domain: string, depth: number): Steps<MacroValues> {
@@ -358,12 +354,17 @@ export class Evaluation {
   }
 }
 
+/** The text of records that a cache gives again and again: it is not decoded again, and the engine knows its hash. */
+const decoded = new WeakMap<readonly Buffer[], string>();
+
 /** The bytes of a TXT record, one character each, its character-strings glued with nothing in between (section 3.3). */
 function joinText(strings: readonly Buffer[]): string {
-  const [only] = strings;
-  return strings.length === 1 && only !== undefined
-    ? only.toString('latin1')
-    : Buffer.concat(strings).toString('latin1');
+  let text = decoded.get(strings);
+  if (text === undefined) {
+    text = Buffer.concat(strings).toString('latin1');
+    decoded.set(strings, text);
+  }
+  return text;
 }
 
 /** RFC 7208 section 4.6.4: a void lookup. */

@@ -109,7 +109,7 @@ class Linter {
 
   /** The record behind an include or redirect; nothing where macros make the name, or where it would never end. */
   async #lintTarget(spec: DomainSpec, domain: string, term: string): Promise<LintNode[]> {
-    const target = fixedName(spec);
+    const target = spec.fixed;
     if (target === undefined) return [];
     if (this.#path.includes(target.toLowerCase())) {
       this.#remark('error', domain, term, 'leads back to a record that it is part of, without end');
@@ -191,7 +191,7 @@ class Linter {
     directive: Exclude<Directive, { kind: 'all' | 'ip4' | 'ip6' }>,
     domain: string,
   ): Promise<void> {
-    const target = directive.spec === undefined ? domain : fixedName(directive.spec);
+    const target = directive.spec === undefined ? domain : directive.spec.fixed;
     if (directive.kind === 'ptr' || target === undefined) return; // Nobody knows yet which name it will be.
     const answer = await this.#ask(target, directive.kind === 'mx' ? 'MX' : 'A', domain, directive.text);
     if (answer === undefined) return;
@@ -210,7 +210,7 @@ class Linter {
   }
 
   async #probeExplanation(spec: DomainSpec, domain: string): Promise<void> {
-    const target = fixedName(spec);
+    const target = spec.fixed;
     if (target === undefined) return;
     const answer = await this.#ask(target, 'TXT', domain, `exp=${spec.text}`);
     if (answer !== undefined && (answer.status !== 'ok' || answer.records.length !== 1)) {
@@ -248,12 +248,6 @@ class Linter {
 
 function indexOfAll({ directives }: SpfRecord): number {
   return directives.findIndex(({ kind }) => kind === 'all');
-}
-
-/** The name, where no macro is in it. */
-function fixedName({ pieces }: DomainSpec): string | undefined {
-  const [only] = pieces;
-  return pieces.length === 1 && typeof only === 'string' ? only.replace(/\.$/, '') : undefined;
 }
 
 function remarkOn(directive: Directive): string | undefined {

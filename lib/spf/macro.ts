@@ -29,6 +29,8 @@ export interface MacroString {
 export interface DomainSpec extends MacroString {
   /** The text as it stands in the record. */
   readonly text: string;
+  /** The name to be asked, where no macro is in it. */
+  readonly fixed: string | undefined;
 }
 
 const EXPAND = /\{([slodipvhcrt])(\d*)(r?)([-.+,/_=]*)\}/iy;
@@ -64,7 +66,9 @@ export function parseDomainSpec(text: string): DomainSpec | Wrong {
   if (lastMacroEnd !== text.length && !DOMAIN_END.test(text.slice(lastMacroEnd))) {
     return { wrong: `"${text}" does not end in a valid top-level label` };
   }
-  return { text, pieces, usesPtr };
+  const [only] = pieces;
+  const fixed = pieces.length === 1 && typeof only === 'string' ? shortened(only) : undefined;
+  return { text, fixed, pieces, usesPtr };
 }
 
 function readMacros(text: string, inExplanation: boolean): (MacroString & { lastMacroEnd: number }) | Wrong {
@@ -123,13 +127,14 @@ export function expandMacros(macros: MacroString, values: MacroValues): string {
   return text;
 }
 
-/**
- * Expands a domain-spec to the name to be asked: without the final dot, and without as many labels on the left as
- * needed for 253 characters (RFC 7208 section 7.3).
- */
+/** Expands a domain-spec to the name to be asked. */
 export function expandDomain(spec: DomainSpec, values: MacroValues): string {
-  let name = expandMacros(spec, values);
-  if (name.endsWith('.')) name = name.slice(0, -1);
+  return shortened(expandMacros(spec, values));
+}
+
+/** Without the final dot, and without as many labels on the left as needed for 253 characters (section 7.3). */
+function shortened(text: string): string {
+  let name = text.endsWith('.') ? text.slice(0, -1) : text;
   while (name.length > MAX_NAME) {
     const dot = name.indexOf('.');
     if (dot < 0) break; // One endless label: it cannot be asked, which the resolver says.
