@@ -9,6 +9,8 @@
 import type { ParseLimits, ParseProblem } from './limits.ts';
 import { parseStructured } from './parameters.ts';
 
+const MESSAGES = new Set(['message/rfc822', 'message/global', 'message/news', 'message/partial']);
+
 /** The ranges of one part in `source`. A multipart's bytes are: header, preamble, (delimiter, child)*, tail. */
 export interface Layout {
   readonly source: Buffer;
@@ -47,9 +49,12 @@ const COLON = 0x3a;
 const DASH = 0x2d;
 const LINE_AND_DASHES = Buffer.from('\n--');
 
-/** Whether a part of this type contains one whole message (RFC 2046 section 5.2.1, RFC 6532 section 3.7). */
+/**
+ * Whether a part of this type contains a message (RFC 2046 section 5.2.1, RFC 6532 section 3.7). Of a message in fragments
+ * (section 5.2.2) it is the beginning, header and all.
+ */
 export function holdsMessage(type: string): boolean {
-  return type === 'message/rfc822' || type === 'message/global' || type === 'message/news';
+  return MESSAGES.has(type);
 }
 
 /** The index of the colon that ends the field name at `start`, or -1 if the line is no header field. */

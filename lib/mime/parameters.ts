@@ -144,9 +144,16 @@ function readValue(text: string, start: number): { value: string; end: number } 
   }
   const semicolon = text.indexOf(';', position);
   const end = semicolon < 0 ? text.length : semicolon;
-  // Text behind the closing quote is glued on: some readers take it for part of the name.
-  const rest = withoutTrailingComment(text.slice(position, end).trim());
+  // Text right behind the closing quote is glued on: some readers take it for part of the name.
+  const isApart = position > start && isBlankCode(text.charCodeAt(position));
+  const rest = isApart ? '' : withoutTrailingComment(withoutFields(text.slice(position, end)).trim());
   return { value: unfold(value + rest), end };
+}
+
+/** Text before a folded line that looks like a field: somebody indented it by mistake. */
+function withoutFields(text: string): string {
+  const field = text.search(/\n[ \t]+[A-Za-z][\w-]*:/);
+  return field < 0 ? text : text.slice(0, field);
 }
 
 function withoutTrailingComment(text: string): string {

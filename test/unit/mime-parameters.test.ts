@@ -54,10 +54,11 @@ describe('the names of a part', () => {
       'Content-Type: x/y; charset=us-ascii; foo="a.exe"',
       ['a.exe'],
     ],
+    ['lines that should be fields', 'Content-Type: x/y;\r\n\tname=a.exe\r\n\tX-Priority: 1', ['a.exe']],
     [
-      'lines that should be fields',
-      'Content-Type: x/y;\r\n\tname=a.exe\r\n\tX-Priority: 1',
-      ['a.exe X-Priority: 1'],
+      'lines behind quotes that should be fields',
+      'Content-Type: x/y;\r\n\tname="a.exe"\r\n\tX-Priority: 1',
+      ['a.exe'],
     ],
   ])('are found in spite of %s', (_, line, names) => {
     expect(namesOf(line)).toEqual(names);
