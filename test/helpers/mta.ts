@@ -1,0 +1,50 @@
+/** What the MTAs for tests have in common. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { until } from './wait.ts';
+
+/** A running MTA that delivers all mail for `test.invalid` into one mail box. */
+export interface Mta extends AsyncDisposable {
+  /** Where on 127.0.0.1 it takes mail by SMTP. */
+  readonly port: number;
+  /** The mails delivered so far, in no order, as soon as there are `count`. */
+  delivered(count: number): Promise<readonly string[]>;
+  /** Everything it has logged. */
+  log(): Promise<string>;
+}
+
+/** Starts a server in the foreground and waits until it is `ready`, which must not cost it a connection. */
+export async function startServer(
+  program: string,
+  args: readonly string[],
+  ready: () => Promise<boolean>,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<ChildProcess> {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], env });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (text) => (output += text));
+  await until(`${program} to be ready`, async () => {
+    if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}: ${output}`);
+    return await ready();
+  });
+  return child;
+}
+
+/** Ends a server that `startServer` started, by the process that its pid file names, and waits until it is gone. */
+export async function stopServer(child: ChildProcess, pidFile: string): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exit = once(child, 'exit');
+  process.kill(Number.parseInt(await readFile(pidFile, 'utf8'), 10));
+  await exit;
+}
+
+/** The files of a directory, as text with one character a byte, as soon as there are `count`. */
+export async function readMails(directory: string, count: number): Promise<readonly string[]> {
+  const names = await until(`${count} mails in ${directory}`, async () => {
+    const found = await readdir(directory).catch(() => []);
+    return found.length >= count && found;
+  });
+  return await Promise.all(names.map((name) => readFile(join(directory, name), 'latin1')));
+}

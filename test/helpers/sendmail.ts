@@ -1,0 +1,81 @@
+/** A real Sendmail in a directory of its own, on an unused port, as `.ci/mta.mjs` unpacked it. Needs root. */
+import { execFile } from 'node:child_process';
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { type Mta, readMails, startServer, stopServer } from './mta.ts';
+import { SENDMAIL_ROOT } from './requirements.ts';
+import { unusedPort } from './wait.ts';
+
+const run = promisify(execFile);
+
+/** How to set it up. */
+export interface SendmailOptions {
+  /** The filters, in libmilter's words: `unix:/path`, `inet:port@host` or `inet6:port@host`. */
+  readonly milters: readonly string[];
+  /** More lines for the m4 configuration. */
+  readonly configuration?: readonly string[];
+}
+
+/** The user and group `mail`, for whom mails are delivered; Debian's number for both. */
+const MAIL = 8;
+
+/** Starts Sendmail. It is ready when this resolves. */
+export async function startSendmail({ milters, configuration = [] }: SendmailOptions): Promise<Mta> {
+  const directory = await mkdtemp(join(tmpdir(), 'sendmail-'));
+  const file = (name: string): string => join(directory, name);
+  const port = await unusedPort();
+
+  await chmod(directory, 0o755);
+  await mkdir(file('queue'), { mode: 0o700 });
+  await mkdir(file('mails'));
+  await mkdir(file('incoming'));
+  await Promise.all(['mails', 'incoming'].map((name) => chown(file(name), MAIL, MAIL)));
+  await writeFile(file('service.switch'), 'hosts files\naliases files\n');
+  // Moved when whole, so that nobody sees half a mail.
+  const deliver = `#!/bin/sh\ncat > ${directory}/incoming/$$ && mv ${directory}/incoming/$$ ${directory}/mails/$$\n`;
+  await writeFile(file('deliver'), deliver, { mode: 0o755 });
+  const filters = milters.map(
+    (spec, index) => `INPUT_MAIL_FILTER(\`filter${index}', \`S=${spec}, F=T, T=S:10s;R:10s;E:30s')dnl\n`,
+  );
+  await writeFile(file('more.mc'), [...filters, ...configuration].join('\n'));
+  await writeFile(file('sendmail.cf'), await compile(directory, port));
+
+  const daemon = await startServer(
+    // Where the host's name has no dot Sendmail waits a minute at start, so it gets a name of its own.
+    'unshare',
+    ['--uts', 'sh', '-c', 'hostname mx.test.invalid && exec "$@"', 'sh'].concat(
+      join(SENDMAIL_ROOT, 'usr/libexec/sendmail/sendmail'),
+      [`-C${file('sendmail.cf')}`, '-bD', '-X', file('traffic')],
+    ),
+    () =>
+      readFile(file('pid'), 'utf8').then(
+        (pid) => pid.includes('\n'),
+        () => false,
+      ),
+    {
+      ...process.env,
+      LD_LIBRARY_PATH: `${SENDMAIL_ROOT}/usr/lib/x86_64-linux-gnu:${SENDMAIL_ROOT}/lib/x86_64-linux-gnu`,
+    },
+  );
+  return {
+    port,
+    delivered: (count) => readMails(file('mails'), count),
+    log: () => readFile(file('traffic'), 'utf8').catch(() => ''),
+    async [Symbol.asyncDispose]() {
+      await stopServer(daemon, file('pid'));
+      await rm(directory, { recursive: true });
+    },
+  };
+}
+
+/** The text of sendmail.cf. */
+async function compile(directory: string, port: number): Promise<string> {
+  const cf = join(SENDMAIL_ROOT, 'usr/share/sendmail/cf/');
+  const defines = [`-D_CF_DIR_=${cf}`, `-D_DIRECTORY_=${directory}`, `-D_PORT_=${port}`];
+  const sources = [`${cf}m4/cf.m4`, join(import.meta.dirname, 'sendmail.mc'), join(directory, 'more.mc')];
+  const { stdout } = await run('m4', [...defines, ...sources], { maxBuffer: 10_000_000 });
+  // m4 has no way to have no alias file, and one that is missing keeps mails in the queue.
+  return stdout.replace(/^O AliasFile.*\n/m, '');
+}
