@@ -8,7 +8,7 @@ import { Evaluation, printable } from './evaluate.ts';
 import type { Identity } from './identity.ts';
 import { readIdentity } from './identity.ts';
 import { MAX_VOID_LOOKUPS } from './limits.ts';
-import type { Qualified } from './record.ts';
+import type { Qualified, SpfRecord } from './record.ts';
 import { isSpfRecord, parseRecord } from './record.ts';
 
 /** RFC 7208's words for the outcome (section 2.6). */
@@ -87,13 +87,13 @@ const DEFAULT_TIMEOUT = 20_000;
  * @throws TypeError (the promise rejects) for an `ip` that is no address, or another argument of the wrong kind.
  */
 export async function checkHost(options: CheckOptions): Promise<CheckResult> {
-  const { ip, sender, helo = '', defaultExplanation = '', record, localPolicy } = options;
+  const { ip, sender, helo = '', defaultExplanation = '', record } = options;
   if (typeof sender !== 'string') throw wrongArgument(`sender must be a string, got ${kindOf(sender)}`);
   if (typeof helo !== 'string') throw wrongArgument(`helo must be a string, got ${kindOf(helo)}`);
   if (record !== undefined && !isSpfRecord(record)) {
     throw wrongArgument(`record must be "v=spf1", or begin with it and a space, got "${record}"`);
   }
-  if (localPolicy !== undefined) checkLocalPolicy(localPolicy);
+  const localPolicy = options.localPolicy === undefined ? undefined : parseLocalPolicy(options.localPolicy);
   const identity = readIdentity(sender, helo);
   if (ip === undefined) return report(identity, { result: 'none', problem: 'the client has no IP address' });
   const address = typeof ip === 'string' ? parseAddress(ip) : undefined;
@@ -169,11 +169,14 @@ function report(
 }
 
 /** The receiver's own mistake must not look like the sender's. */
-function checkLocalPolicy(terms: string): void {
-  const { problems, redirect, exp } = parseRecord(`v=spf1 ${terms}`);
-  const [mistake] = problems;
+function parseLocalPolicy(terms: string): SpfRecord {
+  const policy = parseRecord(`v=spf1 ${terms}`);
+  const [mistake] = policy.problems;
   if (mistake !== undefined) throw wrongArgument(`localPolicy: "${mistake.term}": ${mistake.message}`);
-  if (redirect !== undefined || exp !== undefined) throw wrongArgument('localPolicy takes mechanisms only');
+  if (policy.redirect !== undefined || policy.exp !== undefined) {
+    throw wrongArgument(`localPolicy takes mechanisms only, got "${terms}"`);
+  }
+  return policy;
 }
 
 function kindOf(value: unknown): string {

@@ -13,7 +13,7 @@ import { MAX_LOOKUPS, MAX_NAMES } from './limits.ts';
 import type { DomainSpec, MacroString, MacroValues } from './macro.ts';
 import { expandDomain, expandMacros, parseMacroString } from './macro.ts';
 import type { Directive, Qualified, SpfRecord } from './record.ts';
-import { insertTerms, isSpfRecord, parseRecord } from './record.ts';
+import { isSpfRecord, parseRecord, withLocalPolicy } from './record.ts';
 
 /** How much further lax mode goes to find out what a record meant. */
 const LAX_FACTOR = 4;
@@ -46,7 +46,7 @@ export interface Question {
   readonly record: string | undefined;
   readonly lax: boolean;
   readonly maxVoidLookups: number;
-  readonly localPolicy: string | undefined;
+  readonly localPolicy: SpfRecord | undefined;
   readonly delegate: string | undefined;
   readonly trace: ((step: TraceStep) => void) | undefined;
 }
@@ -83,7 +83,8 @@ export class Evaluation {
   readonly #question: Question;
   #fixedValues: Omit<MacroValues, 'd' | 'p'> | undefined;
   #ptr: Answer<'PTR'> | undefined;
-  readonly #validated = new Map<string, boolean>();
+  /** Names of the client, and whether they have its address. */
+  #validated: Map<string, boolean> | undefined;
 
   constructor(question: Question) {
     this.#question = question;
@@ -98,10 +99,11 @@ export class Evaluation {
     const text = depth === 0 && given !== undefined ? given : yield* this.#findRecord(domain, depth);
     if (typeof text !== 'string') return text;
     trace?.({ step: 'record', depth, domain, record: text });
-    if (depth > 0) return yield* this.#evaluate(parseRecord(text), domain, depth);
+    const record = parseRecord(text);
+    if (depth > 0) return yield* this.#evaluate(record, domain, depth);
     this.record = text;
-    const record = parseRecord(localPolicy === undefined ? text : insertTerms(text, localPolicy));
-    return yield* this.#evaluate(record, domain, depth);
+    const judged = localPolicy === undefined ? record : withLocalPolicy(record, localPolicy);
+    return yield* this.#evaluate(judged, domain, depth);
   }
 
   /** The text for a `fail`: the domain's own (section 6.2), or undefined if it gives none that can be shown. */
@@ -268,6 +270,7 @@ export class Evaluation {
 
   /** Whether the name has the client's address. */
   *#isValidated(name: string, depth: number): Steps<boolean> {
+    this.#validated ??= new Map();
     const known = this.#validated.get(name);
     if (known !== undefined) return known;
     const answer = yield* this.#ask(name, this.#question.address.family === 4 ? 'A' : 'AAAA', depth);
@@ -326,7 +329,8 @@ export class Evaluation {
     const reply = resolver.resolve(name, type, resolveOptions);
     const answer = 'then' in reply ? ((yield reply) as Answer<T>) : reply;
     trace?.({ step: 'query', depth, name, type, answer });
-    return answer;
+    // Some resolvers say so.
+    return answer.status === 'ok' && answer.records.length === 0 ? { status: 'nodata' } : answer;
   }
 
   #countLookup(term: string, depth: number): Unjudged | undefined {

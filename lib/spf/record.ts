@@ -90,23 +90,17 @@ export function parseRecord(text: string): SpfRecord {
 }
 
 /**
- * Puts local policy into a record: the terms are inserted before the refusals at its end, so that they decide only
- * about clients that the sender would refuse (`v=spf1 mx -all` with `a:forwarder.example` becomes
+ * Puts local policy into a record: its directives come before the refusals at the end, so that they decide only about
+ * clients that the sender would refuse (`v=spf1 mx -all` with `a:forwarder.example` is judged like
  * `v=spf1 mx a:forwarder.example -all`). A record that accepts nobody, like `v=spf1 -all`, is left alone: no mail
  * of such a domain is genuine.
  */
-export function insertTerms(text: string, terms: string): string {
-  const { directives } = parseRecord(text);
+export function withLocalPolicy(record: SpfRecord, policy: SpfRecord): SpfRecord {
+  const { directives } = record;
   const all = directives.findIndex(({ kind }) => kind === 'all');
   let at = all < 0 ? directives.length : all;
   while (at > 0 && directives[at - 1]?.result === 'fail') at--;
-  if (at === 0) return text;
-  const next = directives[at]?.text;
-  if (next === undefined) return `${text} ${terms}`;
-  return text
-    .split(' ')
-    .flatMap((term) => (term === next ? [terms, term] : [term]))
-    .join(' ');
+  return at === 0 ? record : { ...record, directives: directives.toSpliced(at, 0, ...policy.directives) };
 }
 
 function readRecord(text: string): SpfRecord {
