@@ -108,7 +108,10 @@ describeWith(['miltertest', 'pymilter'], 'miltertest', () => {
     expect(output).toBe('yes\n');
   });
 
-  it('fails where its script fails', async () => {
-    await expect(runMiltertest('unix:/nowhere', 'error("as it must")')).rejects.toThrow(/as it must/);
+  it.each([
+    ['fails', 'error("as it must")', /script\.lua:1: as it must/],
+    ['is none', 'conn = = 1', /script\.lua:1: unexpected symbol/],
+  ])('says where a script %s', async (_, script, message) => {
+    await expect(runMiltertest('unix:/nowhere', script)).rejects.toThrow(message);
   });
 });
