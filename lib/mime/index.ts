@@ -28,4 +28,5 @@ export {
 } from './message.ts';
 export type { Parameter } from './parameters.ts';
 export type { Part } from './part.ts';
+export { type Address, type MessageView, readView } from './view.ts';
 export { decodeWords, encodeWords } from './words.ts';

@@ -293,7 +293,7 @@ export class Part {
     }
     out.push(this.headers.toBytes());
     if (bodyStart > headerEnd) out.push(source.subarray(headerEnd, bodyStart));
-    else if (this.headers.changed || this.#replaced) {
+    else {
       // There was no blank line; what is written now needs one.
       endLine(out, this.#lineBreak());
       out.push(this.#lineBreak());
