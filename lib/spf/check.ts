@@ -189,6 +189,7 @@ class Budget implements ResolveOptions {
   readonly #outer: AbortSignal | undefined;
   #controller: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #stop: (() => void) | undefined;
   /** Why the time is over; empty until then. */
   over = '';
 
@@ -202,12 +203,11 @@ class Budget implements ResolveOptions {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
       this.#timer = setTimeout(() => this.#end(`no result within ${this.#timeout} ms`), this.#timeout);
+      this.#stop = () => this.#end('the check was stopped');
       this.#outer?.addEventListener('abort', this.#stop, { once: true });
     }
     return this.#controller.signal;
   }
-
-  readonly #stop = (): void => this.#end('the check was stopped');
 
   #end(why: string): void {
     this.over = why;
@@ -236,6 +236,6 @@ class Budget implements ResolveOptions {
 
   close(): void {
     clearTimeout(this.#timer);
-    this.#outer?.removeEventListener('abort', this.#stop);
+    if (this.#stop !== undefined) this.#outer?.removeEventListener('abort', this.#stop);
   }
 }

@@ -11,23 +11,24 @@ export interface Identity {
   readonly domain: string;
 }
 
-const ADDRESS = /^(?<local>"(?:[^"\\]|\\.)*"|.*?)(?:@(?<domain>[^@]*))?$/s;
+const SOURCE_ROUTE = /^@[^:"[]*:/;
+const QUOTED_STRING = /^"(?:[^"\\]|\\.)*"$/s;
 
 /**
  * Reads the MAIL FROM address, with or without angle brackets and a source route. An empty one means the HELO identity.
  */
 export function readIdentity(sender: string, helo: string): Identity {
-  const address = sender
-    .trim()
-    .replace(/^<(.*)>$/s, '$1')
-    .replace(/^@[^:"[]*:/, '');
+  let address = sender.trim();
+  if (address.startsWith('<') && address.endsWith('>')) address = address.slice(1, -1);
+  if (address.startsWith('@')) address = address.replace(SOURCE_ROUTE, '');
   if (address === '') return { kind: 'helo', local: 'postmaster', domain: asciiDomain(helo.trim()) };
-  const { local = '', domain } = ADDRESS.exec(address)?.groups ?? {};
-  // Without "@" there is no local part, as in a HELO name.
-  if (domain === undefined && !local.startsWith('"')) {
-    return { kind: 'mailfrom', local: 'postmaster', domain: asciiDomain(local) };
-  }
-  return { kind: 'mailfrom', local: local || 'postmaster', domain: asciiDomain(domain ?? '') };
+  // A quoted local part may hold an "@"; without any there is no local part, as in a HELO name.
+  const at = QUOTED_STRING.test(address) ? address.length : address.lastIndexOf('@');
+  return {
+    kind: 'mailfrom',
+    local: address.slice(0, Math.max(at, 0)) || 'postmaster',
+    domain: asciiDomain(address.slice(at + 1)),
+  };
 }
 
 /** Whether SPF can be asked of this domain: well formed, of more than one label, and no address literal. */
