@@ -18,3 +18,10 @@ export type {
   StageVerdict,
 } from './connection.ts';
 export { type ConnectOptions, connectMta, type WireConnection } from './mta.ts';
+export {
+  type AskedQuery,
+  type MemoryRecords,
+  MemoryResolver,
+  type MemoryZone,
+  type ScriptedStatus,
+} from './resolver.ts';
