@@ -114,7 +114,7 @@ const TORN_BODY: StageReply = {
   verdict: 'tempfail',
   reply: {
     code: 451,
-    enhanced: '4.3.0',
+    enhanced: '4.3.5',
     lines: ['The chunks of the new body did not come in one run, which Postfix refuses'],
   },
 };

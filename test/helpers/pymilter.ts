@@ -1,5 +1,6 @@
 /** A real milter to test against: a child process on pymilter and the system's libmilter. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -42,8 +43,8 @@ export interface MilterEvent {
 export interface Pymilter extends AsyncDisposable {
   /** Where it listens, in libmilter's words. */
   readonly spec: string;
-  /** Every callback so far, in order. */
-  readonly events: readonly MilterEvent[];
+  /** Every callback so far, in order; those to which the MTA has its answer are all there. */
+  events(): Promise<readonly MilterEvent[]>;
   /** Waits until the filter was called for `stage` `count` times. */
   called(stage: MilterEvent['stage'], count?: number): Promise<readonly MilterEvent[]>;
 }
@@ -56,17 +57,31 @@ export async function startPymilter(script: MilterScript = {}, spec?: string): P
   const child = spawn(DEBIAN_PYTHON, [program, address], { stdio: ['pipe', 'pipe', 'inherit'] });
   child.stdin.write(`${JSON.stringify(script)}\n`);
   const events: MilterEvent[] = [];
-  const listening = Promise.withResolvers<void>();
-  child.once('exit', (code) => listening.reject(new Error(`the filter at ${address} ended with ${code}`)));
-  createInterface({ input: child.stdout }).on('line', (line) => {
-    const told = JSON.parse(line) as MilterEvent | { readonly listening: true };
-    if ('stage' in told) events.push(told);
-    else listening.resolve();
+  const echoes = new Map<string, PromiseWithResolvers<void>>();
+  const echo = (word: string): Promise<void> => {
+    const waiting = Promise.withResolvers<void>();
+    echoes.set(word, waiting);
+    return waiting.promise;
+  };
+  child.once('exit', (code) => {
+    for (const { reject } of echoes.values())
+      reject(new Error(`the filter at ${address} ended with ${code}`));
   });
-  await listening.promise;
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    const told = JSON.parse(line) as MilterEvent | { readonly echo: string };
+    if ('stage' in told) events.push(told);
+    else echoes.get(told.echo)?.resolve();
+  });
+  await echo('');
   return {
     spec: address,
-    events,
+    async events() {
+      // Callbacks are told before they are answered, so they come before an echo asked for now.
+      const word = randomUUID();
+      child.stdin.write(`${word}\n`);
+      await echo(word);
+      return events;
+    },
     called: (stage, count = 1) =>
       until(`${count} calls of ${stage}`, () => {
         const calls = events.filter((event) => event.stage === stage);

@@ -1,7 +1,8 @@
 """A milter on pymilter, that is on the real libmilter, which answers as it is told.
 
 usage: scripted_milter.py SOCKET, with the script as one line of JSON on standard input (see pymilter.ts).
-Tells one JSON object a line: {"listening": true} once, then every callback that comes. Ends with its input.
+Tells one JSON object a line: {"echo": ""} once it listens, then every callback that comes. Echoes every further line
+of its input, at the end of which it ends too.
 """
 import json
 import os
@@ -53,8 +54,10 @@ def text(value):
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value
 
 
-def end_with_input():
-    sys.stdin.read()
+def listen_to_input():
+    """Echoes each line, behind every event so far, and ends with the input."""
+    for line in sys.stdin:
+        tell({"echo": line.strip()})
     os._exit(0)
 
 
@@ -94,7 +97,6 @@ def callback(stage):
     return called
 
 
-threading.Thread(target=end_with_input, daemon=True).start()
 milter.set_flags(milter.CURR_ACTS)
 milter.set_connect_callback(callback("connect"))
 milter.set_helo_callback(callback("helo"))
@@ -109,5 +111,6 @@ milter.set_close_callback(callback("close"))
 milter.setconn(sys.argv[1])
 milter.register("scripted", data=callback("data"), unknown=callback("unknown"), negotiate=negotiate)
 milter.opensocket(True)
-tell({"listening": True})
+tell({"echo": ""})
+threading.Thread(target=listen_to_input, daemon=True).start()
 milter.main()
