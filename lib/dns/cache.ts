@@ -23,6 +23,9 @@ export function cached(resolver: Resolver, options: CacheOptions = {}): Resolver
   return new CachingResolver(resolver, options);
 }
 
+/** Bytes of TXT in one answer. Nobody needs more, and strangers must not fill the memory. */
+const MAX_ANSWER_SIZE = 8192;
+
 interface Entry {
   readonly answer: Found<RecordType> | Absent;
   /** On the clock of `performance.now()`, in milliseconds. */
@@ -91,7 +94,7 @@ class CachingResolver implements Resolver {
     else if (answer.status === 'nodata' || answer.status === 'nxdomain')
       ttl = Math.min(answer.ttl ?? 0, maxAbsenceTtl);
     else return answer;
-    if (ttl <= 0) return answer;
+    if (ttl <= 0 || sizeOf(answer) > MAX_ANSWER_SIZE) return answer;
     this.#entries.delete(key);
     if (this.#entries.size >= maxEntries) {
       const { value: oldest } = this.#entries.keys().next();
@@ -132,4 +135,10 @@ class SharedQuery {
       signal.removeEventListener('abort', stop);
     }
   }
+}
+
+/** The bytes of the TXT records; others are small, and few enough for one message. */
+function sizeOf(answer: Found<RecordType> | Absent): number {
+  if (answer.status !== 'ok') return 0;
+  return answer.records.flat().reduce((sum, part) => sum + (Buffer.isBuffer(part) ? part.length : 0), 0);
 }

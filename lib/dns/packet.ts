@@ -152,7 +152,7 @@ function characterStrings(bytes: Buffer): Buffer[] {
   const strings: Buffer[] = [];
   for (let at = 0; at < bytes.length; ) {
     const end = at + 1 + (bytes[at] ?? 0);
-    strings.push(Buffer.from(bytes.subarray(at + 1, end)));
+    strings.push(bytes.subarray(at + 1, end));
     at = end;
   }
   return strings;

@@ -66,6 +66,7 @@ function exchange(
 ): Promise<Reply | Failed> {
   return new Promise((resolve) => {
     let isOver = false;
+    let end = (): void => {};
     const finish = (outcome: Reply | Failed): void => {
       if (isOver) return;
       isOver = true;
@@ -82,6 +83,13 @@ function exchange(
       milliseconds,
     );
     signal?.addEventListener('abort', stop, { once: true });
-    const end = start(finish);
+    try {
+      end = start(finish);
+      if (isOver) end();
+    } catch (error) {
+      // The system gives no socket.
+      finish({ status: 'timeout', reason: String(error) });
+    }
+    if (signal?.aborted === true) stop();
   });
 }

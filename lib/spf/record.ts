@@ -77,6 +77,8 @@ export function isSpfRecord(text: string): boolean {
 }
 
 const MAX_KEPT = 1000;
+/** Longer records than this are a nuisance, and must not fill the memory. */
+const MAX_KEPT_LENGTH = 2000;
 const kept = new Map<string, SpfRecord>();
 
 /** Reads a record, or takes it from memory: a thousand texts are remembered, since few senders send most mail. */
@@ -84,6 +86,7 @@ export function parseRecord(text: string): SpfRecord {
   const known = kept.get(text);
   if (known !== undefined) return known;
   const record = readRecord(text);
+  if (text.length > MAX_KEPT_LENGTH) return record;
   if (kept.size >= MAX_KEPT) kept.delete(kept.keys().next().value ?? '');
   kept.set(text, record);
   return record;
@@ -131,7 +134,8 @@ function readRecord(text: string): SpfRecord {
     const [, spelling = '', value = ''] = modifier;
     const name = spelling.toLowerCase();
     const isDomain = name === 'redirect' || name === 'exp';
-    const read = isDomain ? parseDomainSpec(value) : parseMacroString(value, false);
+    // Of an unknown modifier only the grammar is known, and that has all macro letters.
+    const read = isDomain ? parseDomainSpec(value) : parseMacroString(value, true);
     if ('wrong' in read) problems.push({ term, message: `${name}=: ${read.wrong}` });
     else if (!isDomain) unknownModifiers.push(term);
     else if (domains[name] !== undefined) problems.push({ term, message: `${name}= may appear only once` });

@@ -88,6 +88,14 @@ describe('a cache', () => {
     ]);
   });
 
+  it('does not keep what is huge', async () => {
+    const inner = new MemoryResolver({ 'big.example': { TXT: new Array(100).fill('x'.repeat(200)) } });
+    const resolver = cached(inner);
+    expect(await resolver.resolve('big.example', 'TXT')).toMatchObject({ status: 'ok' });
+    await resolver.resolve('big.example', 'TXT');
+    expect(inner.queries).toHaveLength(2);
+  });
+
   it('makes one query of equal ones that run at the same time', async () => {
     const inner = new SlowResolver();
     const resolver = cached(inner);

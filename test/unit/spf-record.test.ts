@@ -60,6 +60,7 @@ describe('terms that follow the grammar', () => {
     'un-kn_o.wn=%{d}:/x=y',
     'ip4=192.0.2.1',
     'same=1 same=2',
+    'x=%{c}%{R}%{t}',
   ])('%s', (terms) => {
     expect(problemsOf(terms)).toEqual([]);
   });
