@@ -207,7 +207,8 @@ export interface MtaConnection extends AsyncDisposable {
 
   /**
    * Plays a whole message: connect and helo if this connection has not had them, the envelope, headers, body,
-   * eom; or up to the verdict that ends it. Messages follow each other on one connection.
+   * eom; or up to the verdict that ends it. Messages follow each other on one connection; wait for each before
+   * the next.
    * @param eml headers, empty line and body; a string is encoded losslessly. Line ends may be LF or CRLF.
    */
   sendMessage(eml: string | Uint8Array, options: SendOptions): Promise<MessageResult>;

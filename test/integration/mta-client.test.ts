@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { connectMta, type StageReply, type WireConnection } from '../../lib/testing/index.ts';
-import { type MilterScript, type Pymilter, startPymilter } from '../helpers/pymilter.ts';
+import { type MilterScript, startPymilter } from '../helpers/pymilter.ts';
 import { describeWith } from '../helpers/requirements.ts';
 import { unusedPort } from '../helpers/wait.ts';
 
@@ -28,10 +28,16 @@ const ENVELOPE = { sender: 'ann@one.test', recipients: ['bob@two.test'] };
 
 /** A filter that follows `script`, and an MTA connected to it; both end with the test. */
 async function talkTo(script: MilterScript, options?: Parameters<typeof connectMta>[1]) {
-  const stack = new AsyncDisposableStack();
-  const filter: Pymilter = stack.use(await startPymilter(script));
-  const mta: WireConnection = stack.use(await connectMta(filter.spec, options));
-  return { filter, mta, [Symbol.asyncDispose]: () => stack.disposeAsync() };
+  const filter = await startPymilter(script);
+  const mta = await connectMta(filter.spec, options);
+  return {
+    filter,
+    mta,
+    async [Symbol.asyncDispose]() {
+      await mta.close();
+      await filter[Symbol.asyncDispose]();
+    },
+  };
 }
 
 /** Everything up to RCPT, without which libmilter says nothing to the content of a message. */
