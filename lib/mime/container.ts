@@ -6,6 +6,7 @@ import type { Layout } from './layout.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
+const LINE_FEED = Buffer.from('\n');
 const NOTHING = Buffer.alloc(0);
 
 /** What a container holds. */
@@ -140,6 +141,6 @@ export class Container<P extends Writable> {
 
 /** Ends the line that `out` ends in, if it is not ended. */
 export function endLine(out: Buffer[], lineBreak: Buffer): void {
-  const last = out.findLast((piece) => piece.length > 0);
-  if (last && last.at(-1) !== LF) out.push(lineBreak);
+  const last = out.findLast((piece) => piece.length > 0)?.at(-1);
+  if (last !== undefined && last !== LF) out.push(last === CR ? LINE_FEED : lineBreak);
 }

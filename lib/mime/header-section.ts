@@ -93,10 +93,27 @@ export class PartHeaders implements Iterable<Header> {
     this.#touch();
   }
 
+  /** Adds the fields of another section whose names pass, byte for byte. */
+  addFrom(other: PartHeaders, accepts: (name: string) => boolean): void {
+    for (const { bytes, header } of other.#all()) {
+      if (header && accepts(header.name)) this.#all().push({ bytes, header, origin: undefined });
+    }
+    this.#touch();
+  }
+
   /** The whole section as it is to be written, every line ended. */
   toBytes(): Buffer {
     if (!this.#changed) return this.#received;
-    const pieces = this.#all().map((entry) => entry.bytes);
+    // With an odd line in front, which a removed field may leave there, it would not be taken for a header section.
+    const first = this.#all().findIndex(
+      ({ header, bytes }) => header || bytes.toString('latin1', 0, 5) === 'From ',
+    );
+    const pieces =
+      first < 0
+        ? []
+        : this.#all()
+            .slice(first)
+            .map((entry) => entry.bytes);
     return Buffer.concat(
       pieces.flatMap((piece) =>
         piece.at(-1) === LF ? [piece] : [piece, Buffer.from(this.#lineEnd, 'latin1')],

@@ -143,6 +143,7 @@ export class Scanner {
       if (given === undefined || position >= given) {
         if (first === LF) separator = 1;
         else if (first === CR && bytes[position + 1] === LF) separator = 2;
+        else if (first === CR && position + 1 === bytes.length) separator = 1;
         if (separator > 0 || given !== undefined) break;
       }
       if (first === DASH && bytes[position + 1] === DASH && this.#delimiterAt(position)) break;

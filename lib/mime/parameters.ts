@@ -64,7 +64,8 @@ export class Structured {
     for (const [name, value] of Object.entries(changes)) {
       if (value !== undefined) text += `;\r\n\t${formatParameter(name, value)}`;
     }
-    return text;
+    // What was received may hold what must not be written.
+    return text.replace(/\0|\r(?!\n)|\r?\n(?![ \t])/g, ' ');
   }
 }
 

@@ -256,11 +256,11 @@ export class Part {
     inner.#replaced = this.#replaced;
     inner.#bodyChanged = this.#bodyChanged;
     for (const part of inner.children) part.#parent = inner;
-    for (const header of [...this.headers]) {
-      if (!/^content-/i.test(header.name)) continue;
-      inner.headers.add(header.name, header.raw);
+    const isContentField = (name: string) => /^content-/i.test(name);
+    inner.headers.addFrom(this.headers, isContentField);
+    for (const { name } of [...this.headers]) {
       // Content-Type changes in place below.
-      if (header.name.toLowerCase() !== 'content-type') this.headers.remove(header.name);
+      if (isContentField(name) && name.toLowerCase() !== 'content-type') this.headers.remove(name);
     }
     const boundary = makeBoundary();
     this.#replaced = undefined;
@@ -293,11 +293,9 @@ export class Part {
     }
     out.push(this.headers.toBytes());
     if (bodyStart > headerEnd) out.push(source.subarray(headerEnd, bodyStart));
-    else {
-      // There was no blank line; what is written now needs one.
-      endLine(out, this.#lineBreak());
-      out.push(this.#lineBreak());
-    }
+    endLine(out, this.#lineBreak());
+    // Where there was no blank line, what is written now needs one.
+    if (bodyStart === headerEnd) out.push(this.#lineBreak());
     return this.#writeBody(out);
   }
 
@@ -319,7 +317,12 @@ export class Part {
   }
 
   #touchBody(): void {
-    for (let part: Part | undefined = this; part; part = part.#parent) part.#bodyChanged = true;
+    for (let part: Part | undefined = this; part; part = part.#parent) {
+      part.#bodyChanged = true;
+      // uuencode is only read.
+      const mustRecode = part.#container?.encoded === true && part.encoding === 'uuencode';
+      if (mustRecode) part.#setMimeField('Content-Transfer-Encoding', 'base64');
+    }
   }
 
   #lineBreak(): Buffer {
@@ -381,8 +384,10 @@ export class Part {
   #boundaries(): readonly string[] {
     const boundaries: string[] = [];
     for (let part: Part | undefined = this; part; part = part.#parent) {
-      const boundary = part.#container?.boundary ?? part.#layout.boundary;
-      if (boundary !== undefined) boundaries.push(boundary);
+      // The declared boundary counts even where another one was found in use.
+      for (const boundary of [part.#layout.boundary, part.#container?.boundary]) {
+        if (boundary !== undefined) boundaries.push(boundary);
+      }
     }
     return boundaries;
   }

@@ -157,6 +157,49 @@ describe('a part', () => {
   });
 });
 
+describe('an edit of an odd message', () => {
+  it.each([
+    [
+      'in a uuencoded message',
+      'Content-Type: message/rfc822\r\nContent-Transfer-Encoding: x-uuencode\r\n',
+      '\0',
+    ],
+    ['in a message that ends with its header', 'Content-Type: message/rfc822\r\n', '\r\n'],
+    ['behind a lone CR', 'Subject: x\n\r', '--b\r\nx'],
+    [
+      'of what would be a declared boundary',
+      'Content-Type: multipart/mixed; boundary=b\n\n--c\nContent-ID: x\n\n',
+      '--b\r\nx',
+    ],
+    ['of a part that has no header', 'no header here', 'Subject: x\r\n\r\ny'],
+    [
+      'of a part between two delimiters',
+      'Content-Type: multipart/mixed; boundary=b\n\n--b\n--b--\n',
+      'text\n',
+    ],
+  ])('is read back when it is made %s', (_, received, wanted) => {
+    const message = parse(received);
+    const leaf = [...message.parts()].findLast((part) => part.children.length === 0);
+    leaf?.replaceContent(Buffer.from(wanted));
+    const again = [...parse(written(message)).parts()].findLast((part) => part.children.length === 0);
+    expect(again?.content().toString()).toBe(wanted);
+  });
+
+  it('takes fields into the wrapped part byte for byte', () => {
+    const message = parse('Content-Disposition: attachment; filename=a\r!\r\nContent-ID : <x>\r\n\r\nbody');
+    message.root.wrap();
+    expect(written(message)).toContain(
+      'Content-Disposition: attachment; filename=a\r!\r\nContent-ID : <x>\r\n\r\nbody\r\n--=_',
+    );
+  });
+
+  it('leaves no line in front of the header that is no field', () => {
+    const message = parse('Content-ID: <x>\r\nodd line\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n');
+    message.root.headers.remove('content-id');
+    expect(parse(written(message)).root.contentType).toBe('multipart/mixed');
+  });
+});
+
 describe('the changes of a message', () => {
   const headers = [
     makeHeader('Received', Buffer.from(' from a\n\tby b')),
