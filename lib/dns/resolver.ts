@@ -19,6 +19,9 @@ export interface ResolverOptions {
   readonly deadline?: number;
 }
 
+/** What a timer can hold, in milliseconds. */
+const MAX_OPTION = 2 ** 31 - 1;
+
 /**
  * A resolver that asks name servers. It keeps nothing: put {@link cached} around it.
  * @throws TypeError for a wrong option
@@ -26,8 +29,9 @@ export interface ResolverOptions {
 export function createResolver(options: ResolverOptions = {}): Resolver {
   const { backend = 'dns2', timeout = 1500, tries = 2, deadline = 10_000 } = options;
   for (const [name, value] of Object.entries({ timeout, tries, deadline })) {
-    if (!(Number.isFinite(value) && value > 0))
-      throw wrongArgument(`${name} must be more than 0, got ${value}`);
+    if (!(value > 0 && value <= MAX_OPTION)) {
+      throw wrongArgument(`${name} must be from 1 to ${MAX_OPTION}, got ${value}`);
+    }
   }
   const servers = options.servers?.map(parseServer) ?? systemServers();
   if (servers.length === 0) throw wrongArgument('servers must name at least one name server');

@@ -1,9 +1,10 @@
 /** The public check: arguments in, time limit, result out. */
-import type { ResolveOptions, Resolver } from '../dns/index.ts';
+import type { Resolver } from '../dns/index.ts';
 import { cached, createResolver } from '../dns/index.ts';
 import { wrongArgument } from '../errors.ts';
 import { parseAddress } from './address.ts';
-import type { Steps, TraceStep, Verdict } from './evaluate.ts';
+import { Budget } from './budget.ts';
+import type { TraceStep, Verdict } from './evaluate.ts';
 import { Evaluation, printable } from './evaluate.ts';
 import type { Identity } from './identity.ts';
 import { readIdentity } from './identity.ts';
@@ -16,12 +17,12 @@ export type SpfResult = Qualified | 'none' | 'temperror' | 'permerror';
 
 /** Who is asking to send, and how to find out whether he may. */
 export interface CheckOptions {
-  /** The client's address. Undefined gives `none`: a local client has none. */
-  readonly ip: string | undefined;
+  /** The client's address. Without one, as a local client is, the result is `none`. */
+  readonly ip?: string | undefined;
   /** The MAIL FROM address, with or without angle brackets. `<>` or an empty one checks the HELO identity. */
   readonly sender: string;
   /** The name the client gave in HELO or EHLO. */
-  readonly helo: string | undefined;
+  readonly helo?: string | undefined;
   /** The name of the host that asks, for the macro `%{r}`. @default 'unknown' */
   readonly receiver?: string;
   /** Where DNS is asked. @default the servers of /etc/resolv.conf with a cache, shared by all checks */
@@ -79,6 +80,8 @@ export interface CheckResult {
 }
 
 const DEFAULT_TIMEOUT = 20_000;
+/** What a timer can hold: 24 days. */
+const MAX_TIMEOUT = 2 ** 31 - 1;
 
 /**
  * check_host() of RFC 7208: may the client at `ip` send mail from this sender?
@@ -94,14 +97,21 @@ export async function checkHost(options: CheckOptions): Promise<CheckResult> {
     throw wrongArgument(`record must be "v=spf1", or begin with it and a space, got "${record}"`);
   }
   const localPolicy = options.localPolicy === undefined ? undefined : parseLocalPolicy(options.localPolicy);
+  const { timeout = DEFAULT_TIMEOUT, maxVoidLookups = MAX_VOID_LOOKUPS } = options;
+  if (!(timeout > 0 && timeout <= MAX_TIMEOUT)) {
+    throw wrongArgument(`timeout must be from 1 to ${MAX_TIMEOUT} ms, got ${timeout}`);
+  }
+  if (!(maxVoidLookups >= 0))
+    throw wrongArgument(`maxVoidLookups must not be below 0, got ${maxVoidLookups}`);
   const identity = readIdentity(sender, helo);
-  if (ip === undefined) return report(identity, { result: 'none', problem: 'the client has no IP address' });
+  if (ip === undefined || ip === null)
+    return report(identity, { result: 'none', problem: 'the client has no IP address' });
   const address = typeof ip === 'string' ? parseAddress(ip) : undefined;
   if (address === undefined) {
     throw wrongArgument(`ip must be an IP address, got ${typeof ip === 'string' ? `"${ip}"` : kindOf(ip)}`);
   }
 
-  const budget = new Budget(options.timeout ?? DEFAULT_TIMEOUT, options.signal);
+  const budget = new Budget(timeout, options.signal);
   const evaluation = new Evaluation({
     address,
     identity,
@@ -111,7 +121,7 @@ export async function checkHost(options: CheckOptions): Promise<CheckResult> {
     resolveOptions: budget,
     record,
     lax: options.lax ?? false,
-    maxVoidLookups: options.maxVoidLookups ?? MAX_VOID_LOOKUPS,
+    maxVoidLookups,
     localPolicy,
     delegate: options.delegate,
     trace: options.trace,
@@ -181,61 +191,4 @@ function parseLocalPolicy(terms: string): SpfRecord {
 
 function kindOf(value: unknown): string {
   return value === null ? 'null' : typeof value;
-}
-
-/** The time a check may take. The timer is made only if somebody has to wait: most checks need none. */
-class Budget implements ResolveOptions {
-  readonly #timeout: number;
-  readonly #outer: AbortSignal | undefined;
-  #controller: AbortController | undefined;
-  #timer: NodeJS.Timeout | undefined;
-  #stop: (() => void) | undefined;
-  /** Why the time is over; empty until then. */
-  over = '';
-
-  constructor(timeout: number, outer: AbortSignal | undefined) {
-    this.#timeout = timeout;
-    this.#outer = outer;
-    if (outer?.aborted === true) this.over = 'the check was stopped';
-  }
-
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      this.#timer = setTimeout(() => this.#end(`no result within ${this.#timeout} ms`), this.#timeout);
-      this.#stop = () => this.#end('the check was stopped');
-      this.#outer?.addEventListener('abort', this.#stop, { once: true });
-    }
-    return this.#controller.signal;
-  }
-
-  #end(why: string): void {
-    this.over = why;
-    this.#controller?.abort();
-  }
-
-  /** Runs the steps to their end. Undefined where the time is over before. */
-  run<T>(steps: Steps<T>): T | undefined | Promise<T | undefined> {
-    if (this.over !== '') return undefined;
-    const step = steps.next();
-    return step.done === true ? step.value : this.#wait(steps, step.value);
-  }
-
-  async #wait<T>(steps: Steps<T>, first: Promise<unknown>): Promise<T | undefined> {
-    const { signal } = this;
-    const ended = new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
-    // A resolver that ignores the signal must not hold us.
-    for (let pending = first; ; ) {
-      const answer = await Promise.race([pending, ended]);
-      if (this.over !== '') return undefined;
-      const step = steps.next(answer);
-      if (step.done === true) return step.value;
-      pending = step.value;
-    }
-  }
-
-  close(): void {
-    clearTimeout(this.#timer);
-    if (this.#stop !== undefined) this.#outer?.removeEventListener('abort', this.#stop);
-  }
 }

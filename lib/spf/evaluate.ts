@@ -7,6 +7,7 @@
 import type { Answer, RecordOf, RecordType, ResolveOptions, Resolver } from '../dns/index.ts';
 import type { Address } from './address.ts';
 import { dottedAddress, parseIp4, parseIp6, reverseName, sameNetwork4, sameNetwork6 } from './address.ts';
+import { failureText, isEmpty, isVoid, joinText, ptrNames } from './answers.ts';
 import type { Identity } from './identity.ts';
 import { isCheckable } from './identity.ts';
 import { MAX_LOOKUPS, MAX_NAMES } from './limits.ts';
@@ -358,36 +359,8 @@ export class Evaluation {
   }
 }
 
-/** The text of records that a cache gives again and again: it is not decoded again, and the engine knows its hash. */
-const decoded = new WeakMap<readonly Buffer[], string>();
-
-/** The bytes of a TXT record, one character each, its character-strings glued with nothing in between (section 3.3). */
-function joinText(strings: readonly Buffer[]): string {
-  let text = decoded.get(strings);
-  if (text === undefined) {
-    text = Buffer.concat(strings).toString('latin1');
-    decoded.set(strings, text);
-  }
-  return text;
-}
-
-/** RFC 7208 section 4.6.4: a void lookup. */
-function isVoid(answer: Answer): boolean {
-  return answer.status === 'nodata' || answer.status === 'nxdomain';
-}
-
-/** A name that cannot be asked has no records either, but no query was wasted on it. */
-function isEmpty(answer: Answer): boolean {
-  return isVoid(answer) || answer.status === 'badname';
-}
-
 function unanswered(name: string, type: RecordType, answer: Answer): Unjudged {
-  const reason = 'reason' in answer && answer.reason !== undefined ? ` (${answer.reason})` : '';
-  return { result: 'temperror', problem: `${type} query for ${name}: ${answer.status}${reason}` };
-}
-
-function ptrNames(answer: Answer<'PTR'>): readonly string[] {
-  return answer.status === 'ok' ? answer.records.slice(0, MAX_NAMES) : [];
+  return { result: 'temperror', problem: `${type} query for ${name}: ${failureText(answer)}` };
 }
 
 /** Whether `name` is `domain` or lies in it. */

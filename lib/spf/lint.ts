@@ -3,6 +3,7 @@
  * All of the record is followed, as for a client that nothing matches, which is the dearest check there is.
  */
 import type { Answer, RecordType, Resolver } from '../dns/index.ts';
+import { failureText, joinText } from './answers.ts';
 import { isCheckable } from './identity.ts';
 import { MAX_LOOKUPS, MAX_NAMES, MAX_VOID_LOOKUPS } from './limits.ts';
 import type { DomainSpec } from './macro.ts';
@@ -126,12 +127,10 @@ class Linter {
     }
     const answer = await this.#resolver.resolve(domain, 'TXT');
     if (answer.status !== 'ok') {
-      this.#remark('error', domain, term, `has no SPF record: the TXT query gives ${answer.status}`);
+      this.#remark('error', domain, term, `has no SPF record: the TXT query gives ${failureText(answer)}`);
       return undefined;
     }
-    const texts = answer.records
-      .map((strings) => Buffer.concat(strings).toString('latin1'))
-      .filter(isSpfRecord);
+    const texts = answer.records.map(joinText).filter(isSpfRecord);
     if (texts.length === 0)
       this.#remark('error', domain, term, 'has TXT records, but no SPF record among them');
     if (texts.length > 1)
@@ -232,7 +231,7 @@ class Linter {
   ): Promise<Answer<T> | undefined> {
     const answer = await this.#resolver.resolve(name, type);
     if (answer.status === 'ok' || answer.status === 'nodata' || answer.status === 'nxdomain') return answer;
-    this.#remark('warning', domain, term, `the ${type} query for ${name} gives ${answer.status}`);
+    this.#remark('warning', domain, term, `the ${type} query for ${name} gives ${failureText(answer)}`);
     return undefined;
   }
 

@@ -64,7 +64,7 @@ zone:
 `,
     );
     const server = spawn(NSD ?? '', ['-d', '-c', join(folder, 'nsd.conf')], {
-      stdio: 'inherit',
+      stdio: 'ignore',
     });
     stop = async () => {
       server.kill();

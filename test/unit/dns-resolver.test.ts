@@ -71,6 +71,7 @@ describe('name servers', () => {
 describe('createResolver', () => {
   it.each([
     { timeout: 0 },
+    { timeout: Number.POSITIVE_INFINITY },
     { tries: -1 },
     { deadline: Number.NaN },
     { servers: [] },

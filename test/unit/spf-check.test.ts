@@ -98,12 +98,15 @@ describe('the identity (2.3, 2.4, 4.3)', () => {
 });
 
 describe('the arguments', () => {
-  it('without an address give none', async () => {
-    expect(await check({}, { ip: undefined })).toMatchObject({
-      result: 'none',
-      problem: expect.stringContaining('IP'),
-    });
-  });
+  it.each([{ ip: undefined }, { ip: null as unknown as undefined }])(
+    'without an address give none: %j',
+    async (options) => {
+      expect(await check({}, options)).toMatchObject({
+        result: 'none',
+        problem: expect.stringContaining('IP'),
+      });
+    },
+  );
 
   it.each([
     [{ ip: '' }, 'ip'],
@@ -116,6 +119,9 @@ describe('the arguments', () => {
     [{ sender: undefined as unknown as string }, 'sender'],
     [{ helo: null as unknown as string }, 'helo'],
     [{ record: '-all' }, 'record'],
+    [{ timeout: 0 }, 'timeout'],
+    [{ timeout: Number.POSITIVE_INFINITY }, 'timeout'],
+    [{ maxVoidLookups: -1 }, 'maxVoidLookups'],
     [{ localPolicy: 'ipv4:192.0.2.1' }, 'localPolicy'],
     [{ localPolicy: 'redirect=example.com' }, 'localPolicy'],
   ] satisfies [Partial<CheckOptions>, string][])(
