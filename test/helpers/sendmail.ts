@@ -21,6 +21,11 @@ export interface SendmailOptions {
 /** The user and group `mail`, for whom mails are delivered; Debian's number for both. */
 const MAIL = 8;
 
+/** Where Debian's packages have their libraries below `directory`. */
+function libraries(directory: string): string {
+  return join(SENDMAIL_ROOT, directory, `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`);
+}
+
 /** Starts Sendmail. It is ready when this resolves. */
 export async function startSendmail({ milters, configuration = [] }: SendmailOptions): Promise<Mta> {
   const directory = await mkdtemp(join(tmpdir(), 'sendmail-'));
@@ -54,10 +59,7 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
         (pid) => pid.includes('\n'),
         () => false,
       ),
-    {
-      ...process.env,
-      LD_LIBRARY_PATH: `${SENDMAIL_ROOT}/usr/lib/x86_64-linux-gnu:${SENDMAIL_ROOT}/lib/x86_64-linux-gnu`,
-    },
+    { ...process.env, LD_LIBRARY_PATH: `${libraries('usr/lib')}:${libraries('lib')}` },
   );
   return {
     port,
