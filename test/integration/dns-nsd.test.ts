@@ -9,6 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Resolver } from '../../lib/dns/index.ts';
 import { createResolver } from '../../lib/dns/index.ts';
+import { checkHost } from '../../lib/spf/index.ts';
 
 const NSD = ['/usr/sbin/nsd', '/usr/local/sbin/nsd'].find(existsSync);
 const long = 'x'.repeat(255);
@@ -31,6 +32,9 @@ bytes TXT "\255\000\195\169"
 empty TXT ""
 *.wild A 192.0.2.8
 ptr PTR mx
+sender TXT "v=spf1 include:included.example -all exp=why.example"
+included TXT "v=spf1 a:alias.example ?all"
+why TXT "%{i} may not send for %{d}"
 big TXT ${`"${long}" `.repeat(20)}
 `;
 
@@ -126,6 +130,17 @@ zone:
 
   it('dns2 asks for an alias beyond the zone, which this server refuses', async () => {
     expect(await backends.dns2?.resolve('outside.example', 'A')).toMatchObject({ status: 'refused' });
+  });
+
+  it.each(['dns2', 'node'] as const)('%s serves a whole SPF check', async (backend) => {
+    const resolver = backends[backend];
+    if (resolver === undefined) throw new Error('nsd is not running');
+    const mail = { sender: 'user@sender.example', helo: 'x', resolver };
+    expect(await checkHost({ ...mail, ip: '192.0.2.25' })).toMatchObject({ result: 'pass', lookups: 2 });
+    expect(await checkHost({ ...mail, ip: '192.0.2.99' })).toMatchObject({
+      result: 'fail',
+      explanation: '192.0.2.99 may not send for sender.example',
+    });
   });
 
   it('answers many queries at once', async () => {
