@@ -18,7 +18,7 @@ function works(program: string, ...args: string[]): boolean {
 /** What each needs, in the order in which it is looked for: the first that is missing is the reason. */
 const NEEDS = {
   postfix: [
-    ['Postfix is not installed', () => existsSync('/usr/sbin/postfix')],
+    ['Postfix is not installed, or /usr/sbin not in PATH', () => works('postconf', '-d', 'mail_version')],
     ['Postfix can only be started by root', () => process.getuid?.() === 0],
   ],
   sendmail: [
