@@ -36,4 +36,9 @@ class LazyHeader implements Header {
   toJSON(): { name: string; value: string } {
     return { name: this.name, value: this.value };
   }
+
+  /** What console.log() shows. */
+  [Symbol.for('nodejs.util.inspect.custom')](): { name: string; value: string } {
+    return this.toJSON();
+  }
 }

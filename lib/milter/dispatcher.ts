@@ -80,7 +80,7 @@ export class Dispatcher implements RunnerHost {
     const overdue = error.code === 'ERR_MILTER_DEADLINE';
     if (overdue) this.deadlines++;
     else this.failures++;
-    const fields = { stage, session, queueId, filter, code: error.code, error: error.cause ?? error };
+    const fields = { stage, session, queueId, filter, code: error.code, error: error.cause };
     this.#logger.error(fields, error.message);
   }
 

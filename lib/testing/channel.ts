@@ -1,14 +1,13 @@
-/** Frames over a socket, one exchange after another, with a deadline for every wait. */
-import { connect, type Socket } from 'node:net';
+/** Frames over a stream, one exchange after another, with a deadline for every wait. */
+import type { Duplex } from 'node:stream';
 import { MilterError, type MilterErrorCode } from '../errors.ts';
-import { parseDialSpec } from './spec.ts';
 import { type Frame, FrameReader } from './wire.ts';
 
 /** A connection to a milter. After a MilterError it is of no more use: filter and we may be out of step. */
 export class Channel {
   readonly #spec: string;
   readonly #timeout: number;
-  readonly #socket: Socket;
+  readonly #stream: Duplex;
   readonly #reader: FrameReader = new FrameReader();
   readonly #frames: Frame[] = [];
   #opened: boolean = false;
@@ -19,12 +18,14 @@ export class Channel {
   #frameCame: (() => void) | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  /** Begins to dial; `timeout` milliseconds are for each wait. */
-  constructor(spec: string, timeout: number) {
+  /**
+   * @param spec where the stream leads, for errors
+   * @param timeout milliseconds for each wait
+   */
+  constructor(spec: string, stream: Duplex, timeout: number) {
     this.#spec = spec;
     this.#timeout = timeout;
-    this.#socket = connect(parseDialSpec(spec))
-      .setNoDelay()
+    this.#stream = stream
       .on('data', (bytes) => this.#take(bytes))
       .on('error', (cause) => {
         if (this.#opened) this.#fail('ERR_MILTER_CLOSED', `the connection broke: ${cause.message}`, cause);
@@ -44,15 +45,15 @@ export class Channel {
     return result;
   }
 
-  /** Resolves when the dial was answered. */
+  /** Resolves when the dial was answered, where the stream is a socket that is dialling. */
   async opened(): Promise<void> {
-    await this.#wait((done) => this.#socket.once('connect', done));
+    await this.#wait((done) => this.#stream.once('connect', done));
     this.#opened = true;
   }
 
   /** Resolves when the system has taken the bytes. */
   send(bytes: Uint8Array): Promise<void> {
-    return this.#wait((done) => this.#socket.write(bytes, () => done()));
+    return this.#wait((done) => this.#stream.write(bytes, () => done()));
   }
 
   /** The next frame from the filter. */
@@ -74,13 +75,13 @@ export class Channel {
   /** Sends `bytes` and resolves when the filter has hung up. */
   async finish(bytes: Uint8Array): Promise<void> {
     // Before our own listener, which would take the end for a failure.
-    await this.#wait((done) => this.#socket.prependOnceListener('close', done).write(bytes));
+    await this.#wait((done) => this.#stream.prependOnceListener('close', done).write(bytes));
   }
 
   /** Hangs up at once. */
   async close(): Promise<void> {
     this.#fail('ERR_MILTER_CLOSED', 'this connection was closed');
-    if (!this.#socket.closed) await new Promise((resolve) => this.#socket.once('close', resolve));
+    if (!this.#stream.closed) await new Promise((resolve) => this.#stream.once('close', resolve));
   }
 
   #take(bytes: Buffer): void {
@@ -98,7 +99,7 @@ export class Channel {
 
   #fail(code: MilterErrorCode, message: string, cause?: Error): void {
     this.#failure ??= new MilterError(code, message, { cause });
-    this.#socket.destroy();
+    this.#stream.destroy();
     this.#interrupt?.(this.#failure);
   }
 

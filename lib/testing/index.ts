@@ -17,6 +17,7 @@ export type {
   StageReply,
   StageVerdict,
 } from './connection.ts';
+export { type FakeOptions, fakeSession } from './fake.ts';
 export { type ConnectOptions, connectMta, type WireConnection } from './mta.ts';
 export {
   type AskedQuery,

@@ -1,4 +1,5 @@
 /** An MTA's side of the milter protocol over a socket, against any milter. */
+import { connect } from 'node:net';
 import { wrongArgument } from '../errors.ts';
 import { encodeText } from '../text.ts';
 import { Channel } from './channel.ts';
@@ -15,6 +16,7 @@ import type {
   StageReply,
 } from './connection.ts';
 import { playMessage } from './player.ts';
+import { parseDialSpec } from './spec.ts';
 import {
   actionsOfVersion,
   CHUNK_SIZE,
@@ -64,7 +66,7 @@ export async function connectMta(spec: string, options: ConnectOptions = {}): Pr
     throw wrongArgument(`version must be 2 to 6, got ${version}`);
   }
   const { actions = actionsOfVersion(version), steps = stepsOfVersion(version) } = options;
-  const channel = new Channel(spec, timeout);
+  const channel = new Channel(spec, connect(parseDialSpec(spec)).setNoDelay(), timeout);
   const negotiated = await channel.inTurn('negotiate', async () => {
     await channel.opened();
     await channel.send(encodeNegotiation({ version, actions, steps }));
@@ -74,14 +76,15 @@ export async function connectMta(spec: string, options: ConnectOptions = {}): Pr
     }
     return answer;
   });
-  return new SocketConnection(channel, negotiated);
+  return new ChannelConnection(channel, negotiated);
 }
 
 function inWords({ version, actions, steps }: Negotiated): string {
   return `version ${version}, actions 0x${actions.toString(16)}, steps 0x${steps.toString(16)}`;
 }
 
-class SocketConnection implements WireConnection {
+/** The stages over a channel on which all is agreed. */
+export class ChannelConnection implements WireConnection {
   readonly negotiated: Negotiated;
   readonly #channel: Channel;
   #greeting: MtaConnection['greeting'] = {};

@@ -14,7 +14,7 @@ namespace {
 using std::chrono::milliseconds;
 
 // A callback that waits this long may be holding a worker that another connection needs.
-constexpr milliseconds kStarvationSuspected{5};
+constexpr milliseconds kStarvationSuspected{20};
 // How often a waiting callback looks whether its MTA is still there.
 constexpr milliseconds kHangupPoll{250};
 // Well under the shortest time-out an MTA has for the end of a message.

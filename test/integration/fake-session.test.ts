@@ -1,0 +1,115 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { type Filter, Milter, reject, serve } from '../../lib/index.ts';
+import { connectMta, fakeSession, type WireConnection } from '../../lib/testing/index.ts';
+
+/** The same filter over libmilter and in a fake session must be told the same and answer the same. */
+async function inBoth(filter: Filter, play: (mta: WireConnection) => Promise<unknown>): Promise<unknown[]> {
+  const folder = mkdtempSync(join(tmpdir(), 'milter-fake-'));
+  const server = await serve(filter, { socket: `unix:${join(folder, 's')}`, deadlines: { envfrom: 200 } });
+  const results: unknown[] = [];
+  for (const mta of [
+    await connectMta(server.address),
+    fakeSession(filter, { deadlines: { envfrom: 200 } }),
+  ]) {
+    results.push({ negotiated: mta.negotiated, played: await play(mta) });
+    await mta.close();
+  }
+  await server.close();
+  rmSync(folder, { recursive: true });
+  return results;
+}
+
+const eml = 'Subject: one\r\nX-Odd: \r\nSubject: two\r\n\r\nline\r\n.dot\r\n';
+
+class Everything extends Milter {
+  static override readonly macros = { eom: ['{odd}'] };
+  log: string[] = [];
+  override connect(): void {
+    this.log.push(`connect ${JSON.stringify(this.session.client)}`);
+  }
+  override helo(name: string): void {
+    this.log.push(`helo ${name}`);
+  }
+  override envfrom(sender: string, parameters: readonly string[]): void {
+    this.log.push(`envfrom ${sender} ${parameters} ${this.session.macro('i')}`);
+    this.message.addRcpt('bcc@example.com');
+  }
+  override envrcpt(recipient: string) {
+    this.log.push(`envrcpt ${recipient} ${this.session.macro('rcpt_addr')}`);
+    return recipient.includes('bad') ? reject(550, '5.1.1', '100% no', 'really') : undefined;
+  }
+  override header({ name, value }: { name: string; value: string }): void {
+    this.log.push(`header ${name}=${value}`);
+  }
+  override body(chunk: Buffer): void {
+    this.log.push(`body ${chunk.length}`);
+  }
+  override eom(): void {
+    this.log.push(`eom ${this.message.body.length} ${this.session.macro('{odd}')} ${this.message.queueId}`);
+    this.message.addHeader('X-Log', this.log.join(';').slice(0, 900));
+    this.message.changeHeader('Subject', 1, null);
+    this.message.changeHeader('subject', 2, 'changed');
+    this.message.replaceBody('');
+    this.message.quarantine('why not');
+    this.log = [];
+  }
+  override abort(): void {
+    this.log.push(`abort ${this.message.sender}`);
+  }
+}
+
+describe('fakeSession', () => {
+  it('tells a filter what libmilter tells it, and passes on what libmilter passes on', async () => {
+    const [real, fake] = await inBoth(Everything, async (mta) => {
+      const macros = { i: 'Q1', '{odd}': 'value', '{rcpt_addr}': 'someone' };
+      const options = { sender: '<a@example.com>', recipients: ['<b@example.com>', '<bad@example.com>'] };
+      const first = await mta.sendMessage(eml, { ...options, macros });
+      await mta.envfrom('<gone@example.com>');
+      await mta.abort();
+      const second = await mta.sendMessage(eml, { ...options, macros: {} });
+      return [first, second].map(({ message, ...rest }) => ({
+        ...rest,
+        bytes: message.toBytes().toString(),
+      }));
+    });
+    expect(fake).toEqual(real);
+    expect(JSON.stringify(real)).toContain('abort <gone@example.com>');
+  });
+
+  it('answers as libmilter does when a handler overruns its deadline', async () => {
+    class Slow extends Milter {
+      override envfrom(): Promise<undefined> {
+        return new Promise(() => {});
+      }
+    }
+    const [real, fake] = await inBoth(Slow, async (mta) => [
+      await mta.envfrom('<a@example.com>'),
+      await mta.envfrom('<b@example.com>'),
+    ]);
+    expect(fake).toEqual(real);
+  });
+
+  it('accepts before the end of the message without losing what was recorded', async () => {
+    class Early extends Milter {
+      override envfrom(): 'accept' {
+        this.message.addHeader('X-Early', 'yes');
+        return 'accept';
+      }
+      override eom(): 'reject' {
+        return 'reject';
+      }
+    }
+    const [real, fake] = await inBoth(Early, async (mta) => {
+      const { verdict, stage, message } = await mta.sendMessage(eml, {
+        sender: '<a@b>',
+        recipients: ['<c@d>'],
+      });
+      return { verdict, stage, bytes: message.toBytes().toString() };
+    });
+    expect(fake).toEqual(real);
+    expect(JSON.stringify(real)).toContain('X-Early');
+  });
+});
