@@ -33,6 +33,9 @@ export interface DomainSpec extends MacroString {
   readonly fixed: string | undefined;
 }
 
+/** What is no macro-literal: anything but printable ASCII, and outside explanations the space. */
+const NOT_IN_DOMAIN = /[^\x21-\x7e]/;
+const NOT_IN_EXPLANATION = /[^\x20-\x7e]/;
 const EXPAND = /\{([slodipvhcrt])(\d*)(r?)([-.+,/_=]*)\}/iy;
 const ESCAPED: ReadonlyMap<string, string> = new Map([
   ['%', '%'],
@@ -72,34 +75,31 @@ export function parseDomainSpec(text: string): DomainSpec | Wrong {
 }
 
 function readMacros(text: string, inExplanation: boolean): (MacroString & { lastMacroEnd: number }) | Wrong {
+  const [bad] = (inExplanation ? NOT_IN_EXPLANATION : NOT_IN_DOMAIN).exec(text) ?? [];
+  if (bad !== undefined) {
+    return { wrong: `the character 0x${bad.charCodeAt(0).toString(16).padStart(2, '0')} is not allowed` };
+  }
   const pieces: (string | Expansion)[] = [];
   let literal = '';
   let usesPtr = false;
-  let lastMacroEnd = 0;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code < (inExplanation ? 0x20 : 0x21) || code > 0x7e) {
-      return { wrong: `the character 0x${code.toString(16).padStart(2, '0')} is not allowed` };
-    }
-    if (code !== 0x25) {
-      literal += text[i];
-      continue;
-    }
-    const escaped = ESCAPED.get(text[i + 1] ?? '');
+  let at = 0;
+  for (let percent = text.indexOf('%'); percent >= 0; percent = text.indexOf('%', at)) {
+    literal += text.slice(at, percent);
+    const escaped = ESCAPED.get(text[percent + 1] ?? '');
     if (escaped !== undefined) {
       literal += escaped;
-      lastMacroEnd = ++i + 1;
+      at = percent + 2;
       continue;
     }
-    EXPAND.lastIndex = i + 1;
-    const [whole, name = '', digits = '', reverse = '', delimiters = ''] = EXPAND.exec(text) ?? [];
-    if (whole === undefined) return { wrong: `bad macro at "${text.slice(i, i + 12)}"` };
+    EXPAND.lastIndex = percent + 1;
+    const [braced, name = '', digits = '', reverse = '', delimiters = ''] = EXPAND.exec(text) ?? [];
+    if (braced === undefined) return { wrong: `bad macro at "${text.slice(percent, percent + 12)}"` };
     const letter = name.toLowerCase() as MacroLetter; // The pattern allows no other.
     if (!inExplanation && 'crt'.includes(letter)) {
       return { wrong: `the macro %{${name}} is for explanations only` };
     }
     const keep = digits === '' ? Number.POSITIVE_INFINITY : Number(digits);
-    if (keep === 0) return { wrong: `%${whole} keeps 0 parts; the number must be at least 1` };
+    if (keep === 0) return { wrong: `%${braced} keeps 0 parts; the number must be at least 1` };
     if (letter === 'p') usesPtr = true;
     if (literal !== '') pieces.push(literal);
     literal = '';
@@ -109,11 +109,11 @@ function readMacros(text: string, inExplanation: boolean): (MacroString & { last
       escaped: name !== letter,
       transform: untouched ? undefined : { keep, reverse: reverse !== '', delimiters: splitter(delimiters) },
     });
-    i += whole.length;
-    lastMacroEnd = i + 1;
+    at = percent + 1 + braced.length;
   }
+  literal += text.slice(at);
   if (literal !== '') pieces.push(literal);
-  return { pieces, usesPtr, lastMacroEnd };
+  return { pieces, usesPtr, lastMacroEnd: at };
 }
 
 function splitter(delimiters: string): RegExp {
