@@ -2,7 +2,7 @@
  * One filter class at work in one session. A plain filter has one member, a composed one several.
  */
 import { MilterError } from '../errors.ts';
-import { Message, type MessageState } from './message.ts';
+import { type Fault, Message, type MessageState } from './message.ts';
 import { type Link, type Milter, makeInstance } from './milter.ts';
 import type { MemberPlan } from './plan.ts';
 import type { Session } from './session.ts';
@@ -70,7 +70,7 @@ export class Member {
   }
 
   /** Its handler did not come back in time: until it does, and for this message, it is called no more. */
-  overran(handler: Promise<unknown>, fault: MilterError): void {
+  overran(handler: Promise<unknown>, fault: Fault): void {
     this.missed = true;
     this.#message?.end(fault);
     this.overrun = handler;

@@ -73,13 +73,16 @@ export class MessageState {
   }
 }
 
+/** Why a message ended. Made only when somebody looks: an error with its stack is dear. */
+export type Fault = () => MilterError;
+
 /** One message. A new object at every MAIL; once it has ended it takes no more actions. */
 export class Message {
   readonly #state: MessageState;
   readonly #owner: number;
   #ended = false;
   #controller: AbortController | undefined;
-  #aborted: unknown;
+  #fault: Fault | undefined;
 
   /** Messages are made by the server; `owner` is the number of the member of a composed filter. */
   constructor(state: MessageState, owner: number) {
@@ -132,7 +135,7 @@ export class Message {
    */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();
-    if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
+    if (this.#fault !== undefined) this.#controller.abort(this.#fault());
     return this.#controller.signal;
   }
 
@@ -194,17 +197,17 @@ export class Message {
   }
 
   /** Ends the message for this member; `fault` fires the signal. @internal */
-  end(fault?: MilterError): void {
+  end(fault?: Fault): void {
     if (this.#ended) return;
     this.#ended = true;
     if (fault !== undefined) this.fire(fault);
   }
 
   /** Fires the signal; the message goes on. @internal */
-  fire(fault: MilterError): void {
-    if (this.#aborted !== undefined) return;
-    this.#aborted = fault;
-    this.#controller?.abort(fault);
+  fire(fault: Fault): void {
+    if (this.#fault !== undefined) return;
+    this.#fault = fault;
+    this.#controller?.abort(fault());
   }
 
   #act(): ActionList {

@@ -12,7 +12,7 @@ import { decodeText } from '../text.ts';
 import { BY_PLAN, packAnswer } from './answers.ts';
 import { Macros } from './macros.ts';
 import { Member } from './member.ts';
-import { MessageState } from './message.ts';
+import { type Fault, MessageState } from './message.ts';
 import type { Milter, MilterClass } from './milter.ts';
 import { failureReply, type Plan } from './plan.ts';
 import type { RecordReader, Ticket } from './records.ts';
@@ -216,7 +216,7 @@ export class SessionRunner {
   }
 
   *#envfrom(asks: boolean, ticket: Ticket, macros: Macros): Steps<Decision> {
-    this.#endMessage(new MilterError('ERR_MILTER_MESSAGE_ENDED', 'the client began another message'));
+    this.#endMessage(ended('the client began another message'));
     const { address, parameters } = ticket.records.envelope();
     const message = new MessageState(address, parameters, this.#state.negotiated, macros, this.#host.maxBody);
     this.#state.message = message;
@@ -320,7 +320,7 @@ export class SessionRunner {
     } else {
       member.messageAccepted = true;
       if (stage !== 'eom') {
-        member.message?.end(new MilterError('ERR_MILTER_MESSAGE_ENDED', 'the filter accepted the message'));
+        member.message?.end(ended('the filter accepted the message'));
       }
     }
   }
@@ -400,11 +400,8 @@ export class SessionRunner {
 
   #overran(member: Member, stage: Stage, handler: Promise<unknown>, mark: number): Decision {
     this.#state.message?.actions.rollBack(member.owner, mark);
-    const error = new MilterError(
-      'ERR_MILTER_DEADLINE',
-      `the ${stage} handler did not answer within its deadline`,
-    );
-    member.overran(handler, error);
+    const error = overdue(stage);
+    member.overran(handler, () => error);
     this.#report(member, stage, error);
     return this.#policy(member, stage);
   }
@@ -446,9 +443,7 @@ export class SessionRunner {
     if (own === 'eom' && keepsActions) {
       this.#endMessage();
     } else if (ends) {
-      this.#endMessage(
-        new MilterError('ERR_MILTER_MESSAGE_ENDED', `the filter answered ${own} with ${word}`),
-      );
+      this.#endMessage(ended(`the filter answered ${own} with ${word}`));
       for (const member of this.#members) {
         if (by === undefined || member === by || !member.plan.handles.has('abort')) continue;
         if (!member.messageAccepted) yield* this.#call(member, 'abort', ticket, (filter) => filter.abort());
@@ -458,16 +453,13 @@ export class SessionRunner {
 
   /** The answer came in the moment in which the deadline passed. */
   #settledTooLate(stage: Stage): void {
-    const error = new MilterError(
-      'ERR_MILTER_DEADLINE',
-      `the ${stage} handler did not answer within its deadline`,
-    );
+    const error = overdue(stage);
     this.#report(undefined, stage, error);
-    this.#applyExpiry(stage, error);
+    this.#applyExpiry(stage, () => error);
   }
 
   /** What the libmilter side answered in our place has its consequences here too. */
-  #applyExpiry(stage: Stage, error: MilterError): void {
+  #applyExpiry(stage: Stage, error: Fault): void {
     const answered = this.#plan.native.onError.verdict;
     const ofConnection = connectionStages.has(stage) || stage === 'unknown' || stage === 'negotiate';
     const refusal = answered === verdictCode.reject || answered === verdictCode.tempfail;
@@ -487,7 +479,7 @@ export class SessionRunner {
       return;
     }
     if (ticket.stage === Notice.hangup) {
-      const gone = new MilterError('ERR_MILTER_CLOSED', 'the MTA closed the connection');
+      const gone = closed('the MTA closed the connection');
       for (const member of this.#members) member.message?.fire(gone);
       return;
     }
@@ -513,9 +505,9 @@ export class SessionRunner {
     const { member, stage, handler, mark } = waiting;
     if (expired) {
       this.#overran(member, stage, handler, mark);
-      this.#applyExpiry(stages[play.ticket.stage] ?? 'eom', overdue(stage));
+      this.#applyExpiry(stages[play.ticket.stage] ?? 'eom', () => overdue(stage));
     } else {
-      const closing = new MilterError('ERR_MILTER_CLOSED', 'the server is shutting down');
+      const closing = closed('the server is shutting down');
       member.overran(handler, closing);
       this.#endMessage(closing);
     }
@@ -524,18 +516,18 @@ export class SessionRunner {
 
   *#abort(ticket: Ticket): Steps<void> {
     const heard = this.#state.message !== undefined;
-    const error = new MilterError('ERR_MILTER_MESSAGE_ENDED', 'the MTA gave the message up');
-    for (const member of this.#members) member.message?.end(error);
+    const fault = ended('the MTA gave the message up');
+    for (const member of this.#members) member.message?.end(fault);
     for (const member of this.#members) {
       const concerned = heard && !member.connectionAccepted && !member.messageAccepted;
       if (!concerned || !member.plan.handles.has('abort')) continue;
       yield* this.#call(member, 'abort', ticket, (filter) => filter.abort());
     }
-    this.#endMessage(error);
+    this.#endMessage(fault);
   }
 
   *#close(ticket: Ticket): Steps<void> {
-    this.#endMessage(new MilterError('ERR_MILTER_CLOSED', 'the connection has ended'));
+    this.#endMessage(closed('the connection has ended'));
     for (const member of this.#members) {
       if (!member.plan.handles.has('close')) continue;
       // A handler that overran still owns the instance: its clean-up comes when it has come back.
@@ -546,7 +538,7 @@ export class SessionRunner {
   }
 
   /** The message is over for everybody. Without `fault` it went well. */
-  #endMessage(fault?: MilterError): void {
+  #endMessage(fault?: Fault): void {
     if (this.#state.message === undefined) return;
     for (const member of this.#members) member.message?.end(fault);
     this.#state.message = undefined;
@@ -621,6 +613,14 @@ export class SessionRunner {
     const value = id === 0 ? undefined : this.#host.lookup(id, name);
     return value === undefined ? undefined : decodeText(value);
   }
+}
+
+function ended(why: string): Fault {
+  return () => new MilterError('ERR_MILTER_MESSAGE_ENDED', why);
+}
+
+function closed(why: string): Fault {
+  return () => new MilterError('ERR_MILTER_CLOSED', why);
 }
 
 function overdue(stage: Stage): MilterError {
