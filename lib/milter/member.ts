@@ -21,7 +21,7 @@ export class Member {
   missed = false;
   /** The handler that overran its deadline, until it comes back. */
   overrun: Promise<unknown> | undefined;
-  /** A handler is running. */
+  /** A handler is running that may read the message even when that has ended. */
   handling = false;
   #instance: Milter | undefined;
   #message: Message | undefined;

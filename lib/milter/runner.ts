@@ -332,7 +332,8 @@ export class SessionRunner {
     if (unable || this.#answered.has(ticket.id)) return this.#policy(member, stage);
     const mark = this.#state.message?.actions.mark() ?? 0;
     let outcome: Outcome;
-    member.handling = true;
+    // What outlives its message goes on reading it; what comes after it, like helo or close, must not.
+    member.handling = stage === 'abort' || member.message?.ended === false;
     try {
       const value = call(member.instance());
       outcome = { value };
