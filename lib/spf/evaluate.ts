@@ -115,8 +115,7 @@ export class Evaluation {
     if (answer.status !== 'ok' || answer.records.length !== 1) return undefined;
     const macros = parseMacroString(joinText(answer.records[0] ?? []), true);
     if ('wrong' in macros) return undefined;
-    const text = expandMacros(macros, yield* this.#values(macros, domain, 0));
-    return printable(text.slice(0, MAX_EXPLANATION));
+    return printable(expandMacros(macros, yield* this.#values(macros, domain, 0), MAX_EXPLANATION));
   }
 
   *#findRecord(domain: string, depth: number): Steps<string | Unjudged> {

@@ -42,8 +42,9 @@ const ESCAPED: ReadonlyMap<string, string> = new Map([
   ['_', ' '],
   ['-', '%20'],
 ]);
-/** `"." toplabel [ "." ]`: a top label is never all digits and has no hyphen at either end. */
-const DOMAIN_END = /\.(?:[a-z0-9]*[a-z][a-z0-9]*|[a-z0-9]+-[a-z0-9-]*[a-z0-9])\.?$/i;
+/** A `toplabel` has no hyphen at either end, and is not all digits. */
+const LABEL = /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?$/i;
+const NOT_ALL_DIGITS = /[a-z-]/i;
 const MAX_NAME = 253;
 /** Lone surrogates that stand for no byte; they cannot come from an MTA. */
 const NO_BYTE = /[\ud800-\udc7f\udd00-\udfff]/gu;
@@ -66,7 +67,7 @@ export function parseDomainSpec(text: string): DomainSpec | Wrong {
   const read = readMacros(text, false);
   if ('wrong' in read) return read;
   const { pieces, usesPtr, lastMacroEnd } = read;
-  if (lastMacroEnd !== text.length && !DOMAIN_END.test(text.slice(lastMacroEnd))) {
+  if (lastMacroEnd !== text.length && !endsInTopLabel(text.slice(lastMacroEnd))) {
     return { wrong: `"${text}" does not end in a valid top-level label` };
   }
   const [only] = pieces;
@@ -116,20 +117,36 @@ function readMacros(text: string, inExplanation: boolean): (MacroString & { last
   return { pieces, usesPtr, lastMacroEnd: at };
 }
 
+/** Whether literal text ends in `"." toplabel [ "." ]`. */
+function endsInTopLabel(text: string): boolean {
+  const end = text.endsWith('.') ? text.length - 1 : text.length;
+  const dot = text.lastIndexOf('.', end - 1);
+  const label = text.slice(dot + 1, end);
+  return dot >= 0 && LABEL.test(label) && NOT_ALL_DIGITS.test(label);
+}
+
 function splitter(delimiters: string): RegExp {
   return new RegExp(`[${(delimiters || '.').replaceAll('-', '\\-')}]`);
 }
 
-/** Expands a macro-string. */
-export function expandMacros(macros: MacroString, values: MacroValues): string {
+/** Expands a macro-string to at most `limit` characters; the rest is cut off. */
+export function expandMacros(macros: MacroString, values: MacroValues, limit: number): string {
   let text = '';
-  for (const piece of macros.pieces) text += typeof piece === 'string' ? piece : expand(piece, values);
+  for (const piece of macros.pieces) {
+    text += expand(piece, values);
+    if (text.length >= limit) return text.slice(0, limit);
+  }
   return text;
 }
 
 /** Expands a domain-spec to the name to be asked. */
 export function expandDomain(spec: DomainSpec, values: MacroValues): string {
-  return shortened(expandMacros(spec, values));
+  let name = '';
+  // From the right: what is beyond the length of a name is cut off on the left.
+  for (let i = spec.pieces.length - 1; i >= 0 && name.length <= MAX_NAME + 1; i--) {
+    name = expand(spec.pieces[i] ?? '', values) + name;
+  }
+  return shortened(name);
 }
 
 /** Without the final dot, and without as many labels on the left as needed for 253 characters (section 7.3). */
@@ -143,7 +160,9 @@ function shortened(text: string): string {
   return name;
 }
 
-function expand({ letter, escaped, transform }: Expansion, values: MacroValues): string {
+function expand(piece: string | Expansion, values: MacroValues): string {
+  if (typeof piece === 'string') return piece;
+  const { letter, escaped, transform } = piece;
   let value = values[letter];
   if (transform !== undefined) {
     const parts = value.split(transform.delimiters);

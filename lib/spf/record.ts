@@ -217,7 +217,7 @@ function prefixLength(digits: string | undefined, max: number): number | undefin
 
 /** What the publisher of a wrong directive most likely meant; undefined if that cannot be told. */
 function repair(term: string): string | undefined {
-  const text = term.replace(/[,;]+$/, '');
+  const text = term.replace(/[,;]$/, '');
   const [, sign = '', spelling = '', mark = '', rest = ''] = DIRECTIVE.exec(text) ?? [];
   const name = spelling.toLowerCase();
   const bare = text.slice(sign.length);

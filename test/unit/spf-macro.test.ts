@@ -115,6 +115,16 @@ describe('macros in domains', () => {
     expect(await asked(`%{l}.${'x'.repeat(60)}.example`, { sender })).toBe(name);
   });
 
+  it('make no more text than a name can have', async () => {
+    const sender = `${'x'.repeat(10_000)}@example.com`;
+    expect(await asked(`${'%{s}'.repeat(100_000)}.${'%{o}.'.repeat(100_000)}example`, { sender })).toBe(
+      `com.${'example.com.'.repeat(20)}example`,
+    );
+    expect(
+      await explained('%{s}'.repeat(100_000), { sender: `${'x'.repeat(10_000)}@email.example.com` }),
+    ).toBe('x'.repeat(2000));
+  });
+
   it('may make a name that cannot be asked, which does not match', async () => {
     const options = {
       sender: 'a..b@example.com',

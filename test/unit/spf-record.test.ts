@@ -196,6 +196,18 @@ it('reads any text without throwing, and reports each wrong term once', () => {
   );
 });
 
+it.each([
+  `a:.${'a'.repeat(1_000_000)}-`,
+  `a:example.com${'/24'.repeat(300_000)}`,
+  `moo${','.repeat(1_000_000)}x`,
+  `exists:${'%{s}'.repeat(250_000)}%`,
+  `ip6:${'1:'.repeat(500_000)}`,
+  `${'x'.repeat(1_000_000)}`,
+  `x=${'%'.repeat(999_999)}`,
+])('a megabyte of malice takes no longer than reading it (%#)', (term) => {
+  expect(problemsOf(term)).toEqual([term]);
+});
+
 describe('local policy goes before the refusals at the end', () => {
   it.each([
     ['v=spf1 mx -all', 'mx ptr -all'],
