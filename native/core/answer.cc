@@ -84,6 +84,7 @@ bool Unpack(std::string_view packed, AnswerParts& parts) {
     parts.offer_actions = packet.U32();
     parts.steps = packet.U32();
   }
+  if (!packet.ok()) parts = AnswerParts{};
   return packet.ok();
 }
 

@@ -41,7 +41,7 @@ struct AnswerParts {
   uint32_t steps = 0;
 };
 
-// Returns false for a packet that is not well-formed.
+// Returns false, and no parts, for a packet that is not well-formed.
 bool Unpack(std::string_view packed, AnswerParts& parts);
 
 // Gives libmilter the SMTP reply for the verdict about to be returned. An unused reply would stick to the

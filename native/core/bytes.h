@@ -54,7 +54,7 @@ class ByteReader {
   // A string whose data() is NUL-terminated.
   std::string_view Text() {
     const size_t length = U32();
-    if (!ok_ || bytes_.size() - at_ < length + 1) {
+    if (!ok_ || bytes_.size() - at_ <= length || bytes_[at_ + length] != '\0') {
       ok_ = false;
       return std::string_view("", 0);
     }

@@ -2,6 +2,12 @@
 #include "lane.h"
 
 namespace milter {
+namespace {
+
+// A batch that takes longer keeps nobody waiting who has an answer.
+constexpr std::chrono::microseconds kLongBatch{500};
+
+}  // namespace
 
 bool Lane::Post(std::shared_ptr<Ticket> ticket, bool waits) {
   std::lock_guard lock(mutex_);
@@ -21,15 +27,25 @@ bool Lane::Post(std::shared_ptr<Ticket> ticket, bool waits) {
 }
 
 std::vector<std::shared_ptr<Ticket>> Lane::Take() {
+  WakeSleepers();
   std::vector<std::shared_ptr<Ticket>> batch;
-  std::lock_guard lock(mutex_);
-  batch.swap(queue_);
-  if (batch.empty()) {
-    awake_ = false;
-  } else {
-    queue_.reserve(batch.size());
+  {
+    std::lock_guard lock(mutex_);
+    batch.swap(queue_);
+    if (batch.empty()) {
+      awake_ = false;
+    } else {
+      queue_.reserve(batch.size());
+    }
   }
+  in_batch_ = !batch.empty();
+  if (in_batch_) batch_begun_ = Clock::now();
   return batch;
+}
+
+void Lane::WakeSleepers() {
+  for (const auto& ticket : answered_) ticket->Wake();
+  answered_.clear();
 }
 
 std::shared_ptr<Ticket> Lane::Find(uint32_t id) {
@@ -48,7 +64,10 @@ bool Lane::Settle(uint32_t id, Answer answer) {
     open_.erase(found);
     freed_.fetch_add(1, std::memory_order_relaxed);
   }
-  return ticket->Settle(std::move(answer));
+  const bool first = ticket->Settle(std::move(answer));
+  answered_.push_back(std::move(ticket));
+  if (!in_batch_ || Clock::now() - batch_begun_ > kLongBatch) WakeSleepers();
+  return first;
 }
 
 void Lane::SettleAll(State state) {
@@ -73,11 +92,17 @@ void Lane::SettleAll(State state) {
       wake_();
     }
   }
-  for (const auto& entry : open) entry.second->Settle(Answer{});
+  for (const auto& entry : open) {
+    entry.second->Settle(Answer{});
+    entry.second->Wake();
+  }
 }
 
 void Lane::Refuse() { SettleAll(State::kRefusing); }
 
-void Lane::Close() { SettleAll(State::kClosed); }
+void Lane::Close() {
+  WakeSleepers();
+  SettleAll(State::kClosed);
+}
 
 }  // namespace milter

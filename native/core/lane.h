@@ -27,11 +27,13 @@ class Lane {
   // Queues a ticket. Returns false when nobody will answer it any more: the caller answers by itself.
   bool Post(std::shared_ptr<Ticket> ticket, bool waits);
 
-  // Everything queued. An empty batch puts the lane to rest: the next Post() wakes it.
+  // Everything queued. An empty batch puts the lane to rest: the next Post() wakes it. Before, the sleepers of the
+  // last batch's tickets are woken.
   std::vector<std::shared_ptr<Ticket>> Take();
 
   // Answers a ticket and forgets it. Returns false when it was already answered (its deadline passed, the lane
-  // closed).
+  // closed). While a batch is being handled the sleeper is woken with the others at the end of it: each wake-up
+  // in between would take the processor from the JavaScript thread, which has more answers to give.
   bool Settle(uint32_t id, Answer answer);
 
   // The ticket while it is open, else null.
@@ -49,6 +51,13 @@ class Lane {
  private:
   enum class State { kOpen, kRefusing, kClosed };
   void SettleAll(State state);
+
+  void WakeSleepers();
+
+  // Of the JavaScript thread alone: the batch under way, and the answered tickets whose sleepers still sleep.
+  bool in_batch_ = false;
+  Clock::time_point batch_begun_;
+  std::vector<std::shared_ptr<Ticket>> answered_;
 
   std::mutex mutex_;
   std::function<void()> wake_;                                      // Called under mutex_.

@@ -57,18 +57,17 @@ class Ticket {
     return expired;
   }
 
-  // Returns false if somebody answered before.
+  // Returns false if somebody answered before. The sleeper goes on at Wake().
   bool Settle(Answer answer) {
-    {
-      std::lock_guard lock(mutex_);
-      if (done_) return false;
-      answer_ = std::move(answer);
-      done_ = true;
-      session_ = nullptr;
-    }
-    settled_.notify_one();
+    std::lock_guard lock(mutex_);
+    if (done_) return false;
+    answer_ = std::move(answer);
+    done_ = true;
+    session_ = nullptr;
     return true;
   }
+
+  void Wake() { settled_.notify_one(); }
 
   // Lets `look` use the session, if its callback still sleeps here: libmilter allows look-ups only while one
   // runs, and holding the lock keeps it from returning.
