@@ -1,7 +1,7 @@
 /**
  * What looking into archives may cost, shared by all that one archive contains.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { Slice } from './slice.ts';
 
 /** Bounds on looking into one attachment. */
 export interface ArchiveLimits {
@@ -46,16 +46,13 @@ export class LimitReached extends Error {
   }
 }
 
-/** How long the event loop may be held, in milliseconds. */
-const SLICE = 10;
-
 /** Counts down the limits. */
 export class Budget {
   readonly limits: ArchiveLimits;
   #members = 0;
   #inflated = 0;
   readonly #start: number = performance.now();
-  #sliceStart: number = performance.now();
+  readonly #slice: Slice = new Slice();
 
   constructor(limits: ArchiveLimits) {
     this.limits = limits;
@@ -69,11 +66,8 @@ export class Budget {
   /** Counts a member; lets the event loop turn now and then. */
   async countMember(): Promise<void> {
     if (++this.#members > this.limits.members) throw new LimitReached('members');
-    const now = performance.now();
-    if (now - this.#start > this.limits.time) throw new LimitReached('time');
-    if (now - this.#sliceStart < SLICE) return;
-    await nextTurn();
-    this.#sliceStart = performance.now();
+    if (performance.now() - this.#start > this.limits.time) throw new LimitReached('time');
+    if (this.#slice.isOver) await this.#slice.next();
   }
 
   countInflated(bytes: number): void {

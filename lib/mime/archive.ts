@@ -81,7 +81,8 @@ const EXTENSIONS: Readonly<Record<string, ArchiveFormat>> = {
 
 /** The kind of archive that bytes or, failing that, a name make of something; undefined for anything else. */
 export function archiveFormat(bytes: Buffer, names: readonly string[] = []): ArchiveFormat | undefined {
-  const found = SIGNATURES.find(([, at, text]) => bytes.toString('latin1', at, at + text.length) === text);
+  const head = bytes.toString('latin1', 0, 16);
+  const found = SIGNATURES.find(([, at, text]) => head.startsWith(text, at));
   if (found) return found[0];
   if (isTar(bytes)) return 'tar';
   for (const name of names) {

@@ -49,19 +49,18 @@ export function bannedExtension(name: string, banned: ReadonlySet<string>): stri
   return /^\{[0-9a-f-]{36}\}$/.test(extension) ? extension : undefined;
 }
 
-const PROGRAMS: readonly (readonly [format: string, at: number, signature: string])[] = [
-  ['Windows program', 0, 'MZ'],
-  ['ELF program', 0, '\x7fELF'],
-  ['Mach-O program', 0, '\xcf\xfa\xed\xfe'],
-  ['Mach-O program', 0, '\xce\xfa\xed\xfe'],
-  ['Mach-O program or Java class', 0, '\xca\xfe\xba\xbe'],
-  ['Windows shortcut', 0, '\x4c\0\0\0\x01\x14\x02\0'],
-  ['Windows help program', 0, 'ITSF'],
+const PROGRAMS: readonly (readonly [format: string, signature: string])[] = [
+  ['Windows program', 'MZ'],
+  ['ELF program', '\x7fELF'],
+  ['Mach-O program', '\xcf\xfa\xed\xfe'],
+  ['Mach-O program', '\xce\xfa\xed\xfe'],
+  ['Mach-O program or Java class', '\xca\xfe\xba\xbe'],
+  ['Windows shortcut', '\x4c\0\0\0\x01\x14\x02\0'],
+  ['Windows help program', 'ITSF'],
 ];
 
 /** What kind of program these first bytes begin, undefined for anything else. */
 export function programFormat(head: Buffer): string | undefined {
-  return PROGRAMS.find(
-    ([, at, signature]) => head.toString('latin1', at, at + signature.length) === signature,
-  )?.[0];
+  const start = head.toString('latin1', 0, 8);
+  return PROGRAMS.find(([, signature]) => start.startsWith(signature))?.[0];
 }

@@ -10,6 +10,7 @@ import { cleanHtmlPart, isHtml } from './html-part.ts';
 import { holdsMessage } from './layout.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
+import { Slice } from './slice.ts';
 
 /** Why a part is poisonous. `member` is the path inside an archive, undefined for the part itself. */
 export type PoisonReason =
@@ -73,6 +74,9 @@ export interface DefangReport {
   readonly problems: readonly ArchiveProblem[];
 }
 
+const DEFAULT_EXTENSIONS: ReadonlySet<string> = new Set(bannedExtensions);
+const DEFAULT_CONTENT_TYPES: ReadonlySet<string> = new Set(bannedContentTypes);
+
 const POLICY_OPTIONS = new Set<string>([
   'extensions',
   'contentTypes',
@@ -113,14 +117,16 @@ class Defanger {
 
   constructor(policy: DefangPolicy) {
     this.#policy = policy;
-    this.#extensions = new Set(policy.extensions ?? bannedExtensions);
-    this.#contentTypes = new Set(policy.contentTypes ?? bannedContentTypes);
+    this.#extensions = policy.extensions ? new Set(policy.extensions) : DEFAULT_EXTENSIONS;
+    this.#contentTypes = policy.contentTypes ? new Set(policy.contentTypes) : DEFAULT_CONTENT_TYPES;
   }
 
   async run(message: MimeMessage): Promise<DefangReport> {
     const { html = true, messages = true } = this.#policy;
+    const slice = new Slice();
     const waiting: Part[] = [message.root];
     for (let part = waiting.pop(); part; part = waiting.pop()) {
+      if (slice.isOver) await slice.next();
       const reason = await this.#judge(part);
       if (reason) await this.#replace(part, reason);
       else if (part.children.length === 0) {

@@ -4,7 +4,7 @@
  * Foreign content (SVG, MathML) is not told apart here. Where browsers would read the same characters in two ways, as text
  * or as markup, the caller gets the raw range and looks at both.
  */
-import { Tokenizer } from 'htmlparser2';
+import { Tokenizer, type TokenizerCallbacks } from 'htmlparser2';
 
 /** One attribute as written. */
 export interface Attribute {
@@ -39,31 +39,43 @@ export interface TokenHandler {
 
 /** Walks over HTML once. Any text will do; nothing throws. */
 export function tokenize(html: string, handler: TokenHandler): void {
-  let tag: { name: string; attributes: Attribute[]; start: number } | undefined;
-  let attribute = { name: '', value: '', start: 0 };
-  const endTag = (end: number, isCutOff = false) => {
-    if (tag) handler.onOpenTag({ ...tag, end, isCutOff });
+  let tag: OpenTag | undefined;
+  let name = '';
+  let nameStart = 0;
+  let value = '';
+  const endTag = (end: number, isCutOff: boolean) => {
+    if (!tag) return;
+    handler.onOpenTag({ name: tag.name, attributes: tag.attributes, start: tag.start, end, isCutOff });
     tag = undefined;
   };
+  let attributes: Attribute[] = [];
   const tokenizer = new Tokenizer(
-    { decodeEntities: true },
+    // Text is skipped faster when entities in it are not looked at; those of attributes are decoded below.
+    { decodeEntities: false },
     {
+      ...NOTHING,
       onopentagname(start, end) {
-        tag = { name: html.slice(start, end).toLowerCase(), attributes: [], start: start - 1 };
+        attributes = [];
+        tag = {
+          name: html.slice(start, end).toLowerCase(),
+          attributes,
+          start: start - 1,
+          end,
+          isCutOff: false,
+        };
       },
-      onopentagend: (end) => endTag(end + 1),
-      onselfclosingtag: (end) => endTag(end + 1),
+      onopentagend: (end) => endTag(end + 1, false),
+      onselfclosingtag: (end) => endTag(end + 1, false),
       onattribname(start, end) {
-        attribute = { name: html.slice(start, end).toLowerCase(), value: '', start };
+        name = html.slice(start, end).toLowerCase();
+        nameStart = start;
+        value = '';
       },
       onattribdata(start, end) {
-        attribute.value += html.slice(start, end);
-      },
-      onattribentity(codePoint) {
-        attribute.value += String.fromCodePoint(codePoint);
+        value = html.slice(start, end);
       },
       onattribend(_, end) {
-        tag?.attributes.push({ ...attribute, end });
+        attributes.push({ name, value: decodeAttribute(value), start: nameStart, end });
       },
       onclosetag(start, end) {
         const close = html.indexOf('>', end);
@@ -75,14 +87,50 @@ export function tokenize(html: string, handler: TokenHandler): void {
       },
       oncomment: (start, end, marks) => handler.onComment(start, end - marks),
       oncdata: (start, end, marks) => handler.onComment(start, end - marks),
-      ondeclaration: () => {},
       onprocessinginstruction: (start, end) => handler.onComment(start, end),
-      ontext: () => {},
-      ontextentity: () => {},
-      onend: () => {},
     },
   );
   tokenizer.write(html);
   tokenizer.end();
   endTag(html.length, true);
+}
+
+const ignore = () => {};
+const NOTHING: TokenizerCallbacks = {
+  onattribdata: ignore,
+  onattribend: ignore,
+  onattribentity: ignore,
+  onattribname: ignore,
+  oncdata: ignore,
+  onclosetag: ignore,
+  oncomment: ignore,
+  ondeclaration: ignore,
+  onend: ignore,
+  onopentagend: ignore,
+  onopentagname: ignore,
+  onprocessinginstruction: ignore,
+  onselfclosingtag: ignore,
+  ontext: ignore,
+  ontextentity: ignore,
+};
+
+/** An attribute's value with its entities decoded, as the parser decodes them. */
+function decodeAttribute(raw: string): string {
+  if (!raw.includes('&')) return raw;
+  const source = `<a b="${raw.replaceAll('"', '&quot;')}">`;
+  let value = '';
+  const decoder = new Tokenizer(
+    { decodeEntities: true },
+    {
+      ...NOTHING,
+      onattribdata(start, end) {
+        value += source.slice(start, end);
+      },
+      onattribentity(codePoint) {
+        value += String.fromCodePoint(codePoint);
+      },
+    },
+  );
+  decoder.write(source);
+  return value;
 }

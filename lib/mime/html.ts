@@ -155,22 +155,23 @@ function isRefresh({ name, attributes }: OpenTag): boolean {
 function isActive({ name, value }: Attribute): boolean {
   if (/^on./.test(name) || name === 'srcdoc') return true;
   if (PROSE.has(name) || !value.includes(':')) return false;
-  // As the URL Standard reads it: without control characters and spaces around the scheme.
-  const url = value.replace(/[\0-\x20\x7f]/g, '').toLowerCase();
-  const urls = name === 'values' ? url.split(';') : [url];
-  return urls.some(
-    (one) => /^(?:javascript|vbscript|livescript|jscript|mocha):/.test(one) || isScriptData(one),
-  );
+  return name === 'values' ? value.split(';').some(isScriptUrl) : isScriptUrl(value);
 }
 
-/** Whether a `data:` URL holds a document or a script rather than a picture, a sound, a font or plain text. */
-function isScriptData(url: string): boolean {
-  if (!url.startsWith('data:')) return false;
-  const type = url.slice(5).split(/[;,]/, 1)[0] ?? '';
-  return (
-    type !== '' &&
-    !/^(?:image\/(?!svg)|audio\/|video\/|font\/|application\/(?:x-)?font|text\/(?:plain|css)$)/.test(type)
-  );
+const SCRIPT_SCHEMES = new Set(['javascript', 'vbscript', 'livescript', 'jscript', 'mocha']);
+/** Data that is a picture, a sound, a font or plain text; anything else may be a document or a script. */
+const HARMLESS_DATA =
+  /^(?:$|image\/(?!svg)|audio\/|video\/|font\/|application\/(?:x-)?font|text\/(?:plain|css)$)/;
+
+/** Whether following this URL runs something. */
+function isScriptUrl(url: string): boolean {
+  const colon = url.indexOf(':');
+  // The URL Standard drops control characters and spaces around and tabs and line breaks inside.
+  const tidy = (text: string) => text.replace(/[\0-\x20\x7f]/g, '').toLowerCase();
+  const scheme = tidy(url.slice(0, Math.max(0, colon)));
+  if (scheme !== 'data') return SCRIPT_SCHEMES.has(scheme);
+  const [type = ''] = url.slice(colon + 1).split(/[;,]/, 1);
+  return !HARMLESS_DATA.test(tidy(type));
 }
 
 /** An attribute's range with the white space and slashes in front of it. */

@@ -6,9 +6,11 @@
  * from the ranges it leaves.
  */
 
+import { decodeText, encodeText } from '../text.ts';
+import { type ContentFields, noContentFields, readContentFields } from './content-fields.ts';
 import type { ParseLimits, ParseProblem } from './limits.ts';
-import { parseStructured } from './parameters.ts';
 
+const CONTENT_FIELDS = new Set(['content-type', 'content-disposition', 'content-transfer-encoding']);
 const MESSAGES = new Set(['message/rfc822', 'message/global', 'message/news', 'message/partial']);
 
 /** The ranges of one part in `source`. A multipart's bytes are: header, preamble, (delimiter, child)*, tail. */
@@ -27,6 +29,8 @@ export interface Layout {
   type: string;
   /** A multipart's boundary, one character per byte. */
   boundary: string | undefined;
+  /** The first field of each name that decides how the part is read. */
+  fields: ContentFields;
   readonly children: Layout[];
   /** Where the delimiter before each child starts, the line break in front of it included. */
   readonly delimiters: number[];
@@ -132,10 +136,9 @@ export class Scanner {
     const limit = part.start + this.#context.limits.headerBytes;
     let lines = 1;
     let position = part.start;
-    // Ranges of the values that decide the structure; the first field of a name counts.
-    let type: [number, number] | undefined;
-    let encoding: [number, number] | undefined;
-    let growing: [number, number] | undefined;
+    // The fields that decide how the part is read, and the one among them whose lines go on.
+    const found: { readonly name: string; readonly read: () => string }[] = [];
+    let growing: { end: number } | undefined;
     let separator = 0;
     for (; ; lines++) {
       const first = bytes[position];
@@ -157,12 +160,15 @@ export class Scanner {
           // mail readers differ and a type declared after it must not slip by. "From " is an mbox separator.
           const isFirst = position === part.start && given === undefined;
           if (isFirst && bytes.toString('latin1', position, position + 5) !== 'From ') break;
-        } else if (!type && isName(bytes, position, colon, 'content-type')) {
-          type = growing = [colon + 1, next];
-        } else if (!encoding && isName(bytes, position, colon, 'content-transfer-encoding')) {
-          encoding = growing = [colon + 1, next];
+        } else if (((first ?? 0) | 0x20) === 0x63 && bytes[position + 7] === DASH) {
+          const name = bytes.toString('latin1', position, colon).trimEnd().toLowerCase();
+          if (CONTENT_FIELDS.has(name)) {
+            const field = { name, end: next, read: () => decodeText(bytes, colon + 1, field.end).trimEnd() };
+            found.push(field);
+            growing = field;
+          }
         }
-      } else if (growing) growing[1] = next;
+      } else if (growing) growing.end = next;
       position = next;
       if (given === undefined && position > limit) {
         this.#problem('headerBytes', position);
@@ -173,24 +179,21 @@ export class Scanner {
     part.bodyStart = position + separator;
     part.end = bytes.length;
     this.#position = part.bodyStart;
-    this.#enter(
-      part,
-      type && bytes.toString('latin1', ...type),
-      encoding && bytes.toString('latin1', ...encoding),
-    );
+    part.fields = found.length > 0 ? readContentFields(found) : noContentFields;
+    this.#enter(part);
     return lines;
   }
 
   /** Decides what the body of `part` is, its header section being known. */
-  #enter(part: Layout, type: string | undefined, encoding: string | undefined): void {
+  #enter(part: Layout): void {
     const inDigest = part.parent?.type === 'multipart/digest';
-    const declared = type === undefined ? undefined : parseStructured(type);
-    part.type = declared?.value || (inDigest ? 'message/rfc822' : 'text/plain');
-    const isMessage = holdsMessage(part.type) && !isEncoded(encoding);
-    const boundary = part.type.startsWith('multipart/') ? declared?.literal('boundary') : undefined;
+    const { type, encoding } = part.fields;
+    part.type = type?.value || (inDigest ? 'message/rfc822' : 'text/plain');
+    const isMessage = holdsMessage(part.type) && encoding === 'identity';
+    const boundary = part.type.startsWith('multipart/') ? type?.literal('boundary') : undefined;
     if (!isMessage && !boundary) return;
     if (part.depth >= this.#context.limits.depth) this.#problem('depth', part.bodyStart);
-    else if (boundary) this.#open(part, boundary);
+    else if (boundary) this.#open(part, encodeText(boundary).toString('latin1'));
     else this.#begin(part, part.bodyStart);
   }
 
@@ -312,6 +315,7 @@ function newLayout(source: Buffer, parent: Layout | undefined, start: number, de
     end: source.length,
     type: 'text/plain',
     boundary: undefined,
+    fields: noContentFields,
     children: [],
     delimiters: [],
     close: -1,
@@ -322,15 +326,4 @@ function trimBlanks(text: string): string {
   let end = text.length;
   while (end > 0 && (text[end - 1] === ' ' || text[end - 1] === '\t')) end--;
   return text.slice(0, end);
-}
-
-/** Whether the field name that ends at the colon is `name`, given in lower case. */
-function isName(bytes: Buffer, start: number, colon: number, name: string): boolean {
-  if (colon - start < name.length || ((bytes[start] ?? 0) | 0x20) !== name.charCodeAt(0)) return false;
-  return bytes.toString('latin1', start, colon).trimEnd().toLowerCase() === name;
-}
-
-/** Whether this Content-Transfer-Encoding hides the lines of the body. */
-function isEncoded(encoding: string | undefined): boolean {
-  return encoding !== undefined && /^\s*(?:base64|quoted-printable|x-?uu)/i.test(encoding);
 }

@@ -1,7 +1,6 @@
 /**
  * A whole message: parsing it, whole or in pieces, and what its edits come to.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { wrongArgument } from '../errors.ts';
 import type { Header } from '../headers.ts';
 import { encodeText } from '../text.ts';
@@ -9,6 +8,7 @@ import type { HeaderChange } from './header-section.ts';
 import { type ScanContext, Scanner } from './layout.ts';
 import { defaultParseLimits, type ParseLimits, type ParseProblem, withLimits } from './limits.ts';
 import { Part } from './part.ts';
+import { Slice } from './slice.ts';
 
 /** Options of {@link parseMessage} and its relatives. */
 export interface ParseOptions {
@@ -82,9 +82,6 @@ export function parseMessage(bytes: Uint8Array, options: ParseOptions = {}): Mim
   return finish(scan);
 }
 
-/** How long a scan may hold the event loop, in milliseconds. */
-const SLICE = 10;
-
 /**
  * Parses a message that comes in chunks, to the same tree in any chunking. Lets the event loop turn at least every few
  * milliseconds, however odd the message. Rejects only if the source does.
@@ -94,13 +91,21 @@ export async function parseMessageStream(
   options: ParseOptions = {},
 ): Promise<MimeMessage> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of source) chunks.push(chunk);
-  const scan = startScan(chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks), options);
-  for (let start = performance.now(); !scan.scanner.run(1000); ) {
-    if (performance.now() - start < SLICE) continue;
-    await nextTurn();
-    start = performance.now();
+  let length = 0;
+  for await (const chunk of source) {
+    chunks.push(chunk);
+    length += chunk.length;
   }
+  const slice = new Slice();
+  const bytes = Buffer.allocUnsafe(length);
+  let offset = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+    if (slice.isOver) await slice.next();
+  }
+  const scan = startScan(bytes, options);
+  while (!scan.scanner.run(1000)) if (slice.isOver) await slice.next();
   return finish(scan);
 }
 

@@ -191,6 +191,9 @@ function isNameCode(code: number): boolean {
 }
 
 function decodeParameters(raws: readonly RawParameter[]): readonly Parameter[] {
+  if (!raws.some(({ name }) => name.includes('*'))) {
+    return raws.map(({ name, value }) => ({ name, value: decodeWords(value) }));
+  }
   const extended = new Map<string, { index: number; encoded: boolean; value: string }[]>();
   const plain: Parameter[] = [];
   for (const { name, value } of raws) {

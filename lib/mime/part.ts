@@ -8,10 +8,11 @@ import { decodeText } from '../text.ts';
 import { guessBoundary, holdsDelimiter, makeBoundary } from './boundary.ts';
 import { decodeCharset, encodeCharset } from './charsets.ts';
 import { Container, endLine } from './container.ts';
-import { decodeBody, type Encoding, encodeBody, fitsIdentity, parseEncoding } from './encodings.ts';
+import { type ContentFields, readContentFields } from './content-fields.ts';
+import { decodeBody, type Encoding, encodeBody, fitsIdentity } from './encodings.ts';
 import { PartHeaders } from './header-section.ts';
 import { holdsMessage, type Layout, type ScanContext, Scanner } from './layout.ts';
-import { type Parameter, parseStructured, type Structured } from './parameters.ts';
+import { type Parameter, parseStructured } from './parameters.ts';
 
 /** What the parts of one message share. */
 export interface Tree {
@@ -37,9 +38,7 @@ export class Part {
   readonly #rescans: number;
   #parent: Part | undefined;
   #headers: PartHeaders | undefined;
-  #structured:
-    | { readonly type: Structured | undefined; readonly disposition: Structured | undefined }
-    | undefined;
+  #changedFields: ContentFields | undefined;
   #container: Container<Part> | undefined;
   /** A new body in place of the received one. */
   #replaced: { readonly content: Buffer; readonly body: Buffer } | undefined;
@@ -72,7 +71,7 @@ export class Part {
   get headers(): PartHeaders {
     const { source, start, headerEnd } = this.#layout;
     this.#headers ??= new PartHeaders(source.subarray(start, headerEnd), this.#tree.lineEnd, () => {
-      this.#structured = undefined;
+      this.#changedFields = undefined;
       if (this.#parent) this.#parent.#touchBody();
     });
     return this.#headers;
@@ -100,10 +99,12 @@ export class Part {
     return toRecord(this.parametersOf('content-disposition'));
   }
 
-  /** Every parameter of one of the two fields, duplicates included, decoded. */
+  /** Every parameter of one of the two fields, duplicates included, those of further fields of that name too, decoded. */
   parametersOf(field: 'content-type' | 'content-disposition'): readonly Parameter[] {
-    const { type, disposition } = this.#fields();
-    return (field === 'content-type' ? type : disposition)?.parameters ?? [];
+    const { type, disposition, duplicates } = this.#fields();
+    const first = (field === 'content-type' ? type : disposition)?.parameters ?? [];
+    if (duplicates.length === 0) return first;
+    return [...first, ...duplicates.flatMap(({ name, value }) => (name === field ? value.parameters : []))];
   }
 
   /**
@@ -111,20 +112,21 @@ export class Part {
    * forms and duplicates, and values of unknown Content-Type parameters that look like file names.
    */
   get names(): readonly string[] {
-    const isName = ({ name }: Parameter) => name === 'filename' || name === 'name';
-    const found = [
-      ...this.parametersOf('content-disposition').filter(isName),
-      ...this.parametersOf('content-type').filter(
-        (parameter) =>
-          isName(parameter) || (!KNOWN_PARAMETERS.has(parameter.name) && /\.\w/.test(parameter.value)),
-      ),
-    ];
-    return [...new Set(found.map(({ value }) => value).filter((value) => value !== ''))];
+    const found = new Set<string>();
+    for (const { name, value } of this.parametersOf('content-disposition')) {
+      if (name === 'filename' || name === 'name') found.add(value);
+    }
+    for (const { name, value } of this.parametersOf('content-type')) {
+      const isName = name === 'filename' || name === 'name';
+      if (isName || (!KNOWN_PARAMETERS.has(name) && /\.\w/.test(value))) found.add(value);
+    }
+    found.delete('');
+    return [...found];
   }
 
   /** How the body is written (Content-Transfer-Encoding). */
   get encoding(): Encoding {
-    return parseEncoding(this.headers.get('content-transfer-encoding')?.value);
+    return this.#fields().encoding;
   }
 
   /** The parts directly inside; empty for a leaf. A message/rfc822 has one: the message. */
@@ -333,13 +335,13 @@ export class Part {
     return this.#layout.source.subarray(this.#layout.bodyStart, this.#layout.end);
   }
 
-  #fields(): { readonly type: Structured | undefined; readonly disposition: Structured | undefined } {
-    const parse = (name: string) => {
-      const field = this.headers.get(name);
-      return field && parseStructured(decodeText(field.raw));
-    };
-    this.#structured ??= { type: parse('content-type'), disposition: parse('content-disposition') };
-    return this.#structured;
+  /** What the fields say that decide how this part is read. */
+  #fields(): ContentFields {
+    if (!this.#headers?.changed) return this.#layout.fields;
+    this.#changedFields ??= readContentFields(
+      [...this.#headers].map(({ name, raw }) => ({ name: name.toLowerCase(), read: () => decodeText(raw) })),
+    );
+    return this.#changedFields;
   }
 
   #open(): Container<Part> {

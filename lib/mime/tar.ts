@@ -49,6 +49,9 @@ export async function readTar(
 }
 
 function hasChecksum(header: Buffer): boolean {
+  // Digits of the checksum stand there, or this is no header and need not be summed up.
+  const digit = header[150] ?? 0;
+  if (digit !== 0x20 && (digit < 0x30 || digit > 0x37)) return false;
   let sum = 0;
   // The checksum's own field counts as spaces.
   for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 0x20 : (header[i] ?? 0);

@@ -18,6 +18,8 @@ const END64_LOCATOR = 0x07064b50;
 const END64 = 0x06064b50;
 const STORED = 0;
 const DEFLATED = 8;
+const SMALL = 16_384;
+const MEBIBYTE = 1 << 20;
 
 /** One member as some reader sees it. */
 export interface ZipMember {
@@ -79,19 +81,26 @@ export async function readZip(bytes: Buffer, budget: Budget): Promise<ZipContent
 
 /** The bytes of a member, or undefined if they cannot be had. */
 export async function openMember(
-  { data, method, encrypted }: ZipMember,
+  { data, method, encrypted, size }: Omit<ZipMember, 'name'>,
   budget: Budget,
 ): Promise<Buffer | undefined> {
   if (encrypted) return undefined;
   if (method === STORED) return data;
   if (method !== DEFLATED) return undefined;
+  // A trip to the thread pool costs more than inflating little.
+  const isSmall = data.length <= SMALL && size <= MEBIBYTE;
   try {
-    const inflated = await inflate(data, { maxOutputLength: budget.inflatable });
+    const inflated = isSmall
+      ? inflateRawSync(data, { maxOutputLength: Math.min(MEBIBYTE, budget.inflatable) })
+      : await inflate(data, { maxOutputLength: budget.inflatable });
     budget.countInflated(inflated.length);
     return inflated;
   } catch (error) {
-    if (error instanceof LimitReached || isTooLarge(error)) throw new LimitReached('inflatedBytes');
-    return undefined;
+    if (error instanceof LimitReached) throw error;
+    if (!isTooLarge(error)) return undefined;
+    // It said that it was small and is not.
+    if (!isSmall || budget.inflatable <= MEBIBYTE) throw new LimitReached('inflatedBytes');
+    return await openMember({ data, method, encrypted, size: Number.POSITIVE_INFINITY }, budget);
   }
 }
 
