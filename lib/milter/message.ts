@@ -140,7 +140,7 @@ export class Message {
   }
 
   /**
-   * Appends a header (smfi_addheader).
+   * Appends a header (smfi_addheader). Sendmail puts it above those of the same name, if there are any.
    * @param value text before which one space is written, or all the bytes after the colon; continuation lines
    *   begin with LF and a space or tab
    */

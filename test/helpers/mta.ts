@@ -11,8 +11,19 @@ export interface Mta extends AsyncDisposable {
   readonly port: number;
   /** The mails delivered so far, in no order, as soon as there are `count`. */
   delivered(count: number): Promise<readonly string[]>;
+  /** Resolves when no mail waits for delivery any more: held ones do not count. */
+  settled(): Promise<void>;
+  /** The mails in quarantine. */
+  held(): Promise<readonly HeldMail[]>;
   /** Everything it has logged. */
   log(): Promise<string>;
+}
+
+/** A mail in quarantine. */
+export interface HeldMail {
+  readonly sender: string;
+  /** Why; Postfix does not keep it. */
+  readonly reason: string | undefined;
 }
 
 /** Starts a server in the foreground and waits until it is `ready`, which must not cost it a connection. */

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Mta, readMails, startServer, stopServer } from './mta.ts';
-import { unusedPort } from './wait.ts';
+import { until, unusedPort } from './wait.ts';
 
 const run = promisify(execFile);
 
@@ -54,15 +54,25 @@ export async function startPostfix({ milters, main = [] }: PostfixOptions): Prom
   const master = await startServer('postfix', ['-c', config, 'start-fg'], async () =>
     (await log()).includes('daemon started'),
   );
+  const queue = async (): Promise<readonly QueueEntry[]> => {
+    const { stdout } = await run('postqueue', ['-c', config, '-j']);
+    return stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as QueueEntry]));
+  };
   return {
     port,
     config,
     delivered: (count) => readMails(join(maildir, 'all/new'), count),
-    log,
-    async queue() {
-      const { stdout } = await run('postqueue', ['-c', config, '-j']);
-      return stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as QueueEntry]));
+    async settled() {
+      await until('Postfix to have delivered everything', async () =>
+        (await queue()).every(({ queue_name }) => queue_name === 'hold'),
+      );
     },
+    async held() {
+      const held = (await queue()).filter(({ queue_name }) => queue_name === 'hold');
+      return held.map(({ sender }) => ({ sender, reason: undefined }));
+    },
+    log,
+    queue,
     async [Symbol.asyncDispose]() {
       await stopServer(master, join(directory, 'spool/pid/master.pid'));
       await rm(directory, { recursive: true });

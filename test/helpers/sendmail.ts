@@ -1,6 +1,6 @@
 /** A real Sendmail in a directory of its own, on an unused port, as `.ci/mta.mjs` unpacked it. Needs root. */
 import { execFile } from 'node:child_process';
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -39,7 +39,10 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
   await Promise.all(['mails', 'incoming'].map((name) => chown(file(name), MAIL, MAIL)));
   await writeFile(file('service.switch'), 'hosts files\naliases files\n');
   // Moved when whole, so that nobody sees half a mail.
-  const deliver = `#!/bin/sh\ncat > ${directory}/incoming/$$ && mv ${directory}/incoming/$$ ${directory}/mails/$$\n`;
+  const deliver = `#!/bin/sh
+{ printf 'Return-Path: <%s>\\nDelivered-To: %s@test.invalid\\n' "$1" "$2"; cat; } > ${directory}/incoming/$$ &&
+  mv ${directory}/incoming/$$ ${directory}/mails/$$
+`;
   await writeFile(file('deliver'), deliver, { mode: 0o755 });
   const filters = milters.map(
     (spec, index) => `INPUT_MAIL_FILTER(\`filter${index}', \`S=${spec}, F=T, T=S:10s;R:10s;E:30s')dnl\n`,
@@ -64,6 +67,15 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
   return {
     port,
     delivered: (count) => readMails(file('mails'), count),
+    settled: () => Promise.resolve(), // It delivers before it says 250.
+    async held() {
+      const names = (await readdir(file('queue'))).filter((name) => name.startsWith('hf'));
+      const mails = await Promise.all(names.map((name) => readFile(file(`queue/${name}`), 'latin1')));
+      return mails.map((mail) => ({
+        sender: /^S<(.*)>$/m.exec(mail)?.[1] ?? '',
+        reason: /^q(.*)$/m.exec(mail)?.[1],
+      }));
+    },
     log: () => readFile(file('traffic'), 'utf8').catch(() => ''),
     async [Symbol.asyncDispose]() {
       await stopServer(daemon, file('pid'));

@@ -1,6 +1,6 @@
 /** A small SMTP client for tests: says what it is told, and gives every reply. */
 import { connect, type Socket } from 'node:net';
-import { createInterface, type Interface } from 'node:readline';
+import { createInterface } from 'node:readline';
 import type { Reply } from '../../lib/testing/index.ts';
 import { until } from './wait.ts';
 
@@ -25,28 +25,34 @@ export interface SubmissionReplies {
 
 /** An SMTP session with a server on 127.0.0.1. */
 export class SmtpClient implements AsyncDisposable {
+  /** What the server said when the connection was made. */
+  readonly greeting: SmtpReply;
+  /** What it said to EHLO. */
+  readonly hello: SmtpReply;
   readonly #socket: Socket;
   readonly #lines: AsyncIterator<string>;
 
-  private constructor(socket: Socket, lines: Interface) {
+  private constructor(socket: Socket, lines: AsyncIterator<string>, greeting: SmtpReply, hello: SmtpReply) {
     this.#socket = socket;
-    this.#lines = lines[Symbol.asyncIterator]();
+    this.#lines = lines;
+    this.greeting = greeting;
+    this.hello = hello;
   }
 
-  /** Connects, waits for the greeting and says EHLO. */
+  /** Connects, waits for the greeting and says EHLO, whatever the greeting is. */
   static async open(port: number, helo = 'client.test'): Promise<SmtpClient> {
     const socket = connect(port, '127.0.0.1').setTimeout(30_000);
     socket.on('timeout', () => socket.destroy(new Error('the SMTP server said nothing for 30 s')));
-    const client = new SmtpClient(socket, createInterface({ input: socket }));
-    await client.#reply();
-    await client.command(`EHLO ${helo}`);
-    return client;
+    const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+    const greeting = await readReply(lines);
+    socket.write(`EHLO ${helo}\r\n`);
+    return new SmtpClient(socket, lines, greeting, await readReply(lines));
   }
 
   /** Sends one line and gives the reply. */
   async command(line: string): Promise<SmtpReply> {
     this.#socket.write(Buffer.from(`${line}\r\n`));
-    return await this.#reply();
+    return await readReply(this.#lines);
   }
 
   /** A whole message; stops at the first part that is refused, a recipient only when all are. */
@@ -65,19 +71,19 @@ export class SmtpClient implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     if (!this.#socket.closed) await new Promise((resolve) => this.#socket.once('close', resolve).destroy());
   }
+}
 
-  async #reply(): Promise<SmtpReply> {
-    const lines: string[] = [];
-    let enhanced: string | null = null;
-    for (;;) {
-      const { value: line, done } = await this.#lines.next();
-      if (done === true) throw new Error(`the SMTP server hung up after ${JSON.stringify(lines)}`);
-      const parts = /^(\d{3})(?:([ -])(?:([245]\.\d{1,3}\.\d{1,3})(?: |$))?(.*))?$/.exec(line);
-      if (parts === null) throw new Error(`no SMTP reply: ${line}`);
-      enhanced ??= parts[3] ?? null;
-      lines.push(parts[4] ?? '');
-      if (parts[2] !== '-') return { code: Number(parts[1]), enhanced, lines };
-    }
+async function readReply(replies: AsyncIterator<string>): Promise<SmtpReply> {
+  const lines: string[] = [];
+  let enhanced: string | null = null;
+  for (;;) {
+    const { value: line, done } = await replies.next();
+    if (done === true) throw new Error(`the SMTP server hung up after ${JSON.stringify(lines)}`);
+    const parts = /^(\d{3})(?:([ -])(?:([245]\.\d{1,3}\.\d{1,3})(?: |$))?(.*))?$/.exec(line);
+    if (parts === null) throw new Error(`no SMTP reply: ${line}`);
+    enhanced ??= parts[3] ?? null;
+    lines.push(parts[4] ?? '');
+    if (parts[2] !== '-') return { code: Number(parts[1]), enhanced, lines };
   }
 }
 

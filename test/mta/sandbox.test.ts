@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { MTAS } from '../helpers/filtered.ts';
 import { runMiltertest } from '../helpers/miltertest.ts';
 import type { Mta } from '../helpers/mta.ts';
 import { type Postfix, startPostfix } from '../helpers/postfix.ts';
 import { type MilterScript, type Pymilter, startPymilter } from '../helpers/pymilter.ts';
-import { describeWith, type Requirement } from '../helpers/requirements.ts';
-import { startSendmail } from '../helpers/sendmail.ts';
+import { describeWith } from '../helpers/requirements.ts';
 import { SmtpClient, sendMail } from '../helpers/smtp.ts';
 import { unusedPort } from '../helpers/wait.ts';
 
@@ -23,11 +23,6 @@ const MESSAGE = 'Subject: hello\r\n\r\n.first line\r\n';
 function submission(...recipients: string[]) {
   return { sender: 'ann@one.test', recipients, message: MESSAGE };
 }
-
-const MTAS: readonly [Requirement, (milter: string) => Promise<Mta>][] = [
-  ['postfix', (milter) => startPostfix({ milters: [milter] })],
-  ['sendmail', (milter) => startSendmail({ milters: [milter] })],
-];
 
 for (const [name, start] of MTAS) {
   describeWith([name, 'pymilter'], `${name} with a filter`, () => {
