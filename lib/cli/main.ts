@@ -1,0 +1,77 @@
+#!/usr/bin/env node
+/**
+ * The command `milter`: finds the subcommand, and turns what goes wrong into one line and an exit status.
+ */
+import { MilterError } from '../errors.ts';
+import { refuseUnknown } from '../milter/options.ts';
+import { packageJson } from './package.ts';
+import { printable } from './printable.ts';
+import type { CommandIo } from './usage.ts';
+
+type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
+
+// Loaded when asked for: `milter spf` needs no libmilter, and `milter run` no resolver.
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  run: async () => (await import('./run.ts')).runRun,
+  try: async () => (await import('./try.ts')).runTry,
+  spf: async () => (await import('./spf.ts')).runSpf,
+};
+
+const USAGE = `Usage: milter run [options] [FILTER]            serve a filter to Postfix or Sendmail
+       milter try [options] FILTER MESSAGE     play a message through a filter and show what becomes of it
+       milter spf [options] IP SENDER HELO     ask SPF
+       milter COMMAND --help                   show the options of a command
+       milter --version                        show the versions of this package, Node.js and libmilter
+`;
+
+async function main(args: readonly string[], io: CommandIo): Promise<number> {
+  const [name = '', ...rest] = args;
+  if (name === '--help' || name === '-h' || name === 'help') {
+    io.stdout.write(USAGE);
+    return 0;
+  }
+  if (name === '--version') {
+    io.stdout.write(await versions());
+    return 0;
+  }
+  if (name === '') {
+    io.stderr.write(USAGE);
+    return 2;
+  }
+  try {
+    refuseUnknown('command', [name], Object.keys(commands));
+    const command = await commands[name]?.();
+    return (await command?.(rest, io)) ?? 2;
+  } catch (error) {
+    if (!(error instanceof MilterError)) throw error;
+    const wrongUse = error.code === 'ERR_MILTER_OPTION';
+    const command = Object.hasOwn(commands, name) ? `milter ${name}` : 'milter';
+    io.stderr.write(`${command}: ${oneLine(error)}${wrongUse ? ` (see ${command} --help)` : ''}\n`);
+    return wrongUse ? 2 : 1;
+  }
+}
+
+/** The message, and what was underneath it, without stacks: these are mistakes of administrators. */
+function oneLine(error: MilterError): string {
+  const { message, cause } = error;
+  const under = cause instanceof Error ? cause.message : '';
+  return printable(under === '' || message.includes(under) ? message : `${message} (${under})`);
+}
+
+async function versions(): Promise<string> {
+  let library: string;
+  try {
+    const { libmilterInfo } = await import('../native.ts');
+    const { version, path } = libmilterInfo();
+    library = `libmilter ${version} at ${path}`;
+  } catch (error) {
+    if (!(error instanceof MilterError)) throw error;
+    library = oneLine(error);
+  }
+  return `milter ${packageJson.version}\nNode.js ${process.versions.node}\n${library}\n`;
+}
+
+// A reader that went away (`milter run | head`) must not end a running filter.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+// Exit at once: what a filter left running (a timer, a connection) must not hold the command.
+process.exit(await main(process.argv.slice(2), process));

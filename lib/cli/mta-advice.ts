@@ -1,0 +1,35 @@
+/** What to write in the MTA's configuration. */
+import { parseDialSpec } from '../testing/spec.ts';
+
+/** Explains how Postfix and Sendmail are told of a milter that listens at `address`, a libmilter spec. */
+export function adviseMta(address: string): string {
+  const { postfix, sendmail, note } = specsFor(address);
+  return `Postfix, in main.cf:
+    smtpd_milters = ${postfix}
+    non_smtpd_milters = ${postfix}
+    milter_default_action = tempfail
+${note}
+Sendmail, in sendmail.mc:
+    INPUT_MAIL_FILTER(\`milter', \`S=${sendmail}, F=T, T=S:10s;R:10s;E:5m')dnl
+`;
+}
+
+const CHROOT = `(A Postfix that runs in a chroot, as Debian's does, finds this path below its queue directory only.)
+`;
+
+/** The same place in the words of each MTA, for MTAs on this machine. */
+function specsFor(address: string): { postfix: string; sendmail: string; note: string } {
+  const dial = parseDialSpec(address);
+  if ('path' in dial) {
+    const spec = `unix:${dial.path}`;
+    return { postfix: spec, sendmail: spec, note: CHROOT };
+  }
+  const { host, port, family } = dial;
+  const everywhere = host === '0.0.0.0' || host === '::';
+  if (family === 6) {
+    const near = everywhere ? '::1' : host;
+    return { postfix: `inet:[${near}]:${port}`, sendmail: `inet6:${port}@${near}`, note: '' };
+  }
+  const near = everywhere ? '127.0.0.1' : host;
+  return { postfix: `inet:${near}:${port}`, sendmail: `inet:${port}@${near}`, note: '' };
+}

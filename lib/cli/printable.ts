@@ -1,0 +1,18 @@
+/** Text from strangers, for the eyes of a person. */
+
+/**
+ * Unfolds, and shows what could steer a terminal or mislead a reader (control characters, direction marks, bytes that
+ * are no UTF-8) as escapes.
+ */
+export function printable(text: string): string {
+  return text.replace(/\r?\n[ \t]*/g, ' ').replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, toEscape);
+}
+
+function toEscape(character: string): string {
+  const code = character.codePointAt(0) ?? 0;
+  // Lone surrogates U+DC80..U+DCFF stand for bytes.
+  if (code < 0x80 || (code >= 0xdc80 && code <= 0xdcff)) {
+    return `\\x${(code & 0xff).toString(16).padStart(2, '0')}`;
+  }
+  return `\\u{${code.toString(16)}}`;
+}

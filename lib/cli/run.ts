@@ -1,0 +1,198 @@
+/** The command `milter run`. */
+import { readFileSync } from 'node:fs';
+import { constants } from 'node:os';
+import { basename } from 'node:path';
+import {
+  type Deadlines,
+  type LogFields,
+  type Logger,
+  libmilterInfo,
+  MilterError,
+  type OnError,
+  type ServeOptions,
+  type Server,
+  serve,
+} from '../index.ts';
+import { stderrLogger } from '../milter/logger.ts';
+import { makeDefaultFilter } from './default-filter.ts';
+import { loadFilter } from './filter-file.ts';
+import { makeJsonLogger } from './json-logger.ts';
+import { adviseMta } from './mta-advice.ts';
+import { packageJson } from './package.ts';
+import { type CommandIo, readArguments, readPair } from './usage.ts';
+
+const USAGE = `Usage: milter run [options] [FILTER]
+
+Serves the Milter class that the file FILTER (.ts, .js, .mjs, .cjs) exports; without FILTER one that logs each
+message and adds the header X-Milter.
+
+  --socket SPEC           where to listen: unix:PATH, inet:PORT@HOST, inet6:PORT@HOST, or fd:3 for a socket
+                          from systemd (default inet:8894@127.0.0.1)
+  --socket-mode MODE      permissions of a unix socket, such as 660 (default: by the umask)
+  --socket-group GROUP    group of a unix socket, by name or number
+  --keep-socket           leave a stale unix socket alone rather than remove it
+  --on-error ACTION       what a failing handler is answered with: tempfail (default), reject, accept, continue
+  --deadline STAGE=MS     how long handlers of a stage may take (default 8000; eom 120000); may be repeated
+  --timeout MS            how long an MTA may be silent (default 7210000)
+  --max-connections N     connections served at once (default 1000); those beyond are told to try later
+  --max-body BYTES        how much of a body is kept (default 67108864)
+  --max-data-size BYTES   the largest packet taken from an MTA (default 65535)
+  --backlog N             connections that may wait to be accepted
+  --grace MS              how long running messages may take at the end (default 30000)
+  --debug LEVEL           libmilter's own debugging output, 0 to 6
+  --json                  log in JSON, one object a line
+  --help                  show this
+
+The log goes to standard error. SIGTERM, SIGINT and SIGHUP let running messages finish and end the command; a second
+one ends it at once.
+Exit status: 0 after such an end, 1 when the filter cannot be loaded or served, 2 for wrong arguments,
+128 and the signal's number after a second signal.
+`;
+
+const OPTIONS = {
+  socket: { type: 'string', default: 'inet:8894@127.0.0.1' },
+  'socket-mode': { type: 'string' },
+  'socket-group': { type: 'string' },
+  'keep-socket': { type: 'boolean' },
+  'on-error': { type: 'string' },
+  deadline: { type: 'string', multiple: true },
+  timeout: { type: 'string' },
+  'max-connections': { type: 'string' },
+  'max-body': { type: 'string' },
+  'max-data-size': { type: 'string' },
+  backlog: { type: 'string' },
+  grace: { type: 'string' },
+  debug: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** Runs `milter run` with the arguments behind that, and resolves to the exit status when a signal has ended it. */
+export async function runRun(args: readonly string[], io: CommandIo): Promise<number> {
+  const { values, positionals } = readArguments(args, OPTIONS);
+  if (values.help === true) {
+    io.stdout.write(USAGE);
+    return 0;
+  }
+  const [file] = positionals;
+  if (positionals.length > 1) throw wrongUse(`one FILTER at most, got ${positionals.join(' ')}`);
+  const number = (name: NumberOption): number | undefined => wholeNumber(name, values[name]);
+  const logger = values.json === true ? makeJsonLogger(io.stderr) : stderrLogger;
+  const options = given<ServeOptions>({
+    socket: values.socket,
+    socketMode: fileMode(values['socket-mode']),
+    socketGroup: groupId(values['socket-group']),
+    removeSocket: values['keep-socket'] === true ? false : undefined,
+    // serve() refuses any other word.
+    onError: values['on-error'] as OnError | undefined,
+    deadlines: deadlines(values.deadline),
+    timeout: number('timeout'),
+    maxConnections: number('max-connections'),
+    maxBody: number('max-body'),
+    maxDataSize: number('max-data-size'),
+    backlog: number('backlog'),
+    debug: number('debug'),
+    logger,
+  });
+  const grace = given<{ deadline?: number }>({ deadline: number('grace') });
+
+  const filter = file === undefined ? makeDefaultFilter(logger) : await loadFilter(file);
+  const server = await serve(filter, options);
+  const what = file === undefined ? 'the default filter' : `${filter.name} of ${basename(file)}`;
+  if (values.json === true) {
+    logger.info({ address: server.address, filter: filter.name, file }, 'listening');
+  } else {
+    io.stdout.write(`milter ${packageJson.version}, libmilter ${libmilterInfo().version}: ${what} listens at ${server.address}
+
+${adviseMta(server.address)}
+Stop it with Ctrl-C or SIGTERM: running messages may finish first.
+`);
+  }
+  return await untilEnd(server, grace, logger);
+}
+
+/** Two signals within this time count as one: npm passes on the Ctrl-C which the terminal has sent to all already. */
+const SAME_SIGNAL_MS = 500;
+
+/** Closes the server on a signal, or when the filter's own code gets out of hand, and resolves to the exit status. */
+function untilEnd(server: Server, grace: { deadline?: number }, logger: Logger): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  let closingSince: number | undefined;
+  const close = (status: number, why: LogFields): void => {
+    closingSince ??= performance.now();
+    logger.info({ ...why, address: server.address }, 'closing');
+    server.close(grace).then(
+      () => resolve(status),
+      (error: unknown) => {
+        logger.error({ error }, 'closing failed');
+        resolve(1);
+      },
+    );
+  };
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (closingSince === undefined) close(0, { signal });
+      else if (performance.now() - closingSince > SAME_SIGNAL_MS)
+        process.exit(128 + constants.signals[signal]);
+    });
+  }
+  process.on('unhandledRejection', (error) => {
+    logger.error({ error }, 'a promise was rejected outside of every handler');
+  });
+  process.on('uncaughtException', (error) => {
+    logger.error({ error }, 'an error was thrown outside of every handler');
+    close(1, {});
+  });
+  // Nothing keeps the process alive any more: libmilter gave up, which serve() has logged.
+  process.once('beforeExit', () => resolve(1));
+  return promise;
+}
+
+type NumberOption =
+  | 'timeout'
+  | 'max-connections'
+  | 'max-body'
+  | 'max-data-size'
+  | 'backlog'
+  | 'grace'
+  | 'debug';
+
+function wholeNumber(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw wrongUse(`--${option} needs a whole number, got "${text}"`);
+}
+
+function fileMode(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
+  throw wrongUse(`--socket-mode needs an octal mode such as 660, got "${text}"`);
+}
+
+/** Node knows no groups by name. */
+function groupId(group: string | undefined): number | undefined {
+  if (group === undefined || /^\d+$/.test(group)) return wholeNumber('socket-group', group);
+  const entries = readFileSync('/etc/group', 'utf8').split('\n');
+  const id = entries.map((line) => line.split(':')).find(([name]) => name === group)?.[2];
+  if (id === undefined) throw wrongUse(`--socket-group: /etc/group has no group "${group}"`);
+  return Number(id);
+}
+
+function deadlines(texts: readonly string[] | undefined): Partial<Deadlines> | undefined {
+  if (texts === undefined) return undefined;
+  const pairs = texts.map((text) => {
+    const [stage, time] = readPair('--deadline', text, 'eom=60000');
+    return [stage, wholeNumber('deadline', time)] as const;
+  });
+  // serve() refuses what is no stage.
+  return Object.fromEntries(pairs);
+}
+
+/** The options that were given. */
+function given<T>(options: { readonly [K in keyof T]: T[K] | undefined }): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
+function wrongUse(message: string): MilterError {
+  return new MilterError('ERR_MILTER_OPTION', message);
+}

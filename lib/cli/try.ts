@@ -1,0 +1,126 @@
+/** The command `milter try`. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MilterError, type Server, serve } from '../index.ts';
+import { inBrackets } from '../testing/delivered.ts';
+import { readEml } from '../testing/eml.ts';
+import { connectMta, type SendOptions } from '../testing/index.ts';
+import { findChanges } from './changes.ts';
+import { loadFilter } from './filter-file.ts';
+import { formatOutcome, type Outcome } from './outcome.ts';
+import { type CommandIo, readArguments, readPair } from './usage.ts';
+
+const USAGE = `Usage: milter try [options] FILTER MESSAGE
+
+Plays the message in the file MESSAGE (- for standard input) through the Milter class that the file FILTER exports, as
+an MTA would, and shows the verdict and what changed.
+
+  --from ADDRESS      envelope sender, <> for a bounce (default sender@example.com)
+  --rcpt ADDRESS      envelope recipient (default recipient@example.com); may be repeated
+  --client IP         address of the SMTP client (default 127.0.0.1)
+  --helo NAME         what the client calls itself (default: its host name)
+  --macro NAME=VALUE  a macro of the MTA, such as i=4XyZ or auth_authen=user; may be repeated
+  --json              print JSON
+  --help              show this
+
+Exit status: 0 accepted, 3 rejected, 4 told to try later, 5 discarded; 1 when the filter cannot be loaded or served or
+one of its handlers failed, 2 for wrong arguments.
+`;
+
+const OPTIONS = {
+  from: { type: 'string' },
+  rcpt: { type: 'string', multiple: true },
+  client: { type: 'string' },
+  helo: { type: 'string' },
+  macro: { type: 'string', multiple: true },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+const STATUS = { accept: 0, reject: 3, tempfail: 4, discard: 5 } as const;
+
+/** An eom handler may take two minutes. */
+const PATIENCE_MS = 150_000;
+
+/** Runs `milter try` with the arguments behind that, and resolves to the exit status. */
+export async function runTry(args: readonly string[], io: CommandIo): Promise<number> {
+  const { values, positionals } = readArguments(args, OPTIONS);
+  if (values.help === true) {
+    io.stdout.write(USAGE);
+    return 0;
+  }
+  const [file, message] = positionals;
+  if (file === undefined || message === undefined || positionals.length > 2) {
+    throw wrongUse(`expected FILTER and MESSAGE, got ${positionals.length} arguments`);
+  }
+  const { from = 'sender@example.com', rcpt = ['recipient@example.com'], macro = [], client, helo } = values;
+  if (client !== undefined && isIP(client) === 0)
+    throw wrongUse(`--client needs an IP address, got "${client}"`);
+  const macros = Object.fromEntries(macro.map(readMacro));
+  const eml = readMessage(message);
+  const outcome = await play(file, eml, {
+    sender: inBrackets(from),
+    recipients: rcpt,
+    macros: { j: 'localhost', i: 'TRY', ...macros },
+    ...(client !== undefined && { client: { address: client, hostname: `[${client}]` } }),
+    ...(helo !== undefined && { helo }),
+  });
+  const text = values.json === true ? JSON.stringify(outcome, null, 2) : formatOutcome(outcome, io.stdout);
+  io.stdout.write(`${text}\n`);
+  return outcome.failures > 0 ? 1 : STATUS[outcome.verdict];
+}
+
+/** The real thing: libmilter on a socket, and an MTA's side of the protocol. */
+async function play(file: string, eml: Buffer, options: SendOptions): Promise<Outcome> {
+  const filter = await loadFilter(file);
+  const folder = mkdtempSync(join(tmpdir(), 'milter-try-'));
+  try {
+    const server = await serve(filter, { socket: `unix:${join(folder, 's')}` });
+    try {
+      return await send(server, eml, options);
+    } finally {
+      await server.close();
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function send(server: Server, eml: Buffer, options: SendOptions): Promise<Outcome> {
+  const mta = await connectMta(server.address, { timeout: PATIENCE_MS });
+  const { verdict, stage, reply, recipients, message } = await mta.sendMessage(eml, options);
+  // So that the filter's own close() handler runs too.
+  await mta.quit();
+  const { failures, deadlines } = server.stats();
+  const refused = verdict === 'reject' || verdict === 'tempfail' || verdict === 'discard';
+  return {
+    verdict: refused ? verdict : 'accept',
+    stage,
+    reply,
+    recipients,
+    changes: refused
+      ? undefined
+      : findChanges({ sender: options.sender, ...readEml(eml) }, recipients, message),
+    failures: failures + deadlines,
+  };
+}
+
+function readMessage(file: string): Buffer {
+  try {
+    return readFileSync(file === '-' ? process.stdin.fd : file);
+  } catch (cause) {
+    throw new MilterError('ERR_MILTER_OPTION', `cannot read the message ${file}`, { cause });
+  }
+}
+
+/** Long names wear braces (as in `{auth_authen}`); who types them may leave those off. */
+function readMacro(text: string): readonly [string, string] {
+  const [name, value] = readPair('--macro', text, 'i=4XyZ');
+  return [name.length === 1 || name.startsWith('{') ? name : `{${name}}`, value];
+}
+
+function wrongUse(message: string): MilterError {
+  return new MilterError('ERR_MILTER_OPTION', message);
+}

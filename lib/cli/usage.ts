@@ -1,0 +1,45 @@
+/** What the subcommands share: where they write, and how they read their arguments. */
+import { type ParseArgsConfig, parseArgs } from 'node:util';
+import { MilterError } from '../errors.ts';
+import { refuseUnknown } from '../milter/options.ts';
+
+/** Where a command writes. */
+export interface CommandIo {
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream;
+}
+
+type OptionsConfig = NonNullable<ParseArgsConfig['options']>;
+type Parsed<T extends OptionsConfig> = ReturnType<
+  typeof parseArgs<{ args: string[]; options: T; allowPositionals: true }>
+>;
+
+/**
+ * Reads options and positional arguments.
+ * @throws MilterError `ERR_MILTER_OPTION`; an unknown option names the nearest known one
+ */
+export function readArguments<const T extends OptionsConfig>(args: readonly string[], options: T): Parsed<T> {
+  const config = { args: [...args], options, allowPositionals: true } as const;
+  const { tokens } = parseArgs({ ...config, strict: false, tokens: true });
+  const given = tokens.flatMap((token) => (token.kind === 'option' ? [token.rawName] : []));
+  const names = Object.entries(options).flatMap(([name, { short }]) =>
+    short === undefined ? [`--${name}`] : [`--${name}`, `-${short}`],
+  );
+  refuseUnknown('option', given, names);
+  try {
+    return parseArgs(config);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    throw new MilterError('ERR_MILTER_OPTION', error.message);
+  }
+}
+
+/**
+ * Reads `NAME=VALUE`.
+ * @throws MilterError `ERR_MILTER_OPTION` when it lacks the `=` or the name
+ */
+export function readPair(option: string, text: string, example: string): readonly [string, string] {
+  const equals = text.indexOf('=');
+  if (equals > 0) return [text.slice(0, equals), text.slice(equals + 1)];
+  throw new MilterError('ERR_MILTER_OPTION', `${option} is written like ${example}, got "${text}"`);
+}
