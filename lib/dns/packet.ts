@@ -53,6 +53,8 @@ export const RCODE = {
 /** What fits into a UDP packet on every path (the DNS flag day of 2020). */
 const UDP_PAYLOAD = 1232;
 const HEADER_SIZE = 12;
+/** A record of 12 bytes may have a name of 255, by one pointer. */
+const READS_PER_BYTE = 24;
 
 /** A query with an unpredictable id. `edns` announces that a larger UDP reply is welcome. */
 export function encodeQuery(name: string, type: RecordType, edns: boolean): Query {
@@ -69,7 +71,7 @@ export function encodeQuery(name: string, type: RecordType, edns: boolean): Quer
  */
 export function readReply(bytes: Buffer, query: Query): Reply | 'foreign' | 'malformed' {
   if (bytes.length < HEADER_SIZE) return 'foreign';
-  const reader = new Packet.Reader(bytes);
+  const reader = new BoundedReader(bytes);
   const header = Packet.Header.parse(reader);
   if (header.id !== query.id || header.qr !== 1 || header.opcode !== 0) return 'foreign';
   // A server that could not read the question may leave it out.
@@ -101,6 +103,24 @@ export function readReply(bytes: Buffer, query: Query): Reply | 'foreign' | 'mal
     return { rcode, truncated, answers, absenceTtl };
   } catch {
     return 'malformed';
+  }
+}
+
+/**
+ * Reads no more often than an honest message needs. Compression pointers may form chains, each of many records may lead
+ * through one, and then 64 KB would hold the process up for seconds.
+ */
+class BoundedReader extends Packet.Reader {
+  #left: number;
+
+  constructor(bytes: Buffer) {
+    super(bytes);
+    this.#left = bytes.length * READS_PER_BYTE;
+  }
+
+  override read(bits: number): number {
+    if (--this.#left < 0) throw new Error('the names of the message are too entangled');
+    return super.read(bits);
   }
 }
 

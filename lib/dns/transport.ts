@@ -6,6 +6,9 @@ import type { Query, Reply } from './packet.ts';
 import { readReply } from './packet.ts';
 import type { Server } from './servers.ts';
 
+/** The length in front of a message over TCP has two bytes. */
+const MAX_MESSAGE = 65_535;
+
 /** How long an exchange may take. */
 export interface Limit {
   readonly milliseconds: number;
@@ -33,7 +36,8 @@ export function askUdp(server: Server, query: Query, limit: Limit): Promise<Repl
 /** Asks over TCP (RFC 7766). The limit covers connecting, sending and the whole reply. */
 export function askTcp(server: Server, query: Query, limit: Limit): Promise<Reply | Failed> {
   return exchange(server, limit, (finish) => {
-    let received = Buffer.alloc(0);
+    const received = Buffer.alloc(2 + MAX_MESSAGE);
+    let size = 0;
     let isConnected = false;
     const socket = connect({ host: server.address, port: server.port }, () => {
       isConnected = true;
@@ -42,9 +46,11 @@ export function askTcp(server: Server, query: Query, limit: Limit): Promise<Repl
       socket.write(Buffer.concat([length, query.bytes]));
     });
     socket.on('data', (bytes) => {
-      received = Buffer.concat([received, bytes]);
-      if (received.length < 2 || received.length < 2 + received.readUInt16BE()) return;
-      const reply = readReply(received.subarray(2, 2 + received.readUInt16BE()), query);
+      size += bytes.copy(received, size);
+      const end = 2 + received.readUInt16BE();
+      if (size < 2 || size < end) return;
+      // Copied, so that who keeps a record does not keep all of the buffer.
+      const reply = readReply(Buffer.from(received.subarray(2, end)), query);
       if (typeof reply !== 'string') finish(reply);
       else finish({ status: 'malformed', reason: 'TCP: the reply is broken or to another query' });
     });

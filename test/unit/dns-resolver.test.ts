@@ -100,6 +100,26 @@ describe('a reply', () => {
   });
 });
 
+it('a reply in which every name leads through a chain of pointers is malformed', () => {
+  const query = encodeQuery('name.example', 'A', false);
+  const hops = 8000;
+  // One record whose data are a root name and pointers, each to the one before, and many named by the last of them.
+  const chain = Buffer.alloc(12 + 1 + 2 * hops);
+  const record = Buffer.from([0xc0, 12, 0, 10, 0, 1, 0, 0, 0, 0, 0, 0]);
+  record.copy(chain);
+  chain.writeUInt16BE(1 + 2 * hops, 10);
+  let last = query.bytes.length + 12;
+  for (let at = 13; at < chain.length; at += 2) {
+    chain.writeUInt16BE(0xc000 | last, at);
+    last = query.bytes.length + at;
+  }
+  record.writeUInt16BE(0xc000 | last);
+  const reply = Buffer.concat([query.bytes, chain, ...new Array<Buffer>(4000).fill(record)]);
+  reply.writeUInt16BE(0x8180, 2);
+  reply.writeUInt16BE(4001, 6);
+  expect(readReply(reply, query)).toBe('malformed');
+});
+
 describe('MemoryResolver', () => {
   const resolver = new MemoryResolver({
     'a.example': {
