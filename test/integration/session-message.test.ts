@@ -212,7 +212,7 @@ describe('the session', () => {
 
 describe('outside a message', () => {
   it('this.message throws, before the first, between two, and after the last', async () => {
-    const codes: Record<string, (string | undefined)[]> = {};
+    const codes = new Map<string, (string | undefined)[]>();
     class Early extends Milter {
       readonly birth = this.#note('birth');
       override connect() {
@@ -234,7 +234,7 @@ describe('outside a message', () => {
         this.#note('close');
       }
       #note(stage: string) {
-        codes[stage] = [...(codes[stage] ?? []), codeOf(() => this.message)];
+        codes.set(stage, [...(codes.get(stage) ?? []), codeOf(() => this.message)]);
       }
     }
     await using t = await serving(Early);
@@ -248,8 +248,8 @@ describe('outside a message', () => {
     await mta.unknown('VRFY');
     await mta.quit();
     const none = 'ERR_MILTER_NO_MESSAGE';
-    await until('close', () => codes['close'] !== undefined);
-    expect(codes).toEqual({
+    await until('close', () => codes.has('close'));
+    expect(Object.fromEntries(codes)).toEqual({
       birth: [none],
       connect: [none],
       helo: [none, none],
