@@ -73,6 +73,7 @@ class Session {
   void TellWithRecords(Stage stage);
   void RequestMacros();
   unsigned long WantedSteps(unsigned long offered) const;
+  void AckAtOnce();
   bool HungUp() const;
   sfsistat Return(Stage stage, Verdict verdict);
   std::shared_ptr<Ticket> MakeTicket(Stage stage);
