@@ -567,7 +567,14 @@ export class SessionRunner {
     let wanted: Partial<Negotiated> = {};
     for (const member of this.#members) {
       if (!member.plan.handles.has('negotiate')) continue;
-      yield* this.#call(member, 'negotiate', ticket, (filter) => keep(filter.negotiate(offer)));
+      const { word } = yield* this.#call(member, 'negotiate', ticket, (filter) =>
+        keep(filter.negotiate(offer)),
+      );
+      if (word === 'tempfail' || word === 'reject') {
+        // There is no verdict here: libmilter closes the connection, and the MTA takes its default action.
+        this.#host.settle(ticket.id, verdictCode.tempfail);
+        return;
+      }
     }
     const plan = {
       id: this.#plan.id,
