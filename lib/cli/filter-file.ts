@@ -16,26 +16,21 @@ import { packageJson } from './package.ts';
 export async function loadFilter(file: string): Promise<MilterClass> {
   const path = resolve(file);
   if (!existsSync(path)) throw fault(`there is no filter ${path}`);
+  const resolved = new Set<string>();
   registerHooks({
     resolve: (specifier, context, next) => {
       const url = ownModules.get(specifier);
-      return url === undefined ? next(specifier, context) : { url, shortCircuit: true };
-    },
-  });
-  let loading = path;
-  const watch = registerHooks({
-    load: (url, context, next) => {
-      if (url.startsWith('file:')) loading = fileURLToPath(url);
-      return next(url, context);
+      if (url !== undefined) return { url, shortCircuit: true };
+      const result = next(specifier, context);
+      resolved.add(result.url);
+      return result;
     },
   });
   try {
     return pickFilter(path, (await import(pathToFileURL(path).href)) as Record<string, unknown>);
   } catch (error) {
     if (error instanceof MilterError) throw error;
-    throw loadFault(path, error, loading);
-  } finally {
-    watch.deregister();
+    throw loadFault(path, error, resolved);
   }
 }
 
@@ -69,23 +64,24 @@ function pickFilter(path: string, exports: Record<string, unknown>): MilterClass
   return only;
 }
 
-function loadFault(path: string, error: unknown, loading: string): MilterError {
+function loadFault(path: string, error: unknown, resolved: ReadonlySet<string>): MilterError {
   const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
-  const where = place(error, loading);
+  const where = error instanceof Error ? place(error, resolved) : undefined;
   return fault(`the filter ${path} cannot be loaded: ${what}${where === undefined ? '' : `, at ${where}`}`);
 }
 
 /** Where a module fails: `file:line`, as exactly as Node tells. */
-function place(error: unknown, loading: string): string | undefined {
-  if (!(error instanceof Error)) return undefined;
+function place(error: Error, resolved: ReadonlySet<string>): string | undefined {
   const stack = error.stack ?? '';
   const headed = headedPlace(stack);
   if (headed !== undefined) return headed;
-  // Node tells the line of a syntax error in an ES module only to who dies of it.
   if (error instanceof SyntaxError) {
-    return (
-      headedPlace(spawnSync(process.execPath, ['--check', loading], { encoding: 'utf8' }).stderr) ?? loading
-    );
+    // Node tells the line of a syntax error in an ES module only to who dies of it.
+    for (const url of resolved) {
+      if (!url.startsWith('file:')) continue;
+      const checked = spawnSync(process.execPath, ['--check', fileURLToPath(url)], { encoding: 'utf8' });
+      if (checked.status !== 0) return headedPlace(checked.stderr);
+    }
   }
   const frames = [...stack.matchAll(/^ +at (?:.*\()?(file:.*:\d+):\d+\)?$/gm)].map(([, at = '']) => at);
   // An import that fails has no frame of the filter; Node's message then says where.

@@ -1,0 +1,112 @@
+#!/usr/bin/env node
+// Runs every check and test, and counts them: the last line is `N passed, N failed, N skipped`. Arguments go to vitest,
+// and then only that runs: `npm test -- test/unit`. Run by `npm test`, which does the set-up first.
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const root = join(import.meta.dirname, '..');
+const bin = join(root, 'node_modules/.bin');
+const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+const total = { passed: 0, failed: 0, skipped: 0 };
+
+function add({ passed = 0, failed = 0, skipped = 0 }) {
+  total.passed += passed;
+  total.failed += failed;
+  total.skipped += skipped;
+}
+
+/** Runs a program quietly; what it printed is shown when it fails. Returns that, or undefined. */
+function succeeds(name, program, args) {
+  const started = performance.now();
+  const { error, status, stdout, stderr } = spawnSync(program, args, {
+    cwd: root,
+    env,
+    encoding: 'utf8',
+    maxBuffer: 2 ** 28,
+  });
+  const passed = status === 0;
+  if (!passed) process.stdout.write(`${stdout ?? ''}${stderr ?? ''}${error ? `${error.message}\n` : ''}`);
+  console.log(
+    `${passed ? 'ok    ' : 'FAIL  '}${name} (${((performance.now() - started) / 1000).toFixed(1)} s)`,
+  );
+  return { passed, output: stdout ?? '' };
+}
+
+function check(name, program, args) {
+  add(succeeds(name, program, args).passed ? { passed: 1 } : { failed: 1 });
+}
+
+function sources(...folders) {
+  return folders.flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => /\.(cc|h)$/.test(name))
+      .map((name) => `${folder}/${name}`),
+  );
+}
+
+function runVitest(args) {
+  const folder = mkdtempSync(join(tmpdir(), 'vitest-'));
+  try {
+    const report = join(folder, 'report.json');
+    const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
+    const { status } = spawnSync('vitest', ['run', ...reporters, ...args], {
+      cwd: root,
+      env,
+      stdio: 'inherit',
+    });
+    const counted = countVitest(readFileSync(report, 'utf8'));
+    // An error outside of every test fails the run although no test failed.
+    if (status !== 0 && counted.failed === 0) counted.failed = 1;
+    add(counted);
+  } catch (error) {
+    console.log(`FAIL  vitest left no report: ${error.message}`);
+    add({ failed: 1 });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function countVitest(json) {
+  const { numPassedTests, numFailedTests, numPendingTests, numTodoTests, testResults } = JSON.parse(json);
+  // A file that cannot even be loaded has no tests that could fail.
+  const broken = testResults.filter(
+    ({ status, assertionResults }) => status === 'failed' && assertionResults.length === 0,
+  );
+  return {
+    passed: numPassedTests,
+    failed: numFailedTests + broken.length,
+    skipped: numPendingTests + numTodoTests,
+  };
+}
+
+/** The core's own tests, which need no Node: plain, and under each sanitizer. */
+function runNative() {
+  if (spawnSync('cmake', ['--version']).status !== 0) {
+    console.log('skipped: tests of native/core: cmake is not installed');
+    add({ skipped: 1 });
+    return;
+  }
+  for (const script of ['test:native', 'test:native:address', 'test:native:thread']) {
+    const { passed, output } = succeeds(script, 'npm', ['run', '--silent', script]);
+    const [, good = 0, bad = 0] = /(\d+) passed, (\d+) failed\s*$/.exec(output) ?? [];
+    add({ passed: Number(good), failed: passed ? Number(bad) : Math.max(1, Number(bad)) });
+  }
+}
+
+const chosen = process.argv.slice(2);
+if (chosen.length === 0) {
+  check('biome', 'biome', ['check', '--colors=off']);
+  check('types', 'tsc', ['--noEmit']);
+  check('clang-format', 'clang-format', [
+    '--dry-run',
+    '--Werror',
+    ...sources('native/core', 'native/binding', 'native/test'),
+  ]);
+  runNative();
+}
+runVitest(chosen);
+const { passed, failed, skipped } = total;
+console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
