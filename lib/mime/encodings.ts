@@ -74,37 +74,39 @@ function hexValue(byte: number | undefined): number {
 export function decodeQuotedPrintable(bytes: Buffer): Buffer {
   const decoded = Buffer.allocUnsafe(bytes.length);
   let length = 0;
-  // Where the white space at the end of the line so far starts; transports add it, so it goes.
-  let blanks = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i] ?? 0;
-    if (byte === LF || (byte === CR && bytes[i + 1] === LF)) {
-      length = blanks;
-      decoded[length++] = byte;
-      if (byte === CR) decoded[length++] = bytes[++i] ?? 0;
-      blanks = length;
-      continue;
-    }
-    if (byte === EQUALS) {
-      const high = hexValue(bytes[i + 1]);
-      const low = hexValue(bytes[i + 2]);
-      if (high >= 0 && low >= 0) {
-        decoded[length++] = high * 16 + low;
-        blanks = length;
-        i += 2;
-        continue;
-      }
-      const lineFeed = softBreak(bytes, i + 1);
-      if (lineFeed >= 0) {
-        i = lineFeed;
-        blanks = length;
-        continue;
-      }
-    }
-    decoded[length++] = byte;
-    if (byte !== SPACE && byte !== TAB) blanks = length;
+  // What stands between two escapes is copied in one go, but for white space at line ends: transports add it, so it goes.
+  const hasBlankEnds = [' \r', ' \n', '\t\r', '\t\n'].some((end) => bytes.includes(end, 0, 'latin1'));
+  for (let i = 0; i < bytes.length; ) {
+    const equals = bytes.indexOf(EQUALS, i);
+    const end = equals < 0 ? bytes.length : equals;
+    length += hasBlankEnds
+      ? copyWithoutBlankEnds(bytes, i, end, decoded, length)
+      : bytes.copy(decoded, length, i, end);
+    if (equals < 0) break;
+    const high = hexValue(bytes[equals + 1]);
+    const low = hexValue(bytes[equals + 2]);
+    const lineFeed = high < 0 || low < 0 ? softBreak(bytes, equals + 1) : -1;
+    i = equals + 1;
+    if (high >= 0 && low >= 0) {
+      decoded[length++] = high * 16 + low;
+      i = equals + 3;
+    } else if (lineFeed >= 0) i = lineFeed + 1;
+    else decoded[length++] = EQUALS;
   }
   return decoded.subarray(0, length);
+}
+
+/** Copies `bytes[start..end)` but for blanks in front of a line break in it. Answers how many bytes were copied. */
+function copyWithoutBlankEnds(bytes: Buffer, start: number, end: number, target: Buffer, at: number): number {
+  let length = at;
+  let blanks = at;
+  for (let i = start; i < end; i++) {
+    const byte = bytes[i] ?? 0;
+    if (byte === LF || (byte === CR && bytes[i + 1] === LF)) length = blanks;
+    target[length++] = byte;
+    if (byte !== SPACE && byte !== TAB) blanks = length;
+  }
+  return length - at;
 }
 
 /** The last byte of a soft line break that goes on at `start`, or -1. */
@@ -115,41 +117,49 @@ function softBreak(bytes: Buffer, start: number): number {
   return bytes[i] === LF || i >= bytes.length ? i : -1;
 }
 
-const HEX = '0123456789ABCDEF';
+const HEX = Buffer.from('0123456789ABCDEF');
+const DOT = 0x2e;
+const LETTER_F = 0x46;
 
 /**
- * Encodes as quoted-printable. For text the line breaks stay line breaks. A line never starts with `--`, so that no
- * boundary can occur, nor with a lone dot or "From ", which transports change.
+ * Encodes as quoted-printable, line breaks staying line breaks. A line never starts with a dash, so that no boundary can
+ * occur, nor with a dot or an "F", which transports might change (a lone dot, "From ").
  */
 export function encodeQuotedPrintable(bytes: Buffer, lineEnd: string): Buffer {
-  const out: string[] = [];
-  let line = '';
-  const put = (piece: string) => {
-    // 75 characters and the "=" of the soft break make 76.
-    if (line.length + piece.length > 75) {
-      out.push(line, '=', lineEnd);
-      line = '';
-    }
-    line += piece;
-  };
+  // Three characters for a byte, and a soft break for every 24 of them at worst.
+  const encoded = Buffer.allocUnsafe(bytes.length * 3 + Math.ceil(bytes.length / 24) * (1 + lineEnd.length));
+  const softBreak = Buffer.from(`=${lineEnd}`);
+  let length = 0;
+  let column = 0;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i] ?? 0;
-    const breakLength = byte === LF ? 1 : byte === CR && bytes[i + 1] === LF ? 2 : 0;
-    if (breakLength > 0) {
-      out.push(line, bytes.toString('latin1', i, i + breakLength));
-      line = '';
-      i += breakLength - 1;
+    const next = bytes[i + 1];
+    if (byte === LF || (byte === CR && next === LF)) {
+      encoded[length++] = byte;
+      if (byte === CR) encoded[length++] = bytes[++i] ?? 0;
+      column = 0;
       continue;
     }
-    const next = bytes[i + 1];
     const endsLine = next === undefined || next === LF || (next === CR && bytes[i + 2] === LF);
-    const isBlank = byte === SPACE || byte === TAB;
-    const isPlain = (byte >= 0x21 && byte <= 0x7e && byte !== EQUALS) || (isBlank && !endsLine);
-    const isRisky = line === '' && (byte === DASH || byte === 0x2e || byte === 0x46);
-    put(isPlain && !isRisky ? String.fromCharCode(byte) : `=${HEX[byte >> 4]}${HEX[byte & 15]}`);
+    const isPlain =
+      (byte > SPACE && byte < 0x7f && byte !== EQUALS) || (!endsLine && (byte === SPACE || byte === TAB));
+    const isRisky = byte === DASH || byte === DOT || byte === LETTER_F;
+    // 75 characters and the "=" of the soft break make 76.
+    if (column + (isPlain ? 1 : 3) > 75) {
+      length += softBreak.copy(encoded, length);
+      column = 0;
+    }
+    if (isPlain && (column > 0 || !isRisky)) {
+      encoded[length++] = byte;
+      column++;
+    } else {
+      encoded[length++] = EQUALS;
+      encoded[length++] = HEX[byte >> 4] ?? 0;
+      encoded[length++] = HEX[byte & 15] ?? 0;
+      column += 3;
+    }
   }
-  out.push(line);
-  return Buffer.from(out.join(''), 'latin1');
+  return encoded.subarray(0, length);
 }
 
 /** Decodes the lines between "begin" and "end" of uuencode; what stands around them is no content. */

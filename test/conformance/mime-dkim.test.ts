@@ -19,11 +19,11 @@ async function resolver(name: string): Promise<string[][]> {
 
 /** Signed without any leniency: a single byte more or less, anywhere, breaks it. */
 async function sign(mail: Buffer): Promise<Buffer> {
+  const key = { signingDomain: 'example.com', selector: 's', privateKey };
   const { signatures } = await dkimSign(mail, {
     canonicalization: 'simple/simple',
-    signingDomain: 'example.com',
-    selector: 's',
-    privateKey,
+    ...key,
+    signatureData: [key],
   });
   return Buffer.concat([Buffer.from(signatures), mail]);
 }
