@@ -7,6 +7,7 @@ import { viewMarkup } from './html-part.ts';
 import { tokenize } from './html-tokens.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
+import { finish } from './slice.ts';
 
 /** What to add, to plain bodies and to HTML bodies. */
 export interface BodyText {
@@ -110,7 +111,7 @@ function escapeHtml(text: string): string {
 function startOfBody(html: string): number {
   let at = 0;
   let found = false;
-  tokenize(html, {
+  const steps = tokenize(html, {
     onOpenTag: ({ name, end }) => {
       if (found || (name !== 'body' && name !== 'html')) return;
       at = end;
@@ -121,6 +122,7 @@ function startOfBody(html: string): number {
     },
     onComment: () => {},
   });
+  finish(steps);
   return at;
 }
 
@@ -128,7 +130,7 @@ function startOfBody(html: string): number {
 function endOfBody(html: string): number {
   let body: number | undefined;
   let page: number | undefined;
-  tokenize(html, {
+  const steps = tokenize(html, {
     onOpenTag: () => {},
     onCloseTag: (name, start) => {
       if (name === 'body') body = start;
@@ -136,5 +138,6 @@ function endOfBody(html: string): number {
     },
     onComment: () => {},
   });
+  finish(steps);
   return body ?? page ?? html.length;
 }

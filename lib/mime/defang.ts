@@ -130,8 +130,10 @@ class Defanger {
       const reason = await this.#judge(part);
       if (reason) await this.#replace(part, reason);
       else if (part.children.length === 0) {
-        if (html && isHtml(part)) this.#html.push(...cleanHtmlPart(part));
-      } else if (messages || !holdsMessage(part.contentType)) waiting.push(...part.children.toReversed());
+        if (html && isHtml(part)) for (const removal of await cleanHtmlPart(part)) this.#html.push(removal);
+      } else if (messages || !holdsMessage(part.contentType)) {
+        for (const child of part.children.toReversed()) waiting.push(child);
+      }
     }
     return {
       modified: this.#removed.length > 0 || this.#html.length > 0,
@@ -160,7 +162,7 @@ class Defanger {
     const format = programs ? programFormat(head) : undefined;
     if (format !== undefined) return { kind: 'program', format, member: undefined };
     if (archives === false || archiveFormat(head, part.names) === undefined) return undefined;
-    const listing = await listArchive(part.content(), part.names, archives);
+    const listing = await listArchive(await part.loadContent(), part.names, archives);
     return listing && this.#judgeArchive(listing);
   }
 
@@ -176,7 +178,7 @@ class Defanger {
         (problem.kind === 'unsupported' && unsupportedArchives === 'keep');
       if (!isKept) return { kind: 'archive', problem };
     }
-    this.#problems.push(...problems);
+    for (const problem of problems) this.#problems.push(problem);
     return undefined;
   }
 
@@ -192,7 +194,7 @@ class Defanger {
       reason,
       contentType: part.contentType,
       names: part.names,
-      content: part.content(),
+      content: await part.loadContent(),
       bytes: part.toBytes(),
     };
     const saved = (await this.#policy.save?.(poisonous)) ?? undefined;

@@ -1,6 +1,7 @@
 /**
  * Content transfer encodings (RFC 2045 section 6): decoding that never fails, encoding that keeps within the rules.
  */
+import type { Steps } from './slice.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -11,6 +12,9 @@ const DASH = 0x2d;
 
 /** How a body is written. `identity` stands for 7bit, 8bit, binary and whatever is unknown. */
 export type Encoding = 'identity' | 'base64' | 'quoted-printable' | 'uuencode';
+
+/** The ways in which bodies are written; uuencode is only read. */
+export type WritableEncoding = Exclude<Encoding, 'uuencode'>;
 
 /** Reads a Content-Transfer-Encoding value, comments and case aside. */
 export function parseEncoding(value: string | undefined): Encoding {
@@ -159,7 +163,8 @@ export function encodeQuotedPrintable(bytes: Buffer, lineEnd: string): Buffer {
       column += 3;
     }
   }
-  return encoded.subarray(0, length);
+  // The room was made for the worst; a copy gives it back.
+  return Buffer.from(encoded.subarray(0, length));
 }
 
 /** Decodes the lines between "begin" and "end" of uuencode; what stands around them is no content. */
@@ -180,11 +185,36 @@ function decodeUuencode(bytes: Buffer): Buffer {
   return Buffer.from(decoded);
 }
 
-/** Encodes a body. uuencode is only read: write base64 instead. */
-export function encodeBody(bytes: Buffer, encoding: Exclude<Encoding, 'uuencode'>, lineEnd: string): Buffer {
+/** Encodes a body. */
+export function encodeBody(bytes: Buffer, encoding: WritableEncoding, lineEnd: string): Buffer {
   if (encoding === 'base64') return encodeBase64(bytes, lineEnd);
   if (encoding === 'quoted-printable') return encodeQuotedPrintable(bytes, lineEnd);
   return bytes;
+}
+
+/** Like {@link decodeBody}, in steps where the decoding is slow. */
+export function* decodeSteps(bytes: Buffer, encoding: Encoding): Steps<Buffer> {
+  if (encoding !== 'quoted-printable') return decodeBody(bytes, encoding);
+  return yield* stepByLines(bytes, decodeQuotedPrintable);
+}
+
+/** Like {@link encodeBody}, in steps where the encoding is slow. */
+export function* encodeSteps(bytes: Buffer, encoding: WritableEncoding, lineEnd: string): Steps<Buffer> {
+  if (encoding !== 'quoted-printable') return encodeBody(bytes, encoding, lineEnd);
+  return yield* stepByLines(bytes, (lines) => encodeQuotedPrintable(lines, lineEnd));
+}
+
+/** Treats about a quarter of a mebibyte of whole lines at a time. */
+function* stepByLines(bytes: Buffer, treat: (lines: Buffer) => Buffer): Steps<Buffer> {
+  const treated: Buffer[] = [];
+  for (let start = 0; start < bytes.length; ) {
+    const lineFeed = bytes.indexOf(LF, start + (1 << 18));
+    const end = lineFeed < 0 ? bytes.length : lineFeed + 1;
+    treated.push(treat(bytes.subarray(start, end)));
+    start = end;
+    yield;
+  }
+  return Buffer.concat(treated);
 }
 
 /** Whether these bytes may stand unencoded: no line beyond 998 octets, no NUL, no lone CR, 8-bit only if allowed. */

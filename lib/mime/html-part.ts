@@ -4,6 +4,7 @@
  */
 import { type Cut, findActive, type HtmlRemoval } from './html.ts';
 import type { Part } from './part.ts';
+import { finishInTurns } from './slice.ts';
 
 /** HTML text of the same characters in every place where markup can be; a character stands for `unit` bytes. */
 interface MarkupView {
@@ -25,19 +26,19 @@ export function isHtml(part: Part): boolean {
 
 /**
  * Takes what acts out of an HTML part: see {@link cleanHtml}. Charset and transfer encoding stay; a part without such
- * things is not touched. Answers what was taken out.
+ * things is not touched. Lets the event loop turn while it works. Resolves to what was taken out.
  */
-export function cleanHtmlPart(part: Part): readonly HtmlRemoval[] {
-  const bytes = part.content();
+export async function cleanHtmlPart(part: Part): Promise<readonly HtmlRemoval[]> {
+  const bytes = await part.loadContent();
   const { charset = '' } = part.contentTypeParameters;
   const view = viewMarkup(bytes, charset);
-  const { cuts, removed } = findActive(view.text);
-  if (cuts.length > 0) part.replaceContent(applyCuts(bytes, view, cuts));
+  const { cuts, removed } = await finishInTurns(findActive(view.text));
+  if (cuts.length > 0) await part.storeContent(applyCuts(bytes, view, cuts));
   return removed;
 }
 
 /** Applies cuts found in a view to the bytes under it. */
-export function applyCuts(bytes: Buffer, view: MarkupView, cuts: readonly Cut[]): Buffer {
+function applyCuts(bytes: Buffer, view: MarkupView, cuts: readonly Cut[]): Buffer {
   const pieces: Buffer[] = [];
   let position = 0;
   for (const { start, end, replacement } of cuts) {

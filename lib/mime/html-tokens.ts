@@ -5,6 +5,10 @@
  * or as markup, the caller gets the raw range and looks at both.
  */
 import { Tokenizer, type TokenizerCallbacks } from 'htmlparser2';
+import type { Steps } from './slice.ts';
+
+/** Characters that are looked at before others may work. */
+const STEP = 65_536;
 
 /** One attribute as written. */
 export interface Attribute {
@@ -37,8 +41,8 @@ export interface TokenHandler {
   onComment(start: number, end: number): void;
 }
 
-/** Walks over HTML once. Any text will do; nothing throws. */
-export function tokenize(html: string, handler: TokenHandler): void {
+/** Walks over HTML once, in steps. Any text will do; nothing throws. */
+export function* tokenize(html: string, handler: TokenHandler): Steps<void> {
   let tag: OpenTag | undefined;
   let name = '';
   let nameStart = 0;
@@ -72,7 +76,8 @@ export function tokenize(html: string, handler: TokenHandler): void {
         value = '';
       },
       onattribdata(start, end) {
-        value = html.slice(start, end);
+        // A value comes in two where a step ends in it.
+        value += html.slice(start, end);
       },
       onattribend(_, end) {
         attributes.push({ name, value: decodeAttribute(value), start: nameStart, end });
@@ -90,7 +95,10 @@ export function tokenize(html: string, handler: TokenHandler): void {
       onprocessinginstruction: (start, end) => handler.onComment(start, end),
     },
   );
-  tokenizer.write(html);
+  for (let start = 0; start < html.length; start += STEP) {
+    tokenizer.write(html.slice(start, start + STEP));
+    yield;
+  }
   tokenizer.end();
   endTag(html.length, true);
 }

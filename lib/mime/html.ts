@@ -3,6 +3,7 @@
  * character as it is.
  */
 import { type Attribute, type OpenTag, tokenize } from './html-tokens.ts';
+import { finish, type Steps } from './slice.ts';
 
 /** One thing that was taken out. */
 export interface HtmlRemoval {
@@ -45,7 +46,7 @@ const HIDDEN_LEVELS = 3;
  * and inside raw text the same is taken out. A script that is never closed goes to the end, as browsers read it.
  */
 export function cleanHtml(html: string): { readonly html: string; readonly removed: readonly HtmlRemoval[] } {
-  const { cuts, removed } = findActive(html);
+  const { cuts, removed } = finish(findActive(html));
   let clean = '';
   let position = 0;
   for (const { start, end, replacement } of cuts) {
@@ -55,25 +56,38 @@ export function cleanHtml(html: string): { readonly html: string; readonly remov
   return { html: clean + html.slice(position), removed };
 }
 
-/** The cuts that {@link cleanHtml} makes, in order, none overlapping. */
-export function findActive(html: string): {
+/** What to cut out of a text, and what that takes out of it. */
+export interface ActiveContent {
+  /** In order, none overlapping. */
   readonly cuts: readonly Cut[];
   readonly removed: readonly HtmlRemoval[];
-} {
-  const cuts: Cut[] = [];
-  const removed: HtmlRemoval[] = [];
-  find(html, 0, html.length, 0, cuts, removed);
-  return { cuts, removed };
 }
 
-function find(
+/** A range to look at; hidden ones, in comments and raw text, have a level above 0. */
+interface Stretch {
+  readonly from: number;
+  readonly to: number;
+  readonly level: number;
+}
+
+/** Finds, in steps, what {@link cleanHtml} takes out. */
+export function* findActive(html: string): Steps<ActiveContent> {
+  const cuts: Cut[] = [];
+  const removed: HtmlRemoval[] = [];
+  const waiting: Stretch[] = [{ from: 0, to: html.length, level: 0 }];
+  for (let stretch = waiting.pop(); stretch; stretch = waiting.pop()) {
+    yield* findIn(html, stretch, cuts, removed, waiting);
+  }
+  return { cuts: cuts.toSorted((a, b) => a.start - b.start), removed };
+}
+
+function* findIn(
   whole: string,
-  from: number,
-  to: number,
-  level: number,
+  { from, to, level }: Stretch,
   cuts: Cut[],
   removed: HtmlRemoval[],
-): void {
+  waiting: Stretch[],
+): Steps<void> {
   const html = from === 0 && to === whole.length ? whole : whole.slice(from, to);
   /** The element that is being cut out, and where it started. */
   let open: { name: string; start: number } | undefined;
@@ -83,11 +97,10 @@ function find(
     cuts.push({ start: from + start, end: from + end, replacement });
   };
   const lookInside = (start: number, end: number) => {
-    if (level < HIDDEN_LEVELS && end > start && html.indexOf('<', start) >= 0) {
-      find(whole, from + start, from + end, level + 1, cuts, removed);
-    }
+    if (level < HIDDEN_LEVELS && end > start)
+      waiting.push({ from: from + start, to: from + end, level: level + 1 });
   };
-  tokenize(html, {
+  yield* tokenize(html, {
     onOpenTag(tag) {
       if (open) return;
       const { name } = tag;

@@ -9,10 +9,19 @@ import { guessBoundary, holdsDelimiter, makeBoundary } from './boundary.ts';
 import { decodeCharset, encodeCharset } from './charsets.ts';
 import { Container, endLine } from './container.ts';
 import { type ContentFields, readContentFields } from './content-fields.ts';
-import { decodeBody, type Encoding, encodeBody, fitsIdentity } from './encodings.ts';
+import {
+  decodeBody,
+  decodeSteps,
+  type Encoding,
+  encodeBody,
+  encodeSteps,
+  fitsIdentity,
+  type WritableEncoding,
+} from './encodings.ts';
 import { PartHeaders } from './header-section.ts';
 import { holdsMessage, type Layout, type ScanContext, Scanner } from './layout.ts';
 import { type Parameter, parseStructured } from './parameters.ts';
+import { finishInTurns } from './slice.ts';
 
 /** What the parts of one message share. */
 export interface Tree {
@@ -139,7 +148,7 @@ export class Part {
     const waiting: Part[] = [this];
     for (let part = waiting.pop(); part; part = waiting.pop()) {
       yield part;
-      waiting.push(...part.children.toReversed());
+      for (const child of part.children.toReversed()) waiting.push(child);
     }
   }
 
@@ -171,16 +180,24 @@ export class Part {
    * encoding stays unless it cannot carry the new content. Equal content changes nothing.
    */
   replaceContent(content: Uint8Array | string): void {
-    const bytes = typeof content === 'string' ? this.#encode(content) : viewOf(content);
+    const bytes = this.#toContent(content);
     if (!this.#bodyChanged && bytes.equals(this.content())) return;
     const encoding = this.#encodingFor(bytes);
-    const body = encodeBody(bytes, encoding, this.#tree.lineEnd);
-    // A base64 body that ended its last line, as the body of a message does, ends it again.
-    const endsLine = encoding === 'base64' && (!this.#parent || this.#receivedBody().at(-1) === LF);
-    for (const child of this.#container?.parts ?? []) child.#parent = undefined;
-    this.#container = undefined;
-    this.#replaced = { content: bytes, body: endsLine ? Buffer.concat([body, this.#lineBreak()]) : body };
-    this.#touchBody();
+    this.#install(bytes, encoding, encodeBody(bytes, encoding, this.#tree.lineEnd));
+  }
+
+  /** Like {@link content}, but large quoted-printable bodies are decoded in turns of the event loop. */
+  async loadContent(): Promise<Buffer> {
+    return this.#replaced?.content ?? (await finishInTurns(decodeSteps(this.#receivedBody(), this.encoding)));
+  }
+
+  /** Like {@link replaceContent}, but large quoted-printable bodies are encoded in turns of the event loop. */
+  async storeContent(content: Uint8Array | string): Promise<void> {
+    const bytes = this.#toContent(content);
+    if (!this.#bodyChanged && bytes.equals(await this.loadContent())) return;
+    const encoding = this.#encodingFor(bytes);
+    const body = await finishInTurns(encodeSteps(bytes, encoding, this.#tree.lineEnd));
+    this.#install(bytes, encoding, body);
   }
 
   /**
@@ -318,6 +335,15 @@ export class Part {
     return true;
   }
 
+  #install(content: Buffer, encoding: WritableEncoding, body: Buffer): void {
+    // A base64 body that ended its last line, as the body of a message does, ends it again.
+    const endsLine = encoding === 'base64' && (!this.#parent || this.#receivedBody().at(-1) === LF);
+    for (const child of this.#container?.parts ?? []) child.#parent = undefined;
+    this.#container = undefined;
+    this.#replaced = { content, body: endsLine ? Buffer.concat([body, this.#lineBreak()]) : body };
+    this.#touchBody();
+  }
+
   #touchBody(): void {
     for (let part: Part | undefined = this; part; part = part.#parent) {
       part.#bodyChanged = true;
@@ -394,9 +420,10 @@ export class Part {
     return boundaries;
   }
 
-  #encode(text: string): Buffer {
+  #toContent(content: Uint8Array | string): Buffer {
+    if (typeof content !== 'string') return viewOf(content);
     const isText = this.contentType.startsWith('text/');
-    const canonical = isText ? text.replace(/\r?\n/g, this.#tree.lineEnd) : text;
+    const canonical = isText ? content.replace(/\r?\n/g, this.#tree.lineEnd) : content;
     const { charset = 'us-ascii' } = isText ? this.contentTypeParameters : { charset: 'utf-8' };
     const bytes = encodeCharset(canonical, charset);
     if (bytes) return bytes;
@@ -405,7 +432,7 @@ export class Part {
   }
 
   /** The transfer encoding for new content: the present one if it will do, else another, which the header then names. */
-  #encodingFor(bytes: Buffer): Exclude<Encoding, 'uuencode'> {
+  #encodingFor(bytes: Buffer): WritableEncoding {
     const { encoding, contentType } = this;
     if (encoding === 'base64' || encoding === 'quoted-printable') return encoding;
     if (encoding === 'identity') {

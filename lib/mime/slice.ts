@@ -21,3 +21,24 @@ export class Slice {
     this.#start = performance.now();
   }
 }
+
+/** Work that stops at every `yield`, so that others may work if it takes long. */
+export type Steps<T> = Generator<undefined, T, undefined>;
+
+/** Does all of it at once. */
+export function finish<T>(steps: Steps<T>): T {
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+  }
+}
+
+/** Does it in turns of the event loop. */
+export async function finishInTurns<T>(steps: Steps<T>): Promise<T> {
+  const slice = new Slice();
+  for (;;) {
+    const { done, value } = steps.next();
+    if (done) return value;
+    if (slice.isOver) await slice.next();
+  }
+}

@@ -84,8 +84,9 @@ function findAttachments(root: Part): readonly Part[] {
   const found: Part[] = [];
   const waiting: Part[] = [root];
   for (let part = waiting.pop(); part; part = waiting.pop()) {
-    if (part.contentType.startsWith('multipart/')) waiting.push(...part.children.toReversed());
-    else if (!isBodyText(part)) found.push(part);
+    if (part.contentType.startsWith('multipart/')) {
+      for (const child of part.children.toReversed()) waiting.push(child);
+    } else if (!isBodyText(part)) found.push(part);
   }
   return found;
 }

@@ -155,6 +155,24 @@ describe('a harmless message', () => {
   });
 });
 
+it('lets others work while it works', async () => {
+  const page = '<p>a=3Db</p>=\r\n<p onclick=3D"x">y</p>\r\n'.repeat(200_000);
+  const head = 'Content-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n';
+  const message = parseMessage(Buffer.from(head + page));
+  let turns = 0;
+  let isDone = false;
+  const turn = () => {
+    turns++;
+    if (!isDone) setImmediate(turn);
+  };
+  setImmediate(turn);
+  const { html } = await defang(message);
+  isDone = true;
+  expect(html).toHaveLength(200_000);
+  // Decoding, searching and encoding take several turns each.
+  expect(turns).toBeGreaterThan(6);
+});
+
 it('refuses a policy with a misspelled option', async () => {
   const policy = { extension: ['exe'] } as DefangPolicy;
   await expect(defang(fixture('harmless'), policy)).rejects.toThrow('unknown defang option "extension"');
