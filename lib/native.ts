@@ -47,9 +47,9 @@ export interface NativeOptions {
 
 /** What the addon calls. All of it on the event loop's thread. */
 export interface NativeCallbacks {
-  /** A batch of tickets, and the large bodies that they mention, in order. */
+  /** A batch of tickets, and the large bodies that they mention, in order. To be followed by `resume()`. */
   batch(tickets: Buffer, bodies: readonly Buffer[] | undefined): void;
-  /** There is more, but timers and sockets had to wait for long: call `resume()` when they had their turn. */
+  /** Timers and sockets had to wait for several batches: call `resume()` when they had their turn. */
   later(): void;
   /** Listening at `address`, or, with a `code`, not: `address` then says why. */
   started(address: string, code: string): void;
@@ -71,6 +71,7 @@ export interface NativeServer {
   settle(ticket: number, verdict: number, packed?: Buffer): boolean;
   /** smfi_getsymval, while the ticket waits. */
   lookup(ticket: number, name: string): Buffer | undefined;
+  /** Wakes the callbacks whose tickets were settled since the last batch, and hands over the next one. */
   resume(): void;
   /** Running messages may take `grace` milliseconds to finish. */
   close(grace: number): void;

@@ -60,9 +60,9 @@ interface Decision {
   readonly by?: Member;
 }
 
-type Outcome = { readonly value: unknown } | { readonly error: unknown } | { readonly late: true };
-/** Yields promises that never reject. */
-type Steps<T> = Generator<Promise<Outcome>, T, Outcome>;
+type Outcome = { readonly value: unknown } | { readonly error: unknown };
+/** Yields the promises of handlers that are not done at once. */
+type Steps<T> = Generator<Promise<unknown>, T, Outcome>;
 
 /** A ticket being played. */
 interface Play {
@@ -80,6 +80,8 @@ interface Play {
 }
 
 const goOn: Decision = { word: 'continue' };
+/** In place of a handler's answer, when its time was up first. */
+const late = Symbol('late');
 const connectionStages: ReadonlySet<Stage> = new Set(['connect', 'helo']);
 const batchStages: ReadonlySet<Stage> = new Set(['eoh', 'body', 'eom']);
 
@@ -129,9 +131,13 @@ export class SessionRunner {
     try {
       const step = outcome === undefined ? play.steps.next() : play.steps.next(outcome);
       if (step.done !== true) {
-        void step.value.then((next) => {
+        const resume = (next: Outcome): void => {
           if (this.#play === play && this.#advance(play, next)) this.#start(this.#queue.shift());
-        });
+        };
+        step.value.then(
+          (value) => resume({ value }),
+          (error: unknown) => resume({ error }),
+        );
         return false;
       }
     } catch (cause) {
@@ -340,37 +346,29 @@ export class SessionRunner {
       if (value instanceof Promise || isThenable(value)) {
         const handler = Promise.resolve(value);
         if (this.#play !== undefined) this.#play.waiting = { member, stage, handler, mark };
-        outcome = yield this.#settled(handler, member, ticket);
+        outcome = yield this.#inShare(handler, member, ticket);
         if (this.#play !== undefined) this.#play.waiting = undefined;
-        if ('late' in outcome) return this.#overran(member, stage, handler, mark);
+        if ('value' in outcome && outcome.value === late) return this.#overran(member, stage, handler, mark);
       }
     } catch (error) {
       outcome = { error };
     }
     member.handling = false;
     if ('error' in outcome) return this.#failed(member, stage, mark, outcome.error);
-    return 'value' in outcome ? this.#judge(member, stage, mark, outcome.value) : goOn;
+    return this.#judge(member, stage, mark, outcome.value);
   }
 
   /**
-   * The handler's outcome. Members of a composed filter share the stage's deadline: each gets an equal part of
-   * what is left, so that those behind a hanging one are still asked. For the last, the libmilter side watches.
+   * Members of a composed filter share the stage's deadline: each gets an equal part of it, so that those behind a
+   * hanging one are still asked. For the last, the libmilter side watches.
    */
-  #settled(handler: Promise<unknown>, member: Member, ticket: Ticket): Promise<Outcome> {
-    const outcome = handler.then(
-      (value): Outcome => ({ value }),
-      (error: unknown): Outcome => ({ error }),
-    );
-    const behind = this.#members.length - member.owner;
-    if (behind === 1 || ticket.id === 0) return outcome;
+  #inShare(handler: Promise<unknown>, member: Member, ticket: Ticket): Promise<unknown> {
+    const isLast = member.owner === this.#members.length - 1;
+    if (isLast || ticket.id === 0) return handler;
     const share = ((this.#plan.native.deadlines[ticket.stage] ?? 0) * 0.9) / this.#members.length;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve({ late: true }), share);
-      void outcome.then((result) => {
-        clearTimeout(timer);
-        resolve(result);
-      });
-    });
+    const { promise, resolve } = Promise.withResolvers<unknown>();
+    const timer = setTimeout(() => resolve(late), share);
+    return Promise.race([handler, promise]).finally(() => clearTimeout(timer));
   }
 
   /** What a handler's answer means. */

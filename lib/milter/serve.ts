@@ -66,11 +66,16 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
   if (settings.removeSocket && socket.unixPath !== '') await removeStaleSocket(socket);
   return new Promise((resolve, reject) => {
     const ending = Promise.withResolvers<void>();
+    const resume = (): void => native.resume();
     const native: NativeServer = new Native(
       { ...settings, socket: socket.spec, unixPath: socket.unixPath },
       {
-        batch: (tickets, bodies) => dispatcher.batch(tickets, bodies),
-        later: () => setImmediate(() => native.resume()),
+        batch: (tickets, bodies) => {
+          dispatcher.batch(tickets, bodies);
+          // Behind the promises of handlers that are done at once: their answers then go out together.
+          queueMicrotask(resume);
+        },
+        later: () => setImmediate(resume),
         started: (address, code) => {
           if (code === '') resolve(new RunningServer(native, dispatcher, address, ending.promise));
           else reject(startFault(settings, code, address));

@@ -8,7 +8,7 @@
 namespace milter {
 namespace {
 
-// Batches handled in one go before timers and sockets get their turn.
+// Batches handled before timers and sockets get their turn.
 constexpr int kMaxRounds = 8;
 constexpr size_t kTicketHeader = 20;
 
@@ -178,6 +178,7 @@ void NativeServer::TellStarted(Napi::Env env, const Server::Started& started) {
 
 void NativeServer::TellStopped(Napi::Env env, bool wanted, int result) {
   const Napi::HandleScope scope(env);
+  rounds_ = 0;
   Drain(env);  // The last sessions' ends came before this.
   const Napi::Function tell = callbacks_.Get("stopped").As<Napi::Function>();
   if (wanted) {
@@ -188,28 +189,24 @@ void NativeServer::TellStopped(Napi::Env env, bool wanted, int result) {
   tell.Call({Napi::Boolean::New(env, wanted), Napi::Number::New(env, result)});
 }
 
+// Hands over the next batch. lib/ then calls resume(), which comes back here, until nothing is left.
 void NativeServer::Drain(Napi::Env env) {
   const Napi::HandleScope scope(env);
-  const auto batch = lane_->Take();
-  if (batch.empty()) {
-    rounds_ = 0;
-    return;
-  }
-  Deliver(env, batch);
-  if (env.IsExceptionPending()) {
-    // A fault in lib/ itself. The tickets must not hang, and the fault must not pass silently.
-    const Napi::Error error = env.GetAndClearPendingException();
-    for (const auto& ticket : batch) lane_->Settle(ticket->id, Answer{});
-    napi_fatal_exception(env, error.Value());
-  }
-  if (ended_) return;
-  // The lane stays awake: look again once the promises of this batch have had their turn.
-  if (++rounds_ < kMaxRounds) {
-    bridge_->Wake();
-  } else {
+  if (rounds_ == kMaxRounds) {
     rounds_ = 0;
     on_later_.Call({});
+    return;
   }
+  const auto batch = lane_->Take();
+  rounds_ = batch.empty() ? 0 : rounds_ + 1;
+  if (batch.empty()) return;
+  Deliver(env, batch);
+  if (!env.IsExceptionPending()) return;
+  // A fault in lib/ itself. The tickets must not hang, and the fault must not pass silently.
+  const Napi::Error error = env.GetAndClearPendingException();
+  for (const auto& ticket : batch) lane_->Settle(ticket->id, Answer{});
+  bridge_->Wake();
+  napi_fatal_exception(env, error.Value());
 }
 
 // Packs a batch into one buffer; lib/native.ts documents the layout.
