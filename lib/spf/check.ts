@@ -24,11 +24,11 @@ export interface CheckOptions {
   /** The name the client gave in HELO or EHLO. */
   readonly helo?: string | undefined;
   /** The name of the host that asks, for the macro `%{r}`. @default 'unknown' */
-  readonly receiver?: string;
+  readonly receiver?: string | undefined;
   /** Where DNS is asked. @default the servers of /etc/resolv.conf with a cache, shared by all checks */
-  readonly resolver?: Resolver;
+  readonly resolver?: Resolver | undefined;
   /** Ends the check early, with `temperror`. */
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
   /** Milliseconds for the whole check; then it is a `temperror` (RFC 7208 section 4.6.4 asks for 20 s at least). @default 20000 */
   readonly timeout?: number;
   /** The explanation of a `fail` where the sender's domain gives none, taken literally. @default '' */
