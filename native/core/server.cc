@@ -325,7 +325,8 @@ void Server::Stop() {
     }
   }
   stopper.join();
-  starter_.reset();
+  // The object stays: a callback that never came back may still look at it.
+  if (starter_) starter_->End();
   RemoveSocketFile();
   LeavePlace(slot_);
   events_.stopped(true, 0);

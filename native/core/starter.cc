@@ -48,13 +48,15 @@ bool DialListener(int listener) {
 
 Starter::Starter(int listener) : listener_(listener), thread_([this] { Run(); }) {}
 
-Starter::~Starter() {
+Starter::~Starter() { End(); }
+
+void Starter::End() {
   {
     std::lock_guard lock(mutex_);
     ending_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void Starter::Suspect() {

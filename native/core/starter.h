@@ -27,6 +27,8 @@ class Starter {
   Starter(const Starter&) = delete;
   Starter& operator=(const Starter&) = delete;
 
+  // Ends the thread. Called by one thread at a time; the other functions may still be called.
+  void End();
   // A callback has been waiting for a while: others may be starving. Paired with Relieve() when it has its answer.
   void Suspect();
   void Relieve() { slow_--; }
