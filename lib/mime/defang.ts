@@ -148,8 +148,8 @@ class Defanger {
     // A multipart is never saved under a name; a message may be.
     const isLeaf = part.children.length === 0;
     if (!isLeaf && contentType.startsWith('multipart/')) return undefined;
-    const values = part.parametersOf('content-type').map(({ value }) => value);
-    for (const name of new Set([...part.names, ...values])) {
+    const { names } = part;
+    for (const name of names) {
       const extension = bannedExtension(name, this.#extensions);
       if (extension !== undefined) return { kind: 'extension', name, extension, member: undefined };
     }
@@ -161,8 +161,8 @@ class Defanger {
     const head = part.contentHead(512);
     const format = programs ? programFormat(head) : undefined;
     if (format !== undefined) return { kind: 'program', format, member: undefined };
-    if (archives === false || archiveFormat(head, part.names) === undefined) return undefined;
-    const listing = await listArchive(await part.loadContent(), part.names, archives);
+    if (archives === false || archiveFormat(head, names) === undefined) return undefined;
+    const listing = await listArchive(await part.loadContent(), names, archives);
     return listing && this.#judgeArchive(listing);
   }
 

@@ -5,7 +5,7 @@
 import { isAscii } from 'node:buffer';
 import { wrongArgument } from '../errors.ts';
 import { decodeText } from '../text.ts';
-import { guessBoundary, holdsDelimiter, makeBoundary } from './boundary.ts';
+import { holdsDelimiter, makeBoundary } from './boundary.ts';
 import { decodeCharset, encodeCharset } from './charsets.ts';
 import { Container, endLine } from './container.ts';
 import { type ContentFields, readContentFields } from './content-fields.ts';
@@ -19,7 +19,8 @@ import {
   type WritableEncoding,
 } from './encodings.ts';
 import { PartHeaders } from './header-section.ts';
-import { holdsMessage, type Layout, type ScanContext, Scanner } from './layout.ts';
+import { findHidden } from './hidden.ts';
+import type { Layout, ScanContext } from './layout.ts';
 import { type Parameter, parseStructured } from './parameters.ts';
 import { finishInTurns } from './slice.ts';
 
@@ -32,7 +33,7 @@ export interface Tree {
 
 /** Content-Type parameters whose values are never file names. */
 const KNOWN_PARAMETERS = new Set(
-  'boundary charset delsp format micalg protocol report-type reply-type start start-info type x-mac-creator x-mac-type x-unix-mode'.split(
+  'access-type boundary charset component delsp directory expiration format id method micalg mode number permission protocol reply-type report-type server site size smime-type start start-info subject total type url x-mac-creator x-mac-type x-unix-mode'.split(
     ' ',
   ),
 );
@@ -133,7 +134,7 @@ export class Part {
     return [...found];
   }
 
-  /** How the body is written (Content-Transfer-Encoding). */
+  /** How the body is to be written (Content-Transfer-Encoding). */
   get encoding(): Encoding {
     return this.#fields().encoding;
   }
@@ -154,13 +155,13 @@ export class Part {
 
   /** The body with its transfer encoding undone. May share memory with the message: do not write to it. */
   content(): Buffer {
-    return this.#replaced?.content ?? decodeBody(this.#receivedBody(), this.encoding);
+    return this.#replaced?.content ?? decodeBody(this.#receivedBody(), this.#layout.fields.encoding);
   }
 
   /** The first bytes of the content, at most `length`, without decoding more of the body than they need. */
   contentHead(length: number): Buffer {
     if (this.#replaced) return this.#replaced.content.subarray(0, length);
-    const { encoding } = this;
+    const { encoding } = this.#layout.fields;
     const body = this.#receivedBody();
     if (encoding === 'identity') return body.subarray(0, length);
     // An encoded byte takes at most three characters; whoever pads more than that has the whole body decoded.
@@ -188,7 +189,10 @@ export class Part {
 
   /** Like {@link content}, but large quoted-printable bodies are decoded in turns of the event loop. */
   async loadContent(): Promise<Buffer> {
-    return this.#replaced?.content ?? (await finishInTurns(decodeSteps(this.#receivedBody(), this.encoding)));
+    return (
+      this.#replaced?.content ??
+      (await finishInTurns(decodeSteps(this.#receivedBody(), this.#layout.fields.encoding)))
+    );
   }
 
   /** Like {@link replaceContent}, but large quoted-printable bodies are encoded in turns of the event loop. */
@@ -372,40 +376,16 @@ export class Part {
 
   #open(): Container<Part> {
     if (this.#container) return this.#container;
-    const adopt = (child: Layout) => new Part(this.#tree, child, this, this.#rescans);
-    this.#container = this.#replaced
-      ? Container.empty()
-      : (this.#openHidden() ?? Container.fromLayout(this.#layout, false, adopt));
+    this.#container = this.#replaced ? Container.empty() : this.#takeApart();
     return this.#container;
   }
 
-  /** Parts that the first scan could not see: in an encoded body, or behind another boundary than the declared one. */
-  #openHidden(): Container<Part> | undefined {
-    const { type, depth, children, close, boundary } = this.#layout;
-    const { context } = this.#tree;
-    const isMessage = holdsMessage(type);
-    if (children.length > 0 || close >= 0 || !(isMessage || type.startsWith('multipart/'))) return undefined;
-    if (this.#rescans >= context.limits.rescans) {
-      context.problems.push({ limit: 'rescans', value: context.limits.rescans, offset: this.#layout.start });
-      return undefined;
-    }
-    if (depth >= context.limits.depth) return undefined;
-    const adopt = (child: Layout) => new Part(this.#tree, child, this, this.#rescans + 1);
-    const encoded = this.encoding !== 'identity';
-    const body = encoded ? this.content() : this.#receivedBody();
-    if (isMessage) {
-      if (!encoded) return undefined;
-      const scanner = new Scanner(body, context, { depth: depth + 1 });
-      scanner.run();
-      return Container.ofMessage(adopt(scanner.root), true);
-    }
-    for (const candidate of encoded ? [boundary, guessBoundary(body)] : [guessBoundary(body)]) {
-      if (candidate === undefined) continue;
-      const scanner = new Scanner(body, context, { depth, multipart: { type, boundary: candidate } });
-      scanner.run();
-      if (scanner.root.children.length > 0) return Container.fromLayout(scanner.root, encoded, adopt);
-    }
-    return undefined;
+  #takeApart(): Container<Part> {
+    const hidden = findHidden(this.#layout, this.#tree.context, this.#rescans);
+    const rescans = this.#rescans + (hidden ? 1 : 0);
+    const adopt = (child: Layout) => new Part(this.#tree, child, this, rescans);
+    if (hidden?.kind === 'message') return Container.ofMessage(adopt(hidden.layout), hidden.encoded);
+    return Container.fromLayout(hidden?.layout ?? this.#layout, hidden?.encoded ?? false, adopt);
   }
 
   /** The boundaries that no line inside this part may start with. */

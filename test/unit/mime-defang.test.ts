@@ -131,6 +131,16 @@ describe('an archive', () => {
 });
 
 describe('a harmless message', () => {
+  it('may have a boundary or a server that ends like a program', async () => {
+    for (const type of [
+      'multipart/mixed; boundary="=_1.example.com"',
+      'message/external-body; site=ftp.example.com',
+    ]) {
+      const message = parseMessage(Buffer.from(`Content-Type: ${type}\n\ncut short`));
+      expect((await defang(message)).modified, type).toBe(false);
+    }
+  });
+
   it.each(['harmless', 'zip-harmless', 'zip-empty'])('is not touched (%s)', async (name) => {
     const message = fixture(name);
     expect((await defang(message)).modified).toBe(false);

@@ -86,6 +86,13 @@ describe('a part', () => {
     expect(parse(written(message)).root.children[0]?.text()).toBe('--b\r\nnot a part');
   });
 
+  it('keeps its content when its header is edited', () => {
+    const message = parse(MIXED);
+    const [, part] = message.root.children;
+    part?.headers.remove('content-transfer-encoding');
+    expect(part?.content().toString()).toBe('MZ');
+  });
+
   it('can be removed, its delimiter with it', () => {
     const message = parse(MIXED);
     message.root.children[0]?.remove();
