@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Gets the real programs that the tests against MTAs need: Debian's Postfix, miltertest, python3-milter and m4
+// Gets the real programs that the tests against MTAs and name servers, and the bench, need: Debian's packages
 // installed, and Sendmail, which cannot be installed beside Postfix, unpacked into .cache/sendmail. Starts no
 // service. Quick when everything is there. Where it cannot (no root, no apt) it says so, and those tests skip.
 import { spawnSync } from 'node:child_process';
@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-const PACKAGES = ['postfix', 'miltertest', 'python3-milter', 'm4'];
+const PACKAGES = ['postfix', 'miltertest', 'python3-milter', 'm4', 'nsd', 'python3-spf'];
 const SENDMAIL_PACKAGES = ['sendmail-bin', 'sendmail-cf', 'sendmail-base', 'libwrap0'];
 const SENDMAIL_BINARY = 'usr/libexec/sendmail/sendmail';
 const POLICY = '/usr/sbin/policy-rc.d';

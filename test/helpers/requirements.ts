@@ -32,6 +32,7 @@ const NEEDS = {
       () => works('unshare', '--uts', 'true'),
     ],
   ],
+  nsd: [['nsd is not installed, or /usr/sbin not in PATH', () => works('nsd', '-v')]],
   miltertest: [['miltertest is not installed', () => works('miltertest', '-V')]],
   pymilter: [['python3-milter is not installed', () => works(DEBIAN_PYTHON, '-c', 'import milter')]],
 } as const;

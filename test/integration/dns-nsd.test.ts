@@ -1,20 +1,13 @@
 /** Both backends against nsd, a real name server, where Debian's package is installed. */
-import { spawn } from 'node:child_process';
-import { createSocket } from 'node:dgram';
-import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { setTimeout as delay } from 'node:timers/promises';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Resolver } from '../../lib/dns/index.ts';
 import { createResolver } from '../../lib/dns/index.ts';
 import { checkHost } from '../../lib/spf/index.ts';
+import { type Nsd, startNsd } from '../helpers/nsd.ts';
+import { describeWith } from '../helpers/requirements.ts';
 
-const NSD = ['/usr/sbin/nsd', '/usr/local/sbin/nsd'].find(existsSync);
 const long = 'x'.repeat(255);
-const ZONE = String.raw`$ORIGIN example.
-$TTL 120
+const ZONE = String.raw`$TTL 120
 @ SOA ns hostmaster 1 3600 600 86400 60
 @ NS ns
 @ MX 10 mx
@@ -38,57 +31,18 @@ why TXT "%{i} may not send for %{d}"
 big TXT ${`"${long}" `.repeat(20)}
 `;
 
-if (NSD === undefined) console.log('skipped: nsd is not installed (Debian: apt-get install nsd)');
-
-describe.skipIf(NSD === undefined)('against nsd', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'nsd-'));
-  let stop = async (): Promise<void> => {};
+describeWith(['nsd'], 'against nsd', () => {
+  let nsd: Nsd;
   const backends: Partial<Record<'dns2' | 'node', Resolver>> = {};
 
   beforeAll(async () => {
-    const port = await freePort();
-    writeFileSync(join(folder, 'example.zone'), ZONE);
-    writeFileSync(
-      join(folder, 'nsd.conf'),
-      `server:
-  ip-address: 127.0.0.1@${port}
-  username: ""
-  chroot: ""
-  zonesdir: "${folder}"
-  pidfile: "${folder}/nsd.pid"
-  xfrdfile: "${folder}/xfrd.state"
-  xfrdir: "${folder}"
-  zonelistfile: "${folder}/zone.list"
-  server-count: 1
-remote-control:
-  control-enable: no
-zone:
-  name: example
-  zonefile: example.zone
-`,
-    );
-    const server = spawn(NSD ?? '', ['-d', '-c', join(folder, 'nsd.conf')], {
-      stdio: 'ignore',
-    });
-    stop = async () => {
-      server.kill();
-      await once(server, 'exit');
-    };
+    nsd = await startNsd('example', ZONE);
     for (const backend of ['dns2', 'node'] as const) {
-      backends[backend] = createResolver({ backend, servers: [`127.0.0.1:${port}`] });
-    }
-    const until = performance.now() + 10_000;
-    const probe = createResolver({ servers: [`127.0.0.1:${port}`], timeout: 100, tries: 1 });
-    while ((await probe.resolve('ns.example', 'A')).status !== 'ok') {
-      if (performance.now() > until) throw new Error('nsd did not start within 10 s');
-      await delay(20);
+      backends[backend] = createResolver({ backend, servers: [nsd.spec] });
     }
   });
 
-  afterAll(async () => {
-    await stop();
-    rmSync(folder, { recursive: true });
-  });
+  afterAll(() => nsd[Symbol.asyncDispose]());
 
   const cases = [
     ['example', 'MX', ['10 mx.example', '20 mx2.example']],
@@ -155,12 +109,4 @@ function readable(record: unknown): string {
   if (Array.isArray(record)) return record.join('|');
   const { preference, exchange } = record as { preference: number; exchange: string };
   return `${preference} ${exchange}`;
-}
-
-async function freePort(): Promise<number> {
-  const socket = createSocket('udp4').bind(0, '127.0.0.1');
-  await once(socket, 'listening');
-  const { port } = socket.address();
-  socket.close();
-  return port;
 }
