@@ -49,8 +49,8 @@ export interface Draft {
 }
 
 /** An MTA with a filter. */
-export interface FilteredMta extends AsyncDisposable {
-  readonly mta: Mta;
+export interface FilteredMta<Kind extends Mta = Mta> extends AsyncDisposable {
+  readonly mta: Kind;
   readonly filter: TestServer;
   /** Has `filter` serve the SMTP sessions that begin from now on. */
   use(filter: MilterClass): void;
@@ -61,7 +61,9 @@ export interface FilteredMta extends AsyncDisposable {
 }
 
 /** Starts an MTA by `start`, and the server of its filters. */
-export async function startFiltered(start: (milter: string) => Promise<Mta>): Promise<FilteredMta> {
+export async function startFiltered<Kind extends Mta>(
+  start: (milter: string) => Promise<Kind>,
+): Promise<FilteredMta<Kind>> {
   let current: MilterClass | undefined;
   let sent = 0;
   const filter = await serving((): Milter => {

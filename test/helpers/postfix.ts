@@ -23,6 +23,8 @@ export interface Postfix extends Mta {
   readonly config: string;
   /** Its queue, held mails included. */
   queue(): Promise<readonly QueueEntry[]>;
+  /** Submits a message as a program on the machine does, by the sendmail command. */
+  submit(sender: string, recipients: readonly string[], message: string): Promise<void>;
 }
 
 /** A mail in the queue, as `postqueue -j` tells of it. */
@@ -73,6 +75,11 @@ export async function startPostfix({ milters, main = [] }: PostfixOptions): Prom
     },
     log,
     queue,
+    async submit(sender, recipients, message) {
+      const submission = run('sendmail', ['-C', config, '-f', sender, ...recipients]);
+      submission.child.stdin?.end(message);
+      await submission;
+    },
     async [Symbol.asyncDispose]() {
       await stopServer(master, join(directory, 'spool/pid/master.pid'));
       await rm(directory, { recursive: true });

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Client, Milter, type MilterClass } from '../../lib/index.ts';
 import { type FilteredMta, MTAS, startFiltered } from '../helpers/filtered.ts';
-import { startPostfix } from '../helpers/postfix.ts';
+import { type Postfix, startPostfix } from '../helpers/postfix.ts';
 import { describeWith } from '../helpers/requirements.ts';
 import { SmtpClient } from '../helpers/smtp.ts';
 
@@ -37,7 +37,7 @@ const OF_SENDER = ['{mail_mailer}', '{mail_host}', '{mail_addr}'];
 const OF_RECIPIENT = ['{rcpt_mailer}', '{rcpt_host}', '{rcpt_addr}'];
 const NOTHING_MORE = { helo: [], data: [], eoh: [], eom: [] };
 
-const ARRIVALS: Readonly<Record<'postfix' | 'sendmail', Arrivals>> = {
+const ARRIVALS: Readonly<Record<'postfix' | 'postfix, submitted locally' | 'sendmail', Arrivals>> = {
   postfix: {
     ...NOTHING_MORE,
     connect: ['j', '_', 'v', '{daemon_name}', '{daemon_addr}'],
@@ -45,6 +45,14 @@ const ARRIVALS: Readonly<Record<'postfix' | 'sendmail', Arrivals>> = {
     // It makes the queue file when a recipient is accepted.
     'first envrcpt': OF_RECIPIENT,
     'second envrcpt': ['i'],
+  },
+  // By its sendmail command, with non_smtpd_milters.
+  'postfix, submitted locally': {
+    ...NOTHING_MORE,
+    connect: ['j', '_', 'v', '{daemon_name}', '{daemon_addr}'],
+    envfrom: ['i', '{mail_addr}'],
+    'first envrcpt': ['{rcpt_addr}'],
+    'second envrcpt': [],
   },
   sendmail: {
     ...NOTHING_MORE,
@@ -163,8 +171,21 @@ for (const [name, start] of MTAS) {
 }
 
 describeWith(['postfix'], 'a filter under postfix', () => {
+  let t: FilteredMta<Postfix>;
+  beforeAll(async () => {
+    t = await startFiltered((milter) => startPostfix({ milters: [milter] }));
+  });
+  afterAll(() => t[Symbol.asyncDispose]());
+
+  it('gets these macros of what is submitted locally', async () => {
+    const arrivals: { [At in Place]?: string[] } = {};
+    t.use(noting(arrivals));
+    await t.mta.submit('ann@test.invalid', ['bob@test.invalid', 'eve@test.invalid'], 'Subject: local\n\nx\n');
+    await t.mta.settled();
+    expect(arrivals).toEqual(sorted(ARRIVALS['postfix, submitted locally']));
+  });
+
   it('knows the client for which another server stands in, and its login', async () => {
-    await using t = await startFiltered((milter) => startPostfix({ milters: [milter] }));
     const clients: Client[] = [];
     let login: unknown;
     t.use(

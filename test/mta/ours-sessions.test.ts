@@ -1,5 +1,3 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type Header, type Message, Milter } from '../../lib/index.ts';
@@ -159,24 +157,11 @@ for (const [name, start] of MTAS) {
 }
 
 describeWith(['postfix'], 'a filter of local mail under postfix', () => {
-  let t: FilteredMta;
-  let postfix: Postfix;
+  let t: FilteredMta<Postfix>;
   beforeAll(async () => {
-    t = await startFiltered(async (milter) => {
-      postfix = await startPostfix({ milters: [milter] });
-      return postfix;
-    });
+    t = await startFiltered((milter) => startPostfix({ milters: [milter] }));
   });
   afterAll(() => t[Symbol.asyncDispose]());
-
-  /** Submits as a program on the machine does. */
-  async function submit(message: string): Promise<void> {
-    const child = spawn('sendmail', ['-C', postfix.config, '-f', 'ann@test.invalid', 'bob@test.invalid'], {
-      stdio: ['pipe', 'ignore', 'inherit'],
-    });
-    child.stdin.end(message);
-    expect(await once(child, 'exit')).toEqual([0, null]);
-  }
 
   it('changes it like any other', async () => {
     const heard: string[] = [];
@@ -197,7 +182,7 @@ describeWith(['postfix'], 'a filter of local mail under postfix', () => {
         }
       },
     );
-    await submit('Subject: local\n\nhello\n');
+    await t.mta.submit('ann@test.invalid', ['bob@test.invalid'], 'Subject: local\n\nhello\n');
     const mails = await t.mailsWith('Subject: local');
     expect(mails.map((mail) => [mail.get('Delivered-To'), mail.get('X-Local')]).sort()).toEqual([
       ['bob@test.invalid', 'yes'],
