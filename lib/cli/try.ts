@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { MilterError, type Server, serve } from '../index.ts';
 import { inBrackets } from '../testing/delivered.ts';
 import { readEml } from '../testing/eml.ts';
@@ -59,7 +60,7 @@ export async function runTry(args: readonly string[], io: CommandIo): Promise<nu
   if (client !== undefined && isIP(client) === 0)
     throw wrongUse(`--client needs an IP address, got "${client}"`);
   const macros = Object.fromEntries(macro.map(readMacro));
-  const eml = readMessage(message);
+  const eml = await readMessage(message);
   const outcome = await play(file, eml, {
     sender: inBrackets(from),
     recipients: rcpt,
@@ -107,9 +108,9 @@ async function send(server: Server, eml: Buffer, options: SendOptions): Promise<
   };
 }
 
-function readMessage(file: string): Buffer {
+async function readMessage(file: string): Promise<Buffer> {
   try {
-    return readFileSync(file === '-' ? process.stdin.fd : file);
+    return file === '-' ? await buffer(process.stdin) : readFileSync(file);
   } catch (cause) {
     throw new MilterError('ERR_MILTER_OPTION', `cannot read the message ${file}`, { cause });
   }

@@ -64,7 +64,7 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
   const { Server: Native } = loadAddon();
   const { socket } = settings;
   if (settings.removeSocket && socket.unixPath !== '') await removeStaleSocket(socket);
-  return new Promise((resolve, reject) => {
+  const starting = new Promise<Server>((resolve, reject) => {
     const ending = Promise.withResolvers<void>();
     const resume = (): void => native.resume();
     const native: NativeServer = new Native(
@@ -90,6 +90,15 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
     native.usePlan(dispatcher.initialPlan);
     native.start();
   });
+  return starting.catch(rethrow);
+}
+
+/** The addon throws plain errors that carry a code. */
+function rethrow(error: unknown): never {
+  const { code } = error as { code?: unknown };
+  if (error instanceof MilterError || !(error instanceof Error)) throw error;
+  if (code !== 'ERR_MILTER_LIBRARY' && code !== 'ERR_MILTER_UNSUPPORTED') throw error;
+  throw new MilterError(code, error.message);
 }
 
 class RunningServer implements Server {

@@ -1,0 +1,315 @@
+/** `milter run`: from listening to the end, and what it refuses. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, lstatSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { connectMta, type MessageResult } from '../../lib/testing/index.ts';
+import { milter, RunningMilter } from '../helpers/cli.ts';
+import { until } from '../helpers/wait.ts';
+
+let folder: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'milter-cli-'));
+});
+
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function file(name: string, code: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, code);
+  return path;
+}
+
+const ANY_PORT = ['--socket', 'inet:0@127.0.0.1'];
+
+async function sendTo(address: string): Promise<MessageResult> {
+  const mta = await connectMta(address);
+  const macros = { i: 'Q1' };
+  const result = await mta.sendMessage('Subject: hi\n\nHi.\n', {
+    sender: 'a@x.org',
+    recipients: ['b@x.org'],
+    macros,
+  });
+  await mta.close();
+  return result;
+}
+
+/** Answers envfrom when the file appears. */
+const slow = (go: string): string => `
+import { Milter } from 'libmilter';
+import { existsSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+export default class Slow extends Milter {
+  async envfrom() {
+    process.stderr.write('waiting\\n');
+    while (!existsSync(${JSON.stringify(go)})) await setTimeout(5);
+    return 'accept';
+  }
+}`;
+
+describe('milter run', () => {
+  it('without a filter logs each message and adds a header that proves it works', async () => {
+    await using running = new RunningMilter(ANY_PORT);
+    const { verdict, message } = await sendTo(await running.address());
+    expect(verdict).toBe('continue');
+    expect(message.headers.at(-1)).toMatchObject({
+      name: 'X-Milter',
+      value: expect.stringMatching(/^libmilter \d/),
+    });
+    running.child.kill('SIGTERM');
+    expect(await running.status()).toBe(0);
+    expect(running.err).toContain(
+      'info: message queueId=Q1 client=127.0.0.1 sender=<a@x.org> recipients=<b@x.org> size=20\n',
+    );
+  });
+
+  it('tells what to write in the configuration of Postfix and Sendmail', async () => {
+    await using running = new RunningMilter(ANY_PORT);
+    const address = await running.address();
+    const port = /:(\d+)@/.exec(address)?.[1];
+    await until('the advice', () => running.out.includes('Stop it'));
+    expect(running.out).toContain(`    smtpd_milters = inet:127.0.0.1:${port}\n`);
+    expect(running.out).toContain(`    non_smtpd_milters = inet:127.0.0.1:${port}\n`);
+    expect(running.out).toContain('    milter_default_action = tempfail\n');
+    expect(running.out).toContain(`INPUT_MAIL_FILTER(\`milter', \`S=inet:${port}@127.0.0.1, F=T, `);
+  });
+
+  it.each(['SIGTERM', 'SIGINT', 'SIGHUP'] as const)(
+    'on %s lets a running message finish and exits 0',
+    async (signal) => {
+      const go = join(folder, `go-${signal}`);
+      await using running = new RunningMilter([...ANY_PORT, file('slow.ts', slow(go))]);
+      const result = sendTo(await running.address());
+      await until('the handler to wait', () => running.err.includes('waiting'));
+      running.child.kill(signal);
+      await until('the end to begin', () => running.err.includes('closing'));
+      writeFileSync(go, '');
+      expect(await result).toMatchObject({ verdict: 'accept' });
+      expect(await running.status()).toBe(0);
+    },
+  );
+
+  it('on a second signal exits at once', async () => {
+    await using running = new RunningMilter([...ANY_PORT, file('stuck.ts', slow(join(folder, 'never')))]);
+    const mta = await connectMta(await running.address());
+    const refused = mta
+      .sendMessage('\n\n', { sender: 'a@x.org', recipients: ['b@x.org'] })
+      .catch(() => 'cut off');
+    await until('the handler to wait', () => running.err.includes('waiting'));
+    // A second signal that comes with the first one counts as the same.
+    await until('the end', () => {
+      running.child.kill('SIGTERM');
+      return running.hasEnded;
+    });
+    expect(await running.status()).toBe(143);
+    expect(await refused).toBe('cut off');
+    await mta.close();
+  });
+
+  it('gives a message that does not finish the grace it is told, then tempfail', async () => {
+    const args = [...ANY_PORT, '--grace', '10', file('stuck.ts', slow(join(folder, 'never')))];
+    await using running = new RunningMilter(args);
+    const result = sendTo(await running.address());
+    await until('the handler to wait', () => running.err.includes('waiting'));
+    running.child.kill('SIGTERM');
+    expect(await result).toMatchObject({ verdict: 'tempfail' });
+    expect(await running.status()).toBe(0);
+  });
+
+  it('serves a unix socket with the mode and the group that it is told', async () => {
+    const path = join(folder, 'mode.sock');
+    const args = ['--socket', `unix:${path}`, '--socket-mode', '0660', '--socket-group', 'root'];
+    await using running = new RunningMilter(args);
+    expect(await running.address()).toBe(`unix:${path}`);
+    expect(statSync(path)).toMatchObject({ gid: 0 });
+    expect(lstatSync(path).mode & 0o777).toBe(0o660);
+    await until('the advice', () => running.out.includes('Stop it'));
+    expect(running.out).toContain(`smtpd_milters = unix:${path}\n`);
+    expect(running.out).toContain(`\`S=unix:${path}, F=T`);
+    running.child.kill('SIGTERM');
+    expect(await running.status()).toBe(0);
+    expect(existsSync(path)).toBe(false);
+  });
+
+  it('takes a listening socket from systemd as fd:3', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await until('the socket', () => server.listening);
+    const { fd } = (server as unknown as { _handle: { fd: number } })._handle;
+    await using running = new RunningMilter(['--socket', 'fd:3'], { stdio: ['pipe', 'pipe', 'pipe', fd] });
+    const address = await running.address();
+    server.close();
+    expect(await sendTo(address)).toMatchObject({ verdict: 'continue' });
+    running.child.kill('SIGTERM');
+    expect(await running.status()).toBe(0);
+  });
+
+  it('logs in JSON, one object a line', async () => {
+    const code =
+      "import { Milter } from 'libmilter'; export class A extends Milter { eom() { throw new TypeError('ouch'); } }";
+    await using running = new RunningMilter([
+      ...ANY_PORT,
+      '--json',
+      '--on-error',
+      'accept',
+      file('throws.mjs', code),
+    ]);
+    expect(await sendTo(await running.address())).toMatchObject({ verdict: 'accept' });
+    running.child.kill('SIGTERM');
+    await running.status();
+    expect(running.out).toBe('');
+    const lines = running.err
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown);
+    expect(lines).toMatchObject([
+      { level: 'info', message: 'listening', filter: 'A' },
+      { level: 'error', stage: 'eom', queueId: 'Q1', error: { name: 'TypeError', message: 'ouch' } },
+      { level: 'info', message: 'closing', signal: 'SIGTERM' },
+    ]);
+  });
+
+  it('goes on when a promise of the filter is rejected outside of every handler', async () => {
+    const code = `
+import { Milter } from 'libmilter';
+export class A extends Milter { envfrom() { void Promise.reject(new Error('lost')); } }`;
+    await using running = new RunningMilter([...ANY_PORT, file('reject.mjs', code)]);
+    const address = await running.address();
+    expect(await sendTo(address)).toMatchObject({ verdict: 'continue' });
+    await until('the log', () => running.err.includes('Error: lost'));
+    expect(await sendTo(address)).toMatchObject({ verdict: 'continue' });
+  });
+
+  it('ends in order with status 1 when the filter throws outside of every handler', async () => {
+    const code = `
+import { Milter } from 'libmilter';
+export class A extends Milter { eom() { setImmediate(() => { throw new Error('out of hand'); }); } }`;
+    await using running = new RunningMilter([...ANY_PORT, file('throw.mjs', code)]);
+    expect(await sendTo(await running.address())).toMatchObject({ verdict: 'continue' });
+    expect(await running.status()).toBe(1);
+    expect(running.err).toContain('Error: out of hand');
+  });
+});
+
+describe('milter run refuses', () => {
+  it.each([
+    [
+      'an unknown option',
+      ['--sokcet', 'x'],
+      2,
+      'milter run: unknown option "--sokcet"; did you mean "--socket"?',
+    ],
+    [
+      'an option without its value',
+      ['--socket'],
+      2,
+      "milter run: Option '--socket <value>' argument missing",
+    ],
+    ['two filters', ['a.ts', 'b.ts'], 2, 'milter run: one FILTER at most, got a.ts b.ts'],
+    [
+      'a mode that is none',
+      ['--socket-mode', '888'],
+      2,
+      'milter run: --socket-mode needs an octal mode such as 660, got "888"',
+    ],
+    [
+      'an unknown group',
+      ['--socket-group', 'no-such'],
+      2,
+      'milter run: --socket-group: /etc/group has no group "no-such"',
+    ],
+    [
+      'a number that is none',
+      ['--backlog', '1e3'],
+      2,
+      'milter run: --backlog needs a whole number, got "1e3"',
+    ],
+    [
+      'a deadline without a stage',
+      ['--deadline', '5000'],
+      2,
+      'milter run: --deadline is written like eom=60000, got "5000"',
+    ],
+    ['a deadline of an unknown stage', ['--deadline', 'enfrom=5'], 2, 'did you mean "envfrom"?'],
+    [
+      'an unknown policy',
+      ['--on-error', 'defer'],
+      2,
+      'must be tempfail, reject, accept or continue, got "defer"',
+    ],
+    [
+      'a socket that is none',
+      ['--socket', 'tcp:25'],
+      1,
+      'milter run: socket "tcp:25" begins with tcp:, which is none of',
+    ],
+    [
+      'a host that is not of this machine',
+      ['--socket', 'inet:0@192.0.2.1'],
+      1,
+      'milter run: cannot listen at inet:0@192.0.2.1',
+    ],
+    [
+      'a folder that is not there',
+      ['--socket', 'unix:/nonexistent/x.sock'],
+      1,
+      'milter run: cannot listen at unix:/nonexistent/x.sock',
+    ],
+  ])('%s with one line', async (_, args, status, words) => {
+    const result = await milter(['run', ...args]);
+    expect(result).toMatchObject({ status, out: '', err: expect.stringContaining(words) });
+    expect(result.err).toMatch(/^.*\n$/);
+  });
+
+  it('an address in use, with one line', async () => {
+    await using running = new RunningMilter(ANY_PORT);
+    const address = await running.address();
+    expect(await milter(['run', '--socket', address])).toEqual({
+      status: 1,
+      out: '',
+      err: `milter run: ${address}: another program listens there; stop it first\n`,
+    });
+  });
+
+  it('to start without libmilter, naming the remedy', () => {
+    const { status, stderr } = spawnSync(
+      process.execPath,
+      [join(import.meta.dirname, '../../lib/cli/main.ts'), 'run', ...ANY_PORT],
+      { env: { ...process.env, MILTER_LIBRARY: '/nonexistent/libmilter.so' }, encoding: 'utf8' },
+    );
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^milter run: .*\/nonexistent\/libmilter\.so.*\n$/);
+  });
+});
+
+describe('milter', () => {
+  it('names the nearest command', async () => {
+    expect(await milter(['rnu'])).toMatchObject({
+      status: 2,
+      err: 'milter: unknown command "rnu"; did you mean "run"? (see milter --help)\n',
+    });
+  });
+
+  it.each([[['--help']], [['run', '--help']], [['try', '-h']], [['spf', '--help']]])(
+    '%j explains itself',
+    async (args) => {
+      expect(await milter(args)).toMatchObject({
+        status: 0,
+        err: '',
+        out: expect.stringMatching(/^Usage: milter/),
+      });
+    },
+  );
+
+  it('--version names this package, Node.js and libmilter', async () => {
+    const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')) as {
+      version: string;
+    };
+    const { out } = await milter(['--version']);
+    expect(out).toContain(`milter ${version}\nNode.js ${process.versions.node}\nlibmilter 1.`);
+  });
+});

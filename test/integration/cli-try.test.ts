@@ -1,0 +1,254 @@
+/** `milter try` on the real libmilter, and how filters are loaded. */
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Finished, milter } from '../helpers/cli.ts';
+
+let folder: string;
+
+beforeAll(() => {
+  // Outside of every package: what is imported must be the running copy.
+  folder = mkdtempSync(join(tmpdir(), 'milter-cli-'));
+});
+
+afterAll(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function file(name: string, content: string): string {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+}
+
+const MAIL = 'From: a@example.com\nX-Old: 1\nX-Gone: bye\nX-Old: 2\n\nHello.\n';
+
+async function tryFilter(name: string, code: string, ...options: readonly string[]): Promise<Finished> {
+  return await milter(['try', file(name, code), file('mail.eml', MAIL), ...options]);
+}
+
+const everything = `
+import { Milter } from 'libmilter';
+export default class Everything extends Milter {
+  async eom(): Promise<'accept'> {
+    const { message } = this;
+    message.insertHeader(0, 'X-Top', 'first');
+    message.addHeader('X-Bottom', 'last \\u{9b}31m');
+    message.changeHeader('X-Old', 2, 'two');
+    message.changeHeader('X-Gone', 1, null);
+    message.changeFrom('new@example.com');
+    message.addRcpt('more@example.com');
+    message.deleteRcpt('less@example.com');
+    message.replaceBody(Buffer.from('Bye.\\r\\n'));
+    message.quarantine('looks odd');
+    return 'accept';
+  }
+}`;
+
+describe('milter try', () => {
+  it('shows a person everything that a filter changed', async () => {
+    const recipients = ['--rcpt', 'stay@example.com', '--rcpt', 'less@example.com'];
+    expect(await tryFilter('everything.ts', everything, '--from', 'old@example.com', ...recipients)).toEqual({
+      status: 0,
+      err: '',
+      out: `verdict     accepted at eom
+recipient     <stay@example.com>
+recipient   - <less@example.com> deleted
+recipient   + <more@example.com>
+sender      <old@example.com> → <new@example.com>
+header      + X-Top: first
+header      - X-Gone: bye
+header      - X-Old: 2
+header      + X-Old: two
+header      + X-Bottom: last \\u{9b}31m
+body        replaced, 8 → 6 bytes
+quarantine  looks odd
+`,
+    });
+  });
+
+  it('shows a program the same in JSON', async () => {
+    const { status, out } = await tryFilter('everything.ts', everything, '--json');
+    expect(status).toBe(0);
+    expect(JSON.parse(out)).toEqual({
+      verdict: 'accept',
+      stage: 'eom',
+      recipients: [{ address: '<recipient@example.com>', verdict: 'continue' }],
+      changes: {
+        sender: { was: '<sender@example.com>', value: '<new@example.com>' },
+        recipients: { added: ['<more@example.com>'], deleted: [] },
+        headers: [
+          { change: 'added', name: 'X-Top', value: 'first' },
+          { change: 'deleted', name: 'X-Gone', was: 'bye' },
+          { change: 'changed', name: 'X-Old', was: '2', value: 'two' },
+          { change: 'added', name: 'X-Bottom', value: 'last \u{9b}31m' },
+        ],
+        body: { was: 8, value: 6 },
+        quarantine: 'looks odd',
+      },
+      failures: 0,
+    });
+  });
+
+  it('says nothing changed when nothing did', async () => {
+    const { out } = await tryFilter(
+      'nothing.mjs',
+      "import { Milter } from 'libmilter'; export class A extends Milter {}",
+    );
+    expect(out).toContain('nothing changed\n');
+  });
+
+  it('tells the filter of the client, the greeting and the macros that it is given', async () => {
+    const code = `
+import { Milter, reject } from 'libmilter';
+export class Echo extends Milter {
+  eom() {
+    const { client, helo } = this.session;
+    return reject(550, null, client.address, helo, this.message.queueId, this.session.macro('auth_authen'));
+  }
+}`;
+    const options = [
+      '--client',
+      '2001:db8::1',
+      '--helo',
+      'mx',
+      '--macro',
+      'i=Q7',
+      '--macro',
+      'auth_authen=me',
+    ];
+    const { out } = await tryFilter('echo.mjs', code, '--json', ...options);
+    expect(JSON.parse(out)).toMatchObject({ reply: { lines: ['2001:db8::1', 'mx', 'Q7', 'me'] } });
+  });
+
+  it.each([
+    ["'reject'", 3, 'rejected at envfrom'],
+    ["'tempfail'", 4, 'told to try later at envfrom'],
+    ["'discard'", 5, 'discarded at envfrom'],
+    ["'accept'", 0, 'accepted at envfrom'],
+  ])('ends on %s with status %i', async (verdict, status, words) => {
+    const code = `import { Milter } from 'libmilter'; export class A extends Milter { envfrom() { return ${verdict}; } }`;
+    expect(await tryFilter('verdict.mjs', code)).toMatchObject({
+      status,
+      out: expect.stringContaining(words),
+    });
+  });
+
+  it('ends with status 1 when a handler failed, and shows where', async () => {
+    const code =
+      "import { Milter } from 'libmilter';\nexport class A extends Milter { eom() { throw new Error('ouch'); } }";
+    const { status, out, err } = await tryFilter('throws.mjs', code);
+    expect(status).toBe(1);
+    expect(out).toContain('failures    1');
+    expect(err).toContain('throws.mjs:2');
+  });
+});
+
+describe('a filter file', () => {
+  it.each([
+    ['ESM', 'esm.mjs', "import { Milter } from 'libmilter'; export default class A extends Milter {}"],
+    [
+      'ESM without a package.json',
+      'esm.js',
+      "import { Milter } from 'libmilter'; export default class A extends Milter {}",
+    ],
+    [
+      'CommonJS',
+      'cjs.cjs',
+      "const { Milter } = require('libmilter'); module.exports = class A extends Milter {};",
+    ],
+    [
+      'TypeScript',
+      'ts.ts',
+      "import { Milter } from 'libmilter'; export const A: unknown = class extends Milter {};",
+    ],
+  ])('may be %s', async (_, name, code) => {
+    expect(await tryFilter(name, code)).toMatchObject({ status: 0, err: '' });
+  });
+
+  it('gets the running copy of libmilter and all its parts, whatever is installed beside it', async () => {
+    const decoy = join(folder, 'node_modules/libmilter');
+    mkdirSync(decoy, { recursive: true });
+    writeFileSync(join(decoy, 'package.json'), '{ "name": "libmilter", "main": "index.cjs" }');
+    writeFileSync(join(decoy, 'index.cjs'), "throw new Error('the other copy')");
+    const code = `
+import { Milter } from 'libmilter';
+import { createResolver } from 'libmilter/dns';
+import { checkHost } from 'libmilter/spf';
+import { connectMta } from 'libmilter/testing';
+import * as mime from 'libmilter/mime';
+import { createRequire } from 'node:module';
+if (createRequire(import.meta.url)('libmilter/package.json').license !== 'MIT') throw new Error('wrong package.json');
+export default class A extends Milter {}`;
+    const result = await tryFilter('parts.mjs', code);
+    rmSync(decoy, { recursive: true });
+    expect(result).toMatchObject({ status: 0, err: '' });
+  });
+
+  it.each([
+    [
+      'an ES module that does not parse',
+      'bad.mjs',
+      'export default 1;\nexport defaul 2;',
+      /SyntaxError: .*, at \/.*bad\.mjs:2$/,
+    ],
+    [
+      'TypeScript that does not parse',
+      'bad.ts',
+      'const a = 1;\nconst b: = 2;',
+      /SyntaxError: .*, at \/.*bad\.ts:2$/,
+    ],
+    [
+      'TypeScript that cannot be stripped',
+      'enum.ts',
+      'enum A { B }',
+      /TypeScript enum is not supported.*, at \/.*enum\.ts:1$/,
+    ],
+    ['CommonJS that does not parse', 'bad.cjs', '\nconst a = ;', /SyntaxError: .*, at \/.*bad\.cjs:2$/],
+    [
+      'an import that is not there',
+      'import.mjs',
+      "import 'nowhere';",
+      /Cannot find package 'nowhere' imported from \/.*import\.mjs$/,
+    ],
+    ['an import that does not parse', 'outer.mjs', "import './bad.mjs';", /, at \/.*bad\.mjs:2$/],
+    [
+      'a name that is not exported',
+      'name.mjs',
+      "import { Miltre } from 'libmilter';",
+      /does not provide an export named 'Miltre', at \/.*name\.mjs:1$/,
+    ],
+    [
+      'an error while loading',
+      'boom.ts',
+      "const a: number = 1;\nthrow new Error('boom ' + a);",
+      /Error: boom 1, at \/.*boom\.ts:2$/,
+    ],
+    [
+      'no Milter class',
+      'none.mjs',
+      'export default class A {}',
+      /exports no Milter class; write: export default class/,
+    ],
+    [
+      'several Milter classes',
+      'two.mjs',
+      "import { Milter } from 'libmilter'; export class A extends Milter {} export class B extends Milter {}",
+      /exports several Milter classes \(A, B\)/,
+    ],
+  ])('with %s gives one line that says so', async (_, name, code, words) => {
+    const { status, out, err } = await tryFilter(name, code);
+    expect({ status, out }).toEqual({ status: 1, out: '' });
+    expect(err.trimEnd()).toMatch(words);
+    expect(err).toMatch(/^milter try: .*\n$/);
+  });
+
+  it('that is not there gives one line that says so', async () => {
+    const { status, err } = await milter(['try', join(folder, 'nowhere.ts'), file('mail.eml', MAIL)]);
+    expect({ status, err }).toEqual({
+      status: 1,
+      err: `milter try: there is no filter ${folder}/nowhere.ts\n`,
+    });
+  });
+});
