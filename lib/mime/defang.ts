@@ -153,7 +153,8 @@ class Defanger {
       const extension = bannedExtension(name, this.#extensions);
       if (extension !== undefined) return { kind: 'extension', name, extension, member: undefined };
     }
-    if (this.#contentTypes.has(contentType)) return { kind: 'content-type', contentType };
+    const banned = part.contentTypes.find((type) => this.#contentTypes.has(type));
+    if (banned !== undefined) return { kind: 'content-type', contentType: banned };
     if (!isLeaf) return undefined;
     const text = await this.#policy.check?.(part);
     if (text !== undefined) return { kind: 'check', text };

@@ -16,10 +16,10 @@ interface MarkupView {
 
 /** Whether a part is a page: by its type, or by its name where the type says nothing. */
 export function isHtml(part: Part): boolean {
-  const { contentType } = part;
-  if (contentType === 'text/html' || contentType === 'application/xhtml+xml') return true;
+  const types = part.contentTypes;
+  if (types.includes('text/html') || types.includes('application/xhtml+xml')) return true;
   return (
-    contentType === 'application/octet-stream' &&
+    types.includes('application/octet-stream') &&
     part.names.some((name) => /\.(?:x|s)?html?$/i.test(name.trim()))
   );
 }

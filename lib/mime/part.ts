@@ -94,6 +94,14 @@ export class Part {
     return this.#parent?.contentType === 'multipart/digest' ? 'message/rfc822' : 'text/plain';
   }
 
+  /** Every content type that the part claims: where there are several fields, a reader may heed another than the first. */
+  get contentTypes(): readonly string[] {
+    const others = this.#fields().duplicates.filter(({ name }) => name === 'content-type');
+    return others.length === 0
+      ? [this.contentType]
+      : [this.contentType, ...others.map(({ value }) => value.value)];
+  }
+
   /** Parameters of Content-Type, decoded, by lower-case name; of duplicates the one that readers prefer. */
   get contentTypeParameters(): Readonly<Record<string, string>> {
     return toRecord(this.parametersOf('content-type'));

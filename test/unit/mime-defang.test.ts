@@ -109,6 +109,16 @@ describe('a poisonous part', () => {
   });
 });
 
+describe('a part that claims to be several things', () => {
+  it('is judged by all of them', async () => {
+    const types =
+      'Content-Type: text/plain\nContent-Type: text/html; name=a.exe\nContent-Disposition: inline\n';
+    const message = parseMessage(Buffer.from(`${types}\n<script>x</script>`));
+    expect(message.root.names).toEqual(['a.exe']);
+    expect(await defang(message, { extensions: [] })).toMatchObject({ html: [{ name: 'script' }] });
+  });
+});
+
 describe('an archive', () => {
   it('that cannot be read is poisonous, an empty one is not', async () => {
     expect(await reasons('zip-corrupt')).toEqual(['archive']);
