@@ -42,8 +42,8 @@ const alsoWellKnown: Readonly<Partial<Record<MacroStage, readonly string[]>>> = 
   ],
 };
 
-/** Those whose value belongs to one recipient. */
-const ofRecipient: ReadonlySet<string> = new Set(['{rcpt_mailer}', '{rcpt_host}', '{rcpt_addr}']);
+/** Those whose value belongs to one recipient. Fetched at every envrcpt. */
+export const ofRecipient: ReadonlySet<string> = new Set(['{rcpt_mailer}', '{rcpt_host}', '{rcpt_addr}']);
 
 /** The name as libmilter wants it: one character bare, a longer name in braces. */
 export function macroName(name: string): string {

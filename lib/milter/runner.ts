@@ -10,7 +10,7 @@ import { MilterError } from '../errors.ts';
 import { Notice } from '../native.ts';
 import { decodeText } from '../text.ts';
 import { BY_PLAN, packAnswer } from './answers.ts';
-import { Macros } from './macros.ts';
+import { Macros, ofRecipient } from './macros.ts';
 import { Member } from './member.ts';
 import { type Fault, MessageState } from './message.ts';
 import type { Milter, MilterClass } from './milter.ts';
@@ -93,6 +93,8 @@ export class SessionRunner {
   #members: readonly Member[];
   #queue: Ticket[] = [];
   #play: Play | undefined;
+  /** A message has begun since connect or helo. */
+  #hadMessage = false;
   /** Tickets that were answered while they waited in the queue. */
   readonly #answered = new Set<number>();
 
@@ -193,6 +195,7 @@ export class SessionRunner {
       case 'helo': {
         const name = records.text();
         state.helo = name;
+        this.#hadMessage = false;
         return asks ? yield* this.#ask(stage, ticket, (filter) => filter.helo(name)) : goOn;
       }
       case 'envrcpt':
@@ -226,6 +229,7 @@ export class SessionRunner {
     const { address, parameters } = ticket.records.envelope();
     const message = new MessageState(address, parameters, this.#state.negotiated, macros, this.#host.maxBody);
     this.#state.message = message;
+    this.#hadMessage = true;
     for (const member of this.#members) member.beginMessage(message);
     return asks ? yield* this.#ask('envfrom', ticket, (filter) => filter.envfrom(address, parameters)) : goOn;
   }
@@ -615,7 +619,9 @@ export class SessionRunner {
   }
 
   #lookUp(name: string): string | undefined {
-    const id = this.#play?.ticket.id ?? 0;
+    // libmilter goes on showing those of the recipient before, and after a message those of that message.
+    const stale = ofRecipient.has(name) || (this.#hadMessage && this.#state.message === undefined);
+    const id = stale ? 0 : (this.#play?.ticket.id ?? 0);
     const value = id === 0 ? undefined : this.#host.lookup(id, name);
     return value === undefined ? undefined : decodeText(value);
   }

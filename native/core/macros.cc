@@ -21,19 +21,37 @@ std::optional<std::string_view> Macros::Find(const Known& known, Sighting& now) 
 }
 
 void Macros::BeginMessage() {
+  renewed_ = fresh_;
+  fresh_ = false;
   for (auto& entry : known_) {
     Known& known = entry.second;
     Sighting now;
     Find(known, now);
-    if (now == known.of_connection) now = Sighting{};
-    known.old = now.where != nullptr && now == known.at_mail;
-    known.at_mail = now;
+    known.at_mail = now == known.of_connection ? Sighting{} : now;
+    if (known.at_mail.where != nullptr && !(known.at_mail == known.last)) renewed_ = true;
+  }
+  for (auto& entry : known_) {
+    Known& known = entry.second;
+    const bool stayed = known.at_mail.where != nullptr && known.at_mail == known.last;
+    if (stayed && renewed_) known.of_connection = known.at_mail;
+    known.old = stayed && !renewed_;
+    known.last = known.at_mail;
     known.told = Sighting{};
+  }
+}
+
+void Macros::Forget() {
+  fresh_ = true;
+  renewed_ = true;
+  for (auto& entry : known_) {
+    entry.second.last = Sighting{};
+    entry.second.old = false;
   }
 }
 
 std::string_view Macros::Collect(const Plan& plan, Stage stage) {
   packed_.clear();
+  if (stage == Stage::kHelo) Forget();
   const std::vector<uint8_t>& wanted = plan.stage_macros[Index(stage)];
   if (wanted.empty()) return {};
   if (by_index_.size() != plan.macros.size()) {
@@ -49,7 +67,8 @@ std::string_view Macros::Collect(const Plan& plan, Stage stage) {
     Known& known = *by_index_[index];
     Sighting now;
     const auto value = Find(known, now);
-    if (!value || now == known.of_connection || now == known.told || (known.old && now == known.at_mail)) continue;
+    if (!value || now == known.of_connection || now == known.told || (known.old && now == known.at_mail))
+      continue;
     (of_connection ? known.of_connection : known.told) = now;
     packed_.U8(index);
     packed_.Text(*value);
@@ -62,11 +81,17 @@ std::string_view Macros::Collect(const Plan& plan, Stage stage) {
 }
 
 std::optional<std::string> Macros::Lookup(const std::string& name) {
+  const bool watched = known_.count(name) != 0;
   // Remembered, so that the next MAIL is watched for it too.
-  const Known& known = Get(name);
+  Known& known = Get(name);
   Sighting now;
   const auto value = Find(known, now);
+  if (!watched && !renewed_) {
+    known.at_mail = now;
+    known.old = true;
+  }
   if (!value || (known.old && now == known.at_mail)) return std::nullopt;
+  known.last = now;
   return std::string(*value);
 }
 
