@@ -2,8 +2,9 @@
  * The result in a message's headers, written for those who come later and read from those who came before:
  * Received-SPF (RFC 7208 section 9.1) and Authentication-Results (RFC 8601).
  *
- * Sender, HELO name and record are chosen by strangers. Everything written here is printable ASCII on one line and quoted
- * where the grammar wants it, so none of them can forge a field or a result.
+ * Sender, HELO name and record are chosen by strangers. Everything written here is printable ASCII and quoted where the
+ * grammar wants it, so none of them can forge a field or a result. It is one line unless that would be longer than mail
+ * allows: then it is folded by a line feed and a space.
  */
 import type { CheckOptions, CheckResult, SpfResult } from './check.ts';
 import { printable } from './evaluate.ts';
@@ -21,8 +22,12 @@ const RESULTS: ReadonlySet<string> = new Set<SpfResult>([
   'temperror',
   'permerror',
 ]);
-/** A problem quotes the sender's record, which may be long. */
-const MAX_PROBLEM = 200;
+/** What is quoted of a record: a term may be as long as its author likes. */
+const MAX_QUOTE = 200;
+/** What is shown of anything else: all of every address that RFC 5321 section 4.5.3.1 allows. */
+const MAX_VALUE = 320;
+/** Lines of mail have at most 998 characters (RFC 5322 section 2.1.1), the name of the field among them. */
+const MAX_LINE = 950;
 
 /** The value of a Received-SPF field. It belongs above every Received field of the host that made the check. */
 export function receivedSpf(check: CheckResult, mail: CheckedMail): string {
@@ -33,11 +38,11 @@ export function receivedSpf(check: CheckResult, mail: CheckedMail): string {
     ['helo', helo || undefined],
     ['receiver', receiver],
     ['identity', check.identity],
-    ['mechanism', check.mechanism],
-    ['problem', check.problem?.slice(0, MAX_PROBLEM)],
+    ['mechanism', check.mechanism?.slice(0, MAX_QUOTE)],
+    ['problem', check.problem?.slice(0, MAX_QUOTE)],
   ];
-  const list = pairs.flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${word(value)}`]));
-  return `${check.result} (${comment(`${receiver}: ${sentence(check, ip)}`)}) ${list.join('; ')}`;
+  const list = pairs.flatMap(([key, value]) => (value === undefined ? [] : [`${key}=${word(value)};`]));
+  return folded(check.result, comment(`${receiver}: ${sentence(check, ip)}`), ...list).slice(0, -1);
 }
 
 /**
@@ -45,12 +50,13 @@ export function receivedSpf(check: CheckResult, mail: CheckedMail): string {
  * @param authservId - the name under which this site's results are trusted (RFC 8601 section 2.5)
  */
 export function authenticationResults(authservId: string, check: CheckResult, mail: CheckedMail): string {
-  const reason = check.problem === undefined ? '' : ` reason=${quoted(check.problem.slice(0, MAX_PROBLEM))}`;
+  const reason = check.problem === undefined ? [] : [`reason=${quoted(check.problem.slice(0, MAX_QUOTE))}`];
   const property =
     check.identity === 'mailfrom'
       ? `smtp.mailfrom=${address(bare(mail.sender))}`
       : `smtp.helo=${word(mail.helo || check.domain || 'unknown')}`;
-  return `${word(authservId)}; spf=${check.result} (${comment(sentence(check, mail.ip))})${reason} ${property}`;
+  const result = `spf=${check.result}`;
+  return folded(`${word(authservId)};`, result, comment(sentence(check, mail.ip)), ...reason, property);
 }
 
 /** A Received-SPF field as read. */
@@ -152,8 +158,21 @@ function sentence({ result, domain, identity, problem }: CheckResult, ip = 'unkn
     case 'temperror':
       return `error in processing during lookup of ${who}`;
     case 'permerror':
-      return `permanent error in processing ${who}: ${problem?.slice(0, MAX_PROBLEM)}`;
+      return `permanent error in processing ${who}: ${problem?.slice(0, MAX_QUOTE)}`;
   }
+}
+
+/** The parts with a space between them, and a line feed before it where the line would be too long. */
+function folded(...parts: readonly string[]): string {
+  let text = '';
+  let line = 0;
+  for (const part of parts) {
+    const fits = line + 1 + part.length <= MAX_LINE;
+    if (text !== '') text += fits ? ' ' : '\n ';
+    text += part;
+    line = fits ? line + 1 + part.length : part.length;
+  }
+  return text;
 }
 
 function bare(sender: string): string {
@@ -162,18 +181,22 @@ function bare(sender: string): string {
 
 /** A dot-atom as it is, anything else quoted. */
 function word(text: string): string {
-  return /^[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*$/.test(text) ? text : quoted(text);
+  return text.length <= MAX_VALUE && /^[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*$/.test(text)
+    ? text
+    : quoted(text);
 }
 
 /** An address made of a dot-atom and a domain as it is, anything else quoted. */
 function address(text: string): string {
-  return /^(?:[\w!#$%&'*+/=?^`{|}~.-]+@)?[\w-]+(?:\.[\w-]+)*$/.test(text) ? text : quoted(text);
+  return text.length <= MAX_VALUE && /^(?:[\w!#$%&'*+/=?^`{|}~.-]+@)?[\w-]+(?:\.[\w-]+)*$/.test(text)
+    ? text
+    : quoted(text);
 }
 
 function quoted(text: string): string {
-  return `"${printable(text).replace(/["\\]/g, '\\$&')}"`;
+  return `"${printable(text.slice(0, MAX_VALUE)).replace(/["\\]/g, '\\$&')}"`;
 }
 
 function comment(text: string): string {
-  return printable(text).replace(/[()\\]/g, '\\$&');
+  return `(${printable(text.slice(0, MAX_LINE / 2)).replace(/[()\\]/g, '\\$&')})`;
 }

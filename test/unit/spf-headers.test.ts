@@ -124,8 +124,10 @@ describe('Authentication-Results', () => {
   );
 });
 
-it('no sender, HELO name or record can forge either field', () => {
-  const text = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme-ascii' }));
+it('no sender, HELO name or record can forge either field, or make a line longer than mail may have', () => {
+  const short = fc.oneof(fc.string({ unit: 'binary' }), fc.string({ unit: 'grapheme-ascii' }));
+  const long = fc.tuple(short, fc.integer({ min: 1, max: 500 })).map(([part, count]) => part.repeat(count));
+  const text = fc.oneof(short, long);
   fc.assert(
     fc.property(text, text, text, fc.constantFrom('mailfrom', 'helo'), (local, helo, term, identity) => {
       const check: CheckResult = {
@@ -141,7 +143,10 @@ it('no sender, HELO name or record can forge either field', () => {
       };
       const from = { ...mail, sender: `x${local}@example.com`, helo: `h${helo}` };
       for (const value of [receivedSpf(check, from), authenticationResults('mx.example.org', check, from)]) {
-        expect(value).toMatch(/^[\x20-\x7e]*$/);
+        expect(value).toMatch(/^[\x20-\x7e]+(\n [\x20-\x7e]+)*$/);
+        for (const line of `Authentication-Results: ${value}`.split('\n')) {
+          expect(line.length).toBeLessThanOrEqual(998);
+        }
       }
       const received = parseReceivedSpf(receivedSpf(check, from));
       expect(received?.result).toBe('permerror');
