@@ -131,7 +131,7 @@ export async function checkHost(options: CheckOptions): Promise<CheckResult> {
     if (verdict === undefined)
       return report(identity, { result: 'temperror', problem: budget.over }, evaluation);
     if (verdict.result !== 'fail') return report(identity, verdict, evaluation);
-    const explanation = (await budget.run(evaluation.explain(verdict))) ?? printable(defaultExplanation);
+    const explanation = (await budget.run(evaluation.explain(verdict))) || printable(defaultExplanation);
     return report(identity, verdict, evaluation, explanation);
   } finally {
     budget.close();
