@@ -93,8 +93,11 @@ function* findIn(
   let open: { name: string; start: number } | undefined;
   let raw: { name: string; start: number } | undefined;
   let inNoscript = false;
-  const cut = (start: number, end: number, replacement = '') => {
-    cuts.push({ start: from + start, end: from + end, replacement });
+  const cut = (start: number, end: number) => {
+    // A "<" in front was text, and must not become markup with what follows; nor may an attribute run into the next.
+    const isAttribute = html[start] !== '<';
+    const joins = isAttribute ? !/[\s>]/.test(html[end] ?? '>') : html[start - 1] === '<';
+    cuts.push({ start: from + start, end: from + end, replacement: joins ? ' ' : '' });
   };
   const lookInside = (start: number, end: number) => {
     if (level < HIDDEN_LEVELS && end > start)
@@ -121,9 +124,7 @@ function* findIn(
         for (const attribute of tag.attributes) {
           if (!isActive(attribute)) continue;
           removed.push({ kind: 'attribute', name: attribute.name });
-          const { start, end } = widen(html, attribute);
-          // The next attribute must not run into the one before.
-          cut(start, end, /[\s>]/.test(html[end] ?? '>') ? '' : ' ');
+          cut(widenedStart(html, attribute), attribute.end);
         }
         inNoscript ||= name === 'noscript';
         if (RAW.has(name)) raw = { name, start: tag.end };
@@ -187,9 +188,9 @@ function isScriptUrl(url: string): boolean {
   return !HARMLESS_DATA.test(tidy(type));
 }
 
-/** An attribute's range with the white space and slashes in front of it. */
-function widen(html: string, { start, end }: Attribute): { start: number; end: number } {
+/** Where the white space and slashes in front of an attribute start. */
+function widenedStart(html: string, { start }: Attribute): number {
   let first = start;
   while (first > 0 && /[\s/]/.test(html[first - 1] ?? '')) first--;
-  return { start: first, end };
+  return first;
 }

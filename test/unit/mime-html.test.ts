@@ -51,6 +51,11 @@ describe('HTML', () => {
       '<noscript><p title="</noscript><img onerror=x>">',
       '<noscript>',
     ],
+    [
+      'a script whose going would make another one',
+      'a<<script>b</script>script>c</script>',
+      'a< script>c</script>',
+    ],
     ['a tag that is cut off and would act once it ended', 'a<img src=x onerror=y', 'a'],
   ])('loses %s', (_, html, clean) => {
     expect(cleanHtml(html).html).toBe(clean);
