@@ -100,10 +100,10 @@ bool SetReply(const Library& library, SMFICTX* context, std::string_view reply) 
   if (!packet.ok()) return false;
   const auto& l = lines;
   // A variadic function can only be called with a number of arguments known here; it stops at the first null.
-  return library.setmlreply(context, code.data(), MutableOrNull(enhanced), l[0], l[1], l[2], l[3], l[4], l[5], l[6],
-                            l[7], l[8], l[9], l[10], l[11], l[12], l[13], l[14], l[15], l[16], l[17], l[18],
-                            l[19], l[20], l[21], l[22], l[23], l[24], l[25], l[26], l[27], l[28], l[29], l[30],
-                            l[31], static_cast<const char*>(nullptr)) == MI_SUCCESS;
+  return library.setmlreply(context, code.data(), MutableOrNull(enhanced), l[0], l[1], l[2], l[3], l[4], l[5],
+                            l[6], l[7], l[8], l[9], l[10], l[11], l[12], l[13], l[14], l[15], l[16], l[17],
+                            l[18], l[19], l[20], l[21], l[22], l[23], l[24], l[25], l[26], l[27], l[28],
+                            l[29], l[30], l[31], static_cast<const char*>(nullptr)) == MI_SUCCESS;
 }
 
 bool Replay(const Library& library, SMFICTX* context, std::string_view actions) {

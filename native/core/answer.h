@@ -1,7 +1,7 @@
 // The answer to one stage: a verdict, the SMTP reply that goes with it, and the message's recorded actions.
 //
-// It arrives packed (lib/milter/answers.ts writes it) and stays packed until libmilter's own thread replays it.
-// Value types; the functions that take a context must run in that context's callback.
+// It arrives packed (lib/milter/answers.ts writes it) and stays packed until libmilter's own thread replays
+// it. Value types; the functions that take a context must run in that context's callback.
 #pragma once
 
 #include <cstdint>
@@ -32,10 +32,10 @@ struct Answer {
 
 // The parts of a packed answer, as views into it.
 struct AnswerParts {
-  std::string_view reply;    // Empty: none.
-  std::string_view actions;  // The whole message's actions in the order of their replay.
-  bool has_actions = false;  // False: the actions recorded so far stay as they are.
-  bool changes_plan = false; // Only at negotiate.
+  std::string_view reply;     // Empty: none.
+  std::string_view actions;   // The whole message's actions in the order of their replay.
+  bool has_actions = false;   // False: the actions recorded so far stay as they are.
+  bool changes_plan = false;  // Only at negotiate.
   uint32_t plan = 0;
   uint32_t offer_actions = 0;
   uint32_t steps = 0;
@@ -45,7 +45,8 @@ struct AnswerParts {
 bool Unpack(std::string_view packed, AnswerParts& parts);
 
 // Gives libmilter the SMTP reply for the verdict about to be returned. An unused reply would stick to the
-// connection, so this is called only together with reject or tempfail. Returns false when libmilter refused it.
+// connection, so this is called only together with reject or tempfail. Returns false when libmilter refused
+// it.
 bool SetReply(const Library& library, SMFICTX* context, std::string_view reply);
 
 // Replays recorded actions, in order. Only legal in eom. Returns false at the first that libmilter refused,

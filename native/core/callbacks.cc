@@ -33,8 +33,8 @@ std::atomic<decltype(&smfi_getpriv)> get_priv{nullptr};
 
 Session* SessionOf(SMFICTX* context) { return static_cast<Session*>(get_priv.load()(context)); }
 
-// Runs a callback's work on its session. A context without one (after a protocol command that neither Postfix nor
-// Sendmail sends, libmilter reuses a closed context) is answered with tempfail.
+// Runs a callback's work on its session. A context without one (after a protocol command that neither Postfix
+// nor Sendmail sends, libmilter reuses a closed context) is answered with tempfail.
 template <typename Work>
 sfsistat OnSession(SMFICTX* context, Work work) noexcept {
   try {
@@ -46,7 +46,8 @@ sfsistat OnSession(SMFICTX* context, Work work) noexcept {
 }
 
 sfsistat OnConnect(SMFICTX* context, char* hostname, _SOCK_ADDR* address) noexcept {
-  return OnSession(context, [&](Session& s) { return s.Connect(hostname, reinterpret_cast<sockaddr*>(address)); });
+  return OnSession(context,
+                   [&](Session& s) { return s.Connect(hostname, reinterpret_cast<sockaddr*>(address)); });
 }
 sfsistat OnHelo(SMFICTX* context, char* name) noexcept {
   return OnSession(context, [&](Session& s) { return s.Helo(name); });
@@ -70,7 +71,8 @@ sfsistat OnEoh(SMFICTX* context) noexcept {
   return OnSession(context, [](Session& s) { return s.Eoh(); });
 }
 sfsistat OnBody(SMFICTX* context, unsigned char* chunk, size_t length) noexcept {
-  return OnSession(context, [&](Session& s) { return s.Body({reinterpret_cast<const char*>(chunk), length}); });
+  return OnSession(context,
+                   [&](Session& s) { return s.Body({reinterpret_cast<const char*>(chunk), length}); });
 }
 sfsistat OnEom(SMFICTX* context) noexcept {
   return OnSession(context, [](Session& s) { return s.Eom(); });
@@ -99,9 +101,9 @@ sfsistat OnClose(SMFICTX* context) noexcept {
 }
 
 template <size_t Place>
-sfsistat OnNegotiate(SMFICTX* context, unsigned long actions, unsigned long steps, unsigned long, unsigned long,
-                     unsigned long* wanted_actions, unsigned long* wanted_steps, unsigned long* wanted2,
-                     unsigned long* wanted3) noexcept {
+sfsistat OnNegotiate(SMFICTX* context, unsigned long actions, unsigned long steps, unsigned long,
+                     unsigned long, unsigned long* wanted_actions, unsigned long* wanted_steps,
+                     unsigned long* wanted2, unsigned long* wanted3) noexcept {
   try {
     const std::shared_ptr<Server> server = ServerAt(Place);
     Session* session = server ? server->Open(context) : nullptr;

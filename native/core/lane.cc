@@ -13,8 +13,9 @@ bool Lane::Post(std::shared_ptr<Ticket> ticket, bool waits) {
   std::lock_guard lock(mutex_);
   if (state_ == State::kClosed || (waits && state_ == State::kRefusing)) return false;
   if (waits) {
+    // After four billion tickets the numbers begin again. 0 means: waits for no answer.
+    while (next_id_ == 0 || open_.count(next_id_) != 0) next_id_++;
     ticket->id = next_id_++;
-    if (next_id_ == 0) next_id_ = 1;  // 0 means: waits for no answer.
     open_.emplace(ticket->id, ticket);
     created_.fetch_add(1, std::memory_order_relaxed);
   }

@@ -20,9 +20,15 @@ namespace {
 // Debian and Ubuntu, Alpine and Gentoo, Fedora and its family and openSUSE, FreeBSD, then what development
 // packages and MacPorts install.
 constexpr const char* kCandidates[] = {
-    "libmilter.so.1.0.1",      "libmilter.so.1.0.2",           "libmilter.so.1.0",
-    "libmilter.so.1",          "libmilter.so.6",               "libmilter.so",
-    "libmilter.dylib",         "/opt/local/lib/libmilter.dylib", "/usr/local/lib/libmilter.so",
+    "libmilter.so.1.0.1",
+    "libmilter.so.1.0.2",
+    "libmilter.so.1.0",
+    "libmilter.so.1",
+    "libmilter.so.6",
+    "libmilter.so",
+    "libmilter.dylib",
+    "/opt/local/lib/libmilter.dylib",
+    "/usr/local/lib/libmilter.so",
 };
 
 constexpr const char* kRemedy =
@@ -118,8 +124,9 @@ LoadResult OpenFirst() {
 // Process-wide, and never destroyed: libmilter's threads may still run while the process exits.
 struct ProcessState {
   std::mutex mutex;
-  std::shared_ptr<const Library> original;  // Guarded by mutex.
-  bool original_claimed = false;            // Guarded by mutex.
+  std::shared_ptr<const Library> original;               // Guarded by mutex.
+  bool original_claimed = false;                         // Guarded by mutex.
+  std::vector<std::shared_ptr<const Library>> returned;  // Guarded by mutex.
 };
 
 ProcessState& State() {
@@ -150,12 +157,14 @@ bool CopyFile(int from, int to) {
   return true;
 }
 
-// An anonymous file that may be executed, or, where that is forbidden, an unlinked file in the temporary folder.
+// An anonymous file that may be executed, or, where that is forbidden, an unlinked file in the temporary
+// folder.
 int AnonymousFile() {
   const int memory = memfd_create("libmilter", MFD_CLOEXEC);
   if (memory >= 0) return memory;
   const char* folder = std::getenv("TMPDIR");
-  std::string name = std::string(folder != nullptr && *folder != '\0' ? folder : "/tmp") + "/libmilter-XXXXXX";
+  std::string name =
+      std::string(folder != nullptr && *folder != '\0' ? folder : "/tmp") + "/libmilter-XXXXXX";
   const int file = mkostemp(name.data(), O_CLOEXEC);
   if (file >= 0) unlink(name.c_str());
   return file;
@@ -181,7 +190,8 @@ LoadResult OpenCopy(const Library& original) {
 LoadResult OpenCopy(const Library&) {
   LoadResult result;
   result.fault = LoadResult::Fault::kNoSecondCopy;
-  result.message = "libmilter serves once per process on this platform; run another server in a process of its own";
+  result.message =
+      "libmilter serves once per process on this platform; run another server in a process of its own";
   return result;
 }
 #endif
@@ -199,9 +209,20 @@ LoadResult ClaimLibrary() {
   std::lock_guard lock(state.mutex);
   LoadResult result = FindLocked(state);
   if (!result.library) return result;
+  if (!state.returned.empty()) {
+    result.library = std::move(state.returned.back());
+    state.returned.pop_back();
+    return result;
+  }
   if (state.original_claimed) return OpenCopy(*result.library);
   state.original_claimed = true;
   return result;
+}
+
+void ReturnLibrary(std::shared_ptr<const Library> library) {
+  ProcessState& state = State();
+  std::lock_guard lock(state.mutex);
+  state.returned.push_back(std::move(library));
 }
 
 }  // namespace milter

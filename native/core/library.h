@@ -42,9 +42,9 @@ struct Library {
   decltype(&smfi_quarantine) quarantine;
   decltype(&smfi_progress) progress;
 
-  std::string path;           // The file that was loaded.
-  unsigned version_number[3]; // As smfi_version() gives it: major, minor, patch level.
-  bool worker_pool;           // Built with _FFR_WORKERS_POOL: few threads serve all connections.
+  std::string path;            // The file that was loaded.
+  unsigned version_number[3];  // As smfi_version() gives it: major, minor, patch level.
+  bool worker_pool;            // Built with _FFR_WORKERS_POOL: few threads serve all connections.
 };
 
 // What Load() came to: a library, or a sentence for the administrator and a kind for the program.
@@ -60,5 +60,8 @@ LoadResult FindLibrary();
 
 // A library whose globals nobody has used: the file itself the first time, a private copy from then on.
 LoadResult ClaimLibrary();
+
+// Gives a claimed library back with which nothing was opened: the next claim gets it, instead of a copy.
+void ReturnLibrary(std::shared_ptr<const Library> library);
 
 }  // namespace milter

@@ -1,8 +1,8 @@
 // One libmilter listening at one address: its start, its sessions, its end.
 //
-// Threads: Start() makes the thread that runs smfi_main(); Close() makes one that ends everything; both report
-// through `events`, on those threads. Sessions use the rest from libmilter's threads. Each mutex says what it
-// guards. The object lives until the last session, thread or JavaScript handle lets go of it.
+// Threads: Start() makes the thread that runs smfi_main(); Close() makes one that ends everything; both
+// report through `events`, on those threads. Sessions use the rest from libmilter's threads. Each mutex says
+// what it guards. The object lives until the last session, thread or JavaScript handle lets go of it.
 #pragma once
 
 #include <sys/types.h>
@@ -32,13 +32,13 @@ struct Counters {
 };
 
 struct ServerOptions {
-  std::string socket;     // libmilter's spec, already checked by lib/milter/socket.ts.
-  std::string unix_path;  // The path in a unix spec, else empty.
-  int socket_mode = -1;   // Permission bits for a unix socket; -1 leaves them to the umask.
-  int socket_group = -1;  // Group id for a unix socket; -1 leaves it.
-  int backlog = 0;          // 0: libmilter's default.
-  int timeout_seconds = 0;  // 0: libmilter's default, 7210.
-  int debug = 0;            // For smfi_setdbg.
+  std::string socket;          // libmilter's spec, already checked by lib/milter/socket.ts.
+  std::string unix_path;       // The path in a unix spec, else empty.
+  int socket_mode = -1;        // Permission bits for a unix socket; -1 leaves them to the umask.
+  int socket_group = -1;       // Group id for a unix socket; -1 leaves it.
+  int backlog = 0;             // 0: libmilter's default.
+  int timeout_seconds = 0;     // 0: libmilter's default, 7210.
+  int debug = 0;               // For smfi_setdbg.
   uint32_t max_data_size = 0;  // For smfi_setmaxdatasize; 0: libmilter's default, 65535.
   uint32_t max_connections = 1000;
 };
@@ -59,7 +59,8 @@ class Server : public std::enable_shared_from_this<Server> {
     std::function<void(bool wanted, int result)> stopped;
   };
 
-  Server(std::shared_ptr<const Library> library, ServerOptions options, std::shared_ptr<Lane> lane, Events events);
+  Server(std::shared_ptr<const Library> library, ServerOptions options, std::shared_ptr<Lane> lane,
+         Events events);
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
@@ -75,8 +76,9 @@ class Server : public std::enable_shared_from_this<Server> {
   const Library& library() const { return *library_; }
   Lane& lane() { return *lane_; }
   Counters& counters() { return counters_; }
-  bool draining() const { return draining_.load(std::memory_order_relaxed); }
-  std::shared_ptr<const Plan> CurrentPlan();
+  // Set before the closing thread looks at each session's in_message(), and read by a session after it has
+  // changed that: one of the two always sees the other.
+  bool draining() const { return draining_; }
   std::shared_ptr<const Plan> FindPlan(uint32_t id);
   // A callback's wait, as far as it concerns libmilter's pool of workers.
   class Waiting {
@@ -109,13 +111,24 @@ class Server : public std::enable_shared_from_this<Server> {
   }
 
  private:
+  enum class Phase {
+    kNew,
+    kStarting,
+    kFailed,  // The start failed, and nothing is left of it.
+    kServing,
+    kReturned,  // smfi_main() came home.
+  };
+
   void Run();
+  void Enter(Phase phase);
   bool Listen(Started& started);
+  bool OpenSocket();
   void Drain(std::chrono::milliseconds grace);
   bool WaitForSessions(Clock::time_point until);
   template <typename Act>
   void ForEachSession(Act act);
   void Stop();
+  void HangUpOrphans() const;
   int SocketOf(SMFICTX* context) const;
   void RemoveSocketFile() const;
 
@@ -127,18 +140,20 @@ class Server : public std::enable_shared_from_this<Server> {
   std::atomic<bool> draining_{false};
   std::unique_ptr<Starter> starter_;  // Set before smfi_main() runs, on worker-pool builds.
   size_t slot_ = 0;
-  int listener_ = -1;           // Set before smfi_main() runs.
-  dev_t socket_device_ = 0;     // The file that we made, so that a successor's is never removed. Like listener_.
+  int listener_ = -1;  // Set before smfi_main() runs, like the next. -1: unknown.
+  ListenAddress address_;
+  dev_t socket_device_ = 0;  // The file that we made, so that a successor's is never removed. Like listener_.
   ino_t socket_inode_ = 0;
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::map<uint32_t, std::shared_ptr<Session>> sessions_;          // Guarded by mutex_.
-  std::map<uint32_t, std::shared_ptr<const Plan>> plans_;          // Guarded by mutex_.
-  std::shared_ptr<const Plan> current_plan_;                       // Guarded by mutex_.
-  uint32_t next_session_ = 1;                                      // Guarded by mutex_.
-  bool closing_ = false;                                           // Guarded by mutex_.
-  bool main_returned_ = false;                                     // Guarded by mutex_.
+  std::map<uint32_t, std::shared_ptr<Session>> sessions_;  // Guarded by mutex_.
+  std::map<uint32_t, std::shared_ptr<const Plan>> plans_;  // Guarded by mutex_.
+  std::shared_ptr<const Plan> current_plan_;               // Guarded by mutex_.
+  uint32_t next_session_ = 1;                              // Guarded by mutex_.
+  uint32_t served_ = 0;                                    // Sessions but the refused. Guarded by mutex_.
+  bool closing_ = false;                                   // Guarded by mutex_.
+  Phase phase_ = Phase::kNew;                              // Guarded by mutex_.
 };
 
 }  // namespace milter

@@ -28,22 +28,22 @@ bool OfMessage(Stage stage) {
 
 }  // namespace
 
-Session::Session(std::shared_ptr<Server> server, SMFICTX* context, uint32_t id, int socket, bool refused)
+Session::Session(std::shared_ptr<Server> server, std::shared_ptr<const Plan> plan, SMFICTX* context,
+                 uint32_t id, int socket, bool refused)
     : server_(std::move(server)),
       context_(context),
       id_(id),
       refused_(refused),
-      plan_(server_->CurrentPlan()),
+      plan_(std::move(plan)),
       macros_(server_->library(), context),
+      plan_id_(plan_->id),
       socket_(socket) {
   recorder_.SetPlan(*plan_);
-  server_->counters().sessions_created++;
-  // Else the packet after an action waits for the MTA's delayed acknowledgement. Fails on unix sockets: no harm.
+  // Else the packet after an action waits for the MTA's delayed acknowledgement. Fails on unix sockets: no
+  // harm.
   const int on = 1;
   if (socket_ >= 0) setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
-
-Session::~Session() { server_->counters().sessions_freed++; }
 
 bool Session::Negotiate(Offer& offer) {
   const Offer offered = offer;
@@ -64,6 +64,7 @@ bool Session::Negotiate(Offer& offer) {
     if (parts.changes_plan) {
       plan_ = server_->FindPlan(parts.plan);
       if (!plan_) return false;
+      plan_id_ = plan_->id;
       recorder_.SetPlan(*plan_);
       constexpr uint32_t kByPlan = 0xffffffff;
       actions_ = offered.actions & parts.offer_actions;
@@ -124,10 +125,12 @@ sfsistat Session::Connect(const char* hostname, const sockaddr* address) {
 }
 
 sfsistat Session::Helo(const char* name) {
-  return Run(Stage::kHelo, [&] { recorder_.Text(Stage::kHelo, name, macros_.Collect(*plan_, Stage::kHelo)); });
+  return Run(Stage::kHelo,
+             [&] { recorder_.Text(Stage::kHelo, name, macros_.Collect(*plan_, Stage::kHelo)); });
 }
 
 sfsistat Session::Envfrom(char** arguments) {
+  if (refused_) return Return(Stage::kEnvfrom, Verdict::kTempfail);
   if (server_->draining() && plan_->modes[Index(Stage::kEnvfrom)] == Mode::kWait) {
     final_ = Verdict::kTempfail;
     return Return(Stage::kEnvfrom, Verdict::kTempfail);
@@ -194,17 +197,31 @@ void Session::Abort() {
 }
 
 void Session::Close() {
+  if (in_message()) EndMessage(Verdict::kTempfail);
   {
     std::lock_guard lock(socket_mutex_);
+    socket_ = -1;
     if (closed_) return;
     closed_ = true;
-    socket_ = -1;
   }
-  if (in_message()) EndMessage(Verdict::kTempfail);
   if (!refused_ && (known_ || plan_->modes[Index(Stage::kClose)] == Mode::kWait)) {
     recorder_.Plain(Stage::kClose, {});
     TellWithRecords(Stage::kClose);
   }
+}
+
+void Session::Abandon() {
+  {
+    std::lock_guard lock(socket_mutex_);
+    if (closed_) return;
+    closed_ = true;
+  }
+  if (!known_) return;
+  // The recorder belongs to the callbacks, so this is a record without what they gathered: a stage, no
+  // macros.
+  auto ticket = std::make_shared<Ticket>(id_, plan_id_, static_cast<uint8_t>(Stage::kClose));
+  ticket->records = {static_cast<char>(Stage::kClose), 0};
+  server_->lane().Post(std::move(ticket), false);
 }
 
 void Session::Detach() { server_->Remove(context_, id_); }
@@ -218,9 +235,7 @@ std::shared_ptr<Ticket> Session::MakeTicket(Stage stage) {
   return ticket;
 }
 
-Verdict Session::Ask(Stage stage) {
-  return Apply(stage, Await(MakeTicket(stage), stage));
-}
+Verdict Session::Ask(Stage stage) { return Apply(stage, Await(MakeTicket(stage), stage)); }
 
 // News with everything gathered so far; nobody waits for an answer.
 void Session::TellWithRecords(Stage stage) { server_->lane().Post(MakeTicket(stage), false); }
@@ -231,8 +246,8 @@ void Session::Tell(uint8_t notice, uint32_t about) {
   server_->lane().Post(std::move(ticket), false);
 }
 
-// Sleeps until the answer or the deadline; meanwhile keeps the MTA patient, notices when it leaves, and sees to
-// it that libmilter has a worker for others.
+// Sleeps until the answer or the deadline; meanwhile keeps the MTA patient, notices when it leaves, and sees
+// to it that libmilter has a worker for others.
 Answer Session::Await(const std::shared_ptr<Ticket>& ticket, Stage stage) {
   ticket->set_session(this);
   if (!server_->lane().Post(ticket, true)) return Answer{};
@@ -270,7 +285,8 @@ Verdict Session::Apply(Stage stage, const Answer& answer) {
   Verdict verdict = answer.verdict;
   if (!Unpack(answer.packed, parts)) verdict = Verdict::kTempfail;
   if (parts.has_actions) recorded_actions_ = parts.actions;
-  if (verdict == Verdict::kSkip && (stage != Stage::kBody || (steps_ & SMFIP_SKIP) == 0)) verdict = Verdict::kContinue;
+  if (verdict == Verdict::kSkip && (stage != Stage::kBody || (steps_ & SMFIP_SKIP) == 0))
+    verdict = Verdict::kContinue;
   const bool final = verdict == Verdict::kReject || verdict == Verdict::kTempfail;
   if (final && !parts.reply.empty()) SetReply(server_->library(), context_, parts.reply);
   return OfMessage(stage) ? ApplyToMessage(stage, verdict) : verdict;

@@ -1,9 +1,9 @@
-// One MTA connection on libmilter's side: obeys the plan, gathers what need not cross, asks what must, and turns
-// answers into what libmilter is to do.
+// One MTA connection on libmilter's side: obeys the plan, gathers what need not cross, asks what must, and
+// turns answers into what libmilter is to do.
 //
 // Threads: the callbacks of one connection come one at a time, but on Debian each may come on another thread;
-// libmilter's own locks order them. ShutdownRead() and the flags marked atomic are also used by the thread that
-// closes the server. `socket_mutex_` guards the descriptor, which libmilter closes after Close().
+// libmilter's own locks order them. ShutdownRead() and the flags marked atomic are also used by the thread
+// that closes the server. `socket_mutex_` guards the descriptor, which libmilter closes after Close().
 #pragma once
 
 #include <atomic>
@@ -22,8 +22,8 @@ class Server;
 
 class Session {
  public:
-  Session(std::shared_ptr<Server> server, SMFICTX* context, uint32_t id, int socket, bool refused);
-  ~Session();
+  Session(std::shared_ptr<Server> server, std::shared_ptr<const Plan> plan, SMFICTX* context, uint32_t id,
+          int socket, bool refused);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -48,12 +48,15 @@ class Session {
   void Abort();
   // The connection's end, told once.
   void Close();
+  // Tells the connection's end from another thread, where libmilter has left it alone for good, or for long.
+  void Abandon();
   // Takes the session from libmilter and the server. It may be gone when this returns.
   void Detach();
 
   uint32_t id() const { return id_; }
+  bool refused() const { return refused_; }
   std::optional<std::string> LookupMacro(const std::string& name) { return macros_.Lookup(name); }
-  bool in_message() const { return in_message_.load(std::memory_order_relaxed); }
+  bool in_message() const { return in_message_; }
 
   // Lets libmilter send the reply under way and then find the connection at its end.
   void ShutdownRead();
@@ -88,10 +91,11 @@ class Session {
   unsigned long actions_ = 0;  // Granted SMFIF_*.
   unsigned long steps_ = 0;    // Negotiated SMFIP_*.
 
-  bool known_ = false;          // JavaScript has heard of this session.
-  bool closed_ = false;         // Guarded by socket_mutex_.
-  bool message_known_ = false;  // JavaScript has heard of this message.
-  bool accepted_ = false;       // Accepted before eom with actions recorded: the rest is ours.
+  std::atomic<bool> known_{false};  // JavaScript has heard of this session.
+  std::atomic<uint32_t> plan_id_;   // Of plan_.
+  bool closed_ = false;             // Guarded by socket_mutex_.
+  bool message_known_ = false;      // JavaScript has heard of this message.
+  bool accepted_ = false;           // Accepted before eom with actions recorded: the rest is ours.
   std::string recorded_actions_;
   Verdict final_ = Verdict::kContinue;  // What ended the last message, should the MTA go on with it.
   std::atomic<bool> in_message_{false};

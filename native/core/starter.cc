@@ -31,22 +31,21 @@ void PointToLoopback(sockaddr_storage& address) {
 
 }  // namespace
 
-bool DialListener(int listener) {
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  if (getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length) != 0) return false;
+bool DialListener(const ListenAddress& listener) {
+  if (listener.length == 0) return false;
+  sockaddr_storage address = listener.address;
   PointToLoopback(address);
   const int dial = socket(address.ss_family, SOCK_STREAM, 0);
   if (dial < 0) return false;
   fcntl(dial, F_SETFD, FD_CLOEXEC);
   fcntl(dial, F_SETFL, O_NONBLOCK);
-  const bool dialled =
-      connect(dial, reinterpret_cast<const sockaddr*>(&address), length) == 0 || errno == EINPROGRESS;
+  const bool dialled = connect(dial, reinterpret_cast<const sockaddr*>(&address), listener.length) == 0 ||
+                       errno == EINPROGRESS;
   close(dial);
   return dialled;
 }
 
-Starter::Starter(int listener) : listener_(listener), thread_([this] { Run(); }) {}
+Starter::Starter(const ListenAddress& listener) : listener_(listener), thread_([this] { Run(); }) {}
 
 Starter::~Starter() { End(); }
 

@@ -1,9 +1,9 @@
 // Makes libmilter start a worker when its pool starves.
 //
-// Debian's libmilter wakes an idle worker for each connection that has something to say, and counts it idle until
-// it has run; a burst is thus queued behind the few that were idle, and stays there until one of them is free. A
-// new connection that finds no idle worker makes libmilter start one, and that worker then takes the waiting
-// sessions too. So this dials our own socket and hangs up at once, while callbacks wait.
+// Debian's libmilter wakes an idle worker for each connection that has something to say, and counts it idle
+// until it has run; a burst is thus queued behind the few that were idle, and stays there until one of them
+// is free. A new connection that finds no idle worker makes libmilter start one, and that worker then takes
+// the waiting sessions too. So this dials our own socket and hangs up at once, while callbacks wait.
 //
 // Threads: its own, which sleeps until Suspect(); the other functions are called by libmilter's threads.
 #pragma once
@@ -17,19 +17,27 @@
 
 namespace milter {
 
-// Connects to the listener behind this descriptor, as getsockname() tells it, and hangs up. Never blocks.
-bool DialListener(int listener);
+// Where a listener listens, as getsockname() told it. Its descriptor's number may be another's by the time it
+// is dialled; its address is not.
+struct ListenAddress {
+  sockaddr_storage address{};
+  socklen_t length = 0;  // 0: unknown.
+};
+
+// Connects to a listener and hangs up. Never blocks.
+bool DialListener(const ListenAddress& listener);
 
 class Starter {
  public:
-  explicit Starter(int listener);
+  explicit Starter(const ListenAddress& listener);
   ~Starter();
   Starter(const Starter&) = delete;
   Starter& operator=(const Starter&) = delete;
 
   // Ends the thread. Called by one thread at a time; the other functions may still be called.
   void End();
-  // A callback has been waiting for a while: others may be starving. Paired with Relieve() when it has its answer.
+  // A callback has been waiting for a while: others may be starving. Paired with Relieve() when it has its
+  // answer.
   void Suspect();
   void Relieve() { slow_--; }
   // One of our dials, or something like it, has been served.
@@ -44,7 +52,7 @@ class Starter {
   void Run();
   void Notice();
 
-  const int listener_;
+  const ListenAddress listener_;
   std::atomic<uint64_t> entered_{0};
   std::atomic<int> slow_{0};           // Callbacks that have been waiting for a while.
   std::atomic<bool> watching_{false};  // The thread waits for entered_ to grow.

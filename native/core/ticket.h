@@ -2,9 +2,9 @@
 // answer comes; or, as a notice, news that nobody waits for.
 //
 // Thread safety: Wait() is called by the libmilter thread that made the ticket; Settle() from any thread, any
-// number of times, and the first wins. Both sides hold the ticket by shared_ptr, because either may leave first:
-// the waiter at its deadline, the settler at the environment's end. `mutex_` guards what is marked so; the
-// rest is written before the ticket is posted and constant from then on.
+// number of times, and the first wins. Both sides hold the ticket by shared_ptr, because either may leave
+// first: the waiter at its deadline, the settler at the environment's end. `mutex_` guards what is marked so;
+// the rest is written before the ticket is posted and constant from then on.
 #pragma once
 
 #include <condition_variable>
@@ -20,9 +20,9 @@ namespace milter {
 
 // News about a session or a ticket rather than a stage of the protocol. Shared with lib/native.ts.
 enum class Notice : uint8_t {
-  kExpired = 32,   // That ticket's deadline passed; it was answered.
-  kHangup = 33,    // The MTA closed the connection while that ticket waits.
-  kRefused = 34,   // The lane is closing; that ticket was answered with tempfail.
+  kExpired = 32,       // That ticket's deadline passed; it was answered.
+  kHangup = 33,        // The MTA closed the connection while that ticket waits.
+  kRefused = 34,       // The lane is closing; that ticket was answered with tempfail.
   kReplayFailed = 35,  // An action could not be sent; the message was answered with tempfail.
 };
 
@@ -30,7 +30,8 @@ class Session;
 
 class Ticket {
  public:
-  Ticket(uint32_t session, uint32_t plan, uint8_t stage) : session_id(session), plan_id(plan), stage_code(stage) {}
+  Ticket(uint32_t session, uint32_t plan, uint8_t stage)
+      : session_id(session), plan_id(plan), stage_code(stage) {}
   Ticket(const Ticket&) = delete;
   Ticket& operator=(const Ticket&) = delete;
 
@@ -42,8 +43,8 @@ class Ticket {
     return std::move(answer_);
   }
 
-  // The deadline's own settling: takes the answer that came in the last moment, or closes the ticket with what
-  // `policy` says. Returns whether the ticket expired.
+  // The deadline's own settling: takes the answer that came in the last moment, or closes the ticket with
+  // what `policy` says. Returns whether the ticket expired.
   bool Expire(const Answer& policy, Answer& answer) {
     std::lock_guard lock(mutex_);
     const bool expired = !done_;
@@ -79,11 +80,11 @@ class Ticket {
 
   const uint32_t session_id;
   const uint32_t plan_id;
-  const uint8_t stage_code;  // A Stage or a Notice.
-  uint32_t id = 0;           // Given by the lane; for a Notice the ticket it is about; 0 when nobody waits.
+  const uint8_t stage_code;    // A Stage or a Notice.
+  uint32_t id = 0;             // Given by the lane; for a Notice the ticket it is about; 0 when nobody waits.
   bool first_contact = false;  // JavaScript has not heard of this session yet.
-  std::string records;       // Packed, see lib/native.ts.
-  std::string body;          // A large body, kept out of the records so that it need not be copied.
+  std::string records;         // Packed, see lib/native.ts.
+  std::string body;            // A large body, kept out of the records so that it need not be copied.
 
   // Before the ticket is posted: the session whose callback will sleep here.
   void set_session(Session* session) { session_ = session; }
@@ -93,7 +94,7 @@ class Ticket {
   std::condition_variable settled_;
   bool done_ = false;           // Guarded by mutex_.
   Answer answer_;               // Guarded by mutex_.
-  Session* session_ = nullptr;    // Guarded by mutex_ once posted; set while the callback sleeps here.
+  Session* session_ = nullptr;  // Guarded by mutex_ once posted; set while the callback sleeps here.
 };
 
 }  // namespace milter

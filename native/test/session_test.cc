@@ -1,0 +1,308 @@
+// One connection: which stages wait, cross with a later one or stay away, and what goes with them.
+#include "check.h"
+#include "mta.h"
+#include "pack.h"
+#include "records.h"
+#include "script.h"
+
+namespace milter::test {
+namespace {
+
+using std::chrono::milliseconds;
+
+TEST("every stage that waits crosses by itself") {
+  Plan plan = PlanFor({Stage::kConnect, Stage::kHelo, Stage::kEnvfrom, Stage::kEnvrcpt, Stage::kData,
+                       Stage::kHeader, Stage::kEoh, Stage::kBody, Stage::kEom, Stage::kUnknown});
+  plan.modes[Index(Stage::kAbort)] = plan.modes[Index(Stage::kClose)] = Mode::kWait;
+  Filter filter(plan);
+  {
+    Mta mta(filter.address());
+    mta.Negotiate();
+    CHECK_EQ(mta.Connect("host.example", "192.0.2.7"), "c");
+    CHECK_EQ(mta.Helo("helo.example"), "c");
+    CHECK_EQ(mta.Unknown("FOO bar"), "c");
+    CHECK_EQ(mta.Mail("<a@example.org>", "SIZE=10"), "c");
+    CHECK_EQ(mta.Rcpt(), "c");
+    CHECK_EQ(mta.Data(), "c");
+    CHECK_EQ(mta.Header("Subject", " x"), "c");
+    CHECK_EQ(mta.EndOfHeaders(), "c");
+    CHECK_EQ(mta.Body("text"), "c");
+    CHECK_EQ(mta.End(), "c");
+  }
+  CHECK(filter.script().Came(Stage::kClose));
+  std::string order;
+  for (const Seen& seen : filter.script().seen()) {
+    CHECK_EQ(seen.first_contact, order.empty());
+    for (const Record& record : ReadRecords(seen.records)) {
+      order += std::string(order.empty() ? "" : " ") + NameOf(record.stage);
+      if (record.stage == Stage::kConnect) {
+        CHECK_EQ(record.texts[0], "host.example");
+        CHECK_EQ(record.texts[1], "192.0.2.7");
+        CHECK_EQ(record.numbers[0], uint32_t{'4'});
+        CHECK_EQ(record.numbers[1], 12345u);
+      }
+      if (record.stage == Stage::kEnvfrom) CHECK_EQ(record.texts[1], "SIZE=10");
+      if (record.stage == Stage::kHeader) CHECK_EQ(record.texts[1], " x");
+    }
+  }
+  CHECK_EQ(order, "negotiate connect helo unknown envfrom envrcpt data header eoh body eom close");
+  CHECK(filter.Balanced());
+}
+
+TEST("what is only recorded gets no reply and crosses with the next stage that waits") {
+  Filter filter(PlanFor({Stage::kEnvrcpt, Stage::kEom}));
+  Mta mta(filter.address());
+  CHECK_EQ(mta.WholeMessage(), "c");
+  CHECK_EQ(mta.steps() & SMFIP_NR_MAIL, uint32_t{SMFIP_NR_MAIL});
+  CHECK_EQ(mta.steps() & SMFIP_NR_RCPT, 0u);
+  CHECK_EQ(StagesIn(filter.script().Only(Stage::kEnvrcpt).at(0).records),
+           "negotiate connect helo envfrom envrcpt");
+  CHECK_EQ(StagesIn(filter.script().Only(Stage::kEom).at(0).records), "data header eoh body eom");
+}
+
+TEST("recorded stages are answered where the MTA knows no way to do without replies") {
+  Filter filter(PlanFor({Stage::kEom}));
+  Mta mta(filter.address());
+  mta.Negotiate(0x1ff, 0x7f, 2);  // An MTA of 2004.
+  CHECK_EQ(mta.steps() & SMFIP_NR_MAIL, 0u);
+  CHECK_EQ(mta.Connect(), "c");
+  CHECK_EQ(mta.Helo(), "c");
+  CHECK_EQ(mta.Mail(), "c");
+  CHECK_EQ(mta.Rcpt(), "c");
+  CHECK_EQ(mta.Header("Subject", "x"), "c");
+  CHECK_EQ(mta.EndOfHeaders(), "c");
+  CHECK_EQ(mta.Body("text"), "c");
+  CHECK_EQ(mta.End(), "c");
+  CHECK_EQ(StagesIn(filter.script().Only(Stage::kEom).at(0).records),
+           "negotiate connect helo envfrom envrcpt header eoh body eom");
+}
+
+TEST("what nobody needs is switched off, and nothing crosses") {
+  Filter filter(PlanFor({}, Mode::kOff));
+  {
+    Mta mta(filter.address());
+    CHECK_EQ(mta.WholeMessage(), "c");
+    const uint32_t off = SMFIP_NOCONNECT | SMFIP_NOHELO | SMFIP_NOMAIL | SMFIP_NORCPT | SMFIP_NOBODY |
+                         SMFIP_NOHDRS | SMFIP_NOEOH | SMFIP_NOUNKNOWN | SMFIP_NODATA;
+    CHECK_EQ(mta.steps() & off, off);
+  }
+  CHECK(filter.Balanced());
+  CHECK(filter.script().seen().empty());
+}
+
+TEST("a message that ends unheard of leaves nothing for the next one") {
+  Filter filter(PlanFor({Stage::kEom}));
+  Mta mta(filter.address());
+  mta.Negotiate();
+  mta.Connect();
+  mta.Mail("<first@example.org>");
+  mta.Rcpt("<first@example.org>");
+  mta.Data();
+  mta.Header("X-First", "1");
+  mta.Abort();
+  CHECK_EQ(mta.Message(), "c");
+  const std::string records = filter.script().Only(Stage::kEom).at(0).records;
+  CHECK_EQ(StagesIn(records), "negotiate connect envfrom envrcpt data header eoh body eom");
+  CHECK(records.find("irst") == std::string::npos);
+}
+
+TEST("a second MAIL ends the message before it") {
+  Filter filter(PlanFor({Stage::kEnvfrom, Stage::kEom}));
+  Mta mta(filter.address());
+  mta.Negotiate();
+  mta.Connect();
+  CHECK_EQ(mta.Mail("<one@example.org>"), "c");
+  CHECK_EQ(mta.Mail("<two@example.org>"), "c");
+  CHECK(filter.script().Came(Stage::kAbort));
+  mta.HangUp();
+  CHECK(filter.Balanced());
+}
+
+TEST("macros of one message are not seen in the next, even by name") {
+  Plan plan = PlanFor({Stage::kEnvfrom, Stage::kEom});
+  plan.macros = {"i", "{daemon_name}"};
+  plan.stage_macros[Index(Stage::kConnect)] = {0, 1};
+  plan.stage_macros[Index(Stage::kEnvfrom)] = {0};
+  plan.stage_macros[Index(Stage::kEom)] = {0};
+  std::vector<std::optional<std::string>> found;
+  Script* script = nullptr;
+  Filter filter(plan, [&](const Seen& seen) {
+    script->lane()->Find(seen.ticket)->WithSession([&](Session& session) {
+      found.push_back(session.LookupMacro("i"));
+      CHECK(session.LookupMacro("{daemon_name}") == std::optional<std::string>("smtpd"));
+    });
+    return Reply{};
+  });
+  script = &filter.script();
+  Mta mta(filter.address());
+  mta.Negotiate();
+  mta.Macro('C', {{"{daemon_name}", "smtpd"}});
+  mta.Connect();
+  mta.Macro('M', {{"i", "QUEUE1"}});
+  CHECK_EQ(mta.Message(), "c");
+  CHECK_EQ(mta.Message(), "c");  // This MTA knows the queue id only later, and sends nothing at MAIL.
+  CHECK_EQ(found.size(), 4u);
+  CHECK_EQ(found[0].value_or(""), "QUEUE1");
+  CHECK_EQ(found[1].value_or(""), "QUEUE1");
+  CHECK(!found[2]);
+  CHECK(!found[3]);
+  const auto first = ReadRecords(filter.script().Only(Stage::kEnvfrom).at(0).records);
+  const auto second = ReadRecords(filter.script().Only(Stage::kEnvfrom).at(1).records);
+  CHECK_EQ(first.back().macros.at(0), "QUEUE1");
+  CHECK(second.back().macros.empty());
+}
+
+TEST("a large body crosses whole and apart from the records") {
+  Filter filter(PlanFor({Stage::kEom}));
+  Mta mta(filter.address());
+  mta.Negotiate();
+  mta.Connect();
+  mta.Mail();
+  mta.Rcpt();
+  mta.Data();
+  mta.EndOfHeaders();
+  std::string body;
+  for (int chunk = 0; chunk < 200; chunk++) {
+    const std::string part(65535, static_cast<char>(chunk));
+    mta.Body(part);
+    body += part;
+  }
+  CHECK_EQ(mta.End(), "c");
+  const Seen eom = filter.script().Only(Stage::kEom).at(0);
+  CHECK(eom.body == body);
+  CHECK(eom.records.size() < 1000);
+  CHECK_EQ(ReadRecords(eom.records, eom.body).back().numbers.size(), 0u);
+}
+
+TEST("a body beyond the limit is dropped and said to be incomplete") {
+  Plan plan = PlanFor({Stage::kEom});
+  plan.max_body = 100'000;
+  Filter filter(plan);
+  Mta mta(filter.address());
+  for (const size_t chunks : {2u, 1u}) {
+    if (chunks == 2) mta.Negotiate(), mta.Connect();
+    mta.Mail();
+    mta.Rcpt();
+    mta.Data();
+    mta.EndOfHeaders();
+    for (size_t i = 0; i < chunks; i++) mta.Body(std::string(60'000, 'x'));
+    CHECK_EQ(mta.End(), "c");
+  }
+  const auto eoms = filter.script().Only(Stage::kEom);
+  const auto too_large = ReadRecords(eoms.at(0).records, eoms.at(0).body);
+  const auto whole = ReadRecords(eoms.at(1).records, eoms.at(1).body);
+  CHECK_EQ(too_large.at(too_large.size() - 2).numbers.at(0), 0u);
+  CHECK_EQ(too_large.at(too_large.size() - 2).texts.at(0), "");
+  CHECK_EQ(whole.at(whole.size() - 2).numbers.at(0), 1u);
+  CHECK_EQ(whole.at(whole.size() - 2).texts.at(0).size(), 60'000u);
+}
+
+TEST("a handler that does not answer in time is answered for") {
+  Plan plan = PlanFor({Stage::kEnvfrom});
+  plan.deadlines[Index(Stage::kEnvfrom)] = milliseconds(30);
+  plan.on_error = {Verdict::kReject, PackReply("554", "5.3.0", {"failed"})};
+  Filter filter(plan, [](const Seen&) { return Reply{Verdict::kContinue, {}, milliseconds(0), true}; });
+  Mta mta(filter.address());
+  mta.Negotiate();
+  mta.Connect();
+  CHECK_EQ(mta.Mail(), "y554 5.3.0 failed");
+  CHECK(filter.script().Came(Notice::kExpired));
+  CHECK_EQ(filter.script().Only(Notice::kExpired).at(0).ticket,
+           filter.script().Only(Stage::kEnvfrom).at(0).ticket);
+  mta.HangUp();
+  CHECK(filter.Balanced());
+}
+
+TEST("an answer that comes after the deadline changes nothing") {
+  Plan plan = PlanFor({Stage::kEnvfrom, Stage::kEom});
+  plan.deadlines[Index(Stage::kEnvfrom)] = milliseconds(20);
+  Filter filter(plan, [](const Seen& seen) {
+    if (seen.Is(Stage::kEom)) return Reply{};
+    return Reply{Verdict::kReject, PackReply("550", "5.7.1", {"late"}), milliseconds(60)};
+  });
+  Mta mta(filter.address());
+  mta.Negotiate();
+  mta.Connect();
+  CHECK_EQ(mta.Mail(), "t");
+  CHECK_EQ(mta.Mail(), "t");
+}
+
+TEST("an MTA that leaves while a handler runs is noticed") {
+  Filter filter(PlanFor({Stage::kEnvfrom}),
+                [](const Seen&) { return Reply{Verdict::kContinue, {}, milliseconds(0), true}; });
+  Mta mta(filter.address());
+  mta.Negotiate();
+  mta.Connect();
+  mta.Send('M', std::string_view("<a@example.org>\0", 16));
+  CHECK(filter.script().Came(Stage::kEnvfrom));
+  mta.HangUp();
+  CHECK(filter.script().Came(Notice::kHangup));
+  const uint32_t ticket = filter.script().Only(Stage::kEnvfrom).at(0).ticket;
+  CHECK_EQ(filter.script().Only(Notice::kHangup).at(0).ticket, ticket);
+  filter.script().Do([&] { filter.script().lane()->Settle(ticket, Answer{}); });
+  CHECK(filter.Balanced());
+}
+
+TEST("connections beyond the limit get a tempfail at connect and never cross") {
+  ServerOptions options;
+  options.max_connections = 2;
+  Filter filter(PlanFor({Stage::kConnect, Stage::kEnvfrom}), GoOn, options);
+  Mta one(filter.address());
+  Mta two(filter.address());
+  for (Mta* mta : {&one, &two}) {
+    mta->Negotiate();
+    CHECK_EQ(mta->Connect(), "c");
+  }
+  Mta three(filter.address());
+  three.Negotiate();
+  CHECK_EQ(three.Connect(), "t");
+  CHECK_EQ(filter.script().Only(Stage::kConnect).size(), 2u);
+  two.HangUp();
+  CHECK(Eventually([&] { return filter.server().counters().sessions_freed == 1; }));
+  // The refused one is still there, but takes nobody's place.
+  Mta four(filter.address());
+  four.Negotiate();
+  CHECK_EQ(four.Connect(), "c");
+}
+
+TEST("a refused connection that goes on all the same is refused at every stage") {
+  ServerOptions options;
+  options.max_connections = 0;
+  Filter filter(PlanFor({Stage::kConnect, Stage::kEnvfrom}), GoOn, options);
+  {
+    Mta mta(filter.address());
+    mta.Negotiate(0x1ff, 0, 2);
+    CHECK_EQ(mta.Connect(), "t");
+    for (int again = 0; again < 3; again++) {
+      mta.Send('M', std::string_view("<a@example.org>\0", 16));
+      CHECK_EQ(mta.Read().command, 't');
+    }
+  }
+  CHECK(filter.Balanced());
+  CHECK(filter.script().seen().empty());
+}
+
+TEST("the class is chosen at negotiation when the plan says so") {
+  Plan asking = PlanFor({}, Mode::kOff);
+  asking.asks_at_negotiate = true;
+  Plan chosen = PlanFor({Stage::kEnvfrom});
+  chosen.id = 2;
+  ByteWriter change;
+  change.U8(4);
+  change.U32(2);
+  change.U32(SMFIF_ADDHDRS);
+  change.U32(0xffffffff);
+  const std::string packed = change.Take();
+  Filter filter(asking, [&](const Seen& seen) {
+    return seen.Is(Stage::kNegotiate) ? Reply{Verdict::kContinue, packed} : Reply{Verdict::kReject, {}};
+  });
+  filter.server().AddPlan(std::make_shared<const Plan>(chosen));
+  Mta mta(filter.address());
+  const Packet answer = mta.Negotiate();
+  CHECK_EQ(answer.data.substr(4, 4), Big32(SMFIF_ADDHDRS));
+  mta.Connect();
+  CHECK_EQ(mta.Mail(), "r");
+}
+
+}  // namespace
+}  // namespace milter::test
