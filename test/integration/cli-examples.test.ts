@@ -61,6 +61,12 @@ recipient     <recipient@example.com>
     expect(out).toContain('+ X-Seen-By: localhost (127.0.0.1)');
     expect(status).toBe(0);
   },
+  // What it does with DNS is in spf-filter.test.ts: of a bounce from "localhost" nobody is asked.
+  'spf.ts': async () => {
+    const { out, status } = await tryExample('spf.ts', ['--from', '<>', '--helo', 'localhost']);
+    expect(out).toContain('+ Received-SPF: none (localhost: HELO name localhost ');
+    expect(status).toBe(0);
+  },
 };
 
 it.each(readdirSync(folder))('%s does what it says', async (name) => {
