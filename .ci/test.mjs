@@ -2,7 +2,7 @@
 // Runs every check and test, and counts them: the last line is `N passed, N failed, N skipped`. Arguments go to vitest,
 // and then only that runs: `npm test -- test/unit`. Run by `npm test`, which does the set-up first.
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -36,14 +36,6 @@ function succeeds(name, program, args) {
 
 function check(name, program, args) {
   add(succeeds(name, program, args).passed ? { passed: 1 } : { failed: 1 });
-}
-
-function sources(...folders) {
-  return folders.flatMap((folder) =>
-    readdirSync(join(root, folder))
-      .filter((name) => /\.(cc|h)$/.test(name))
-      .map((name) => `${folder}/${name}`),
-  );
 }
 
 function runVitest(args) {
@@ -102,7 +94,7 @@ if (chosen.length === 0) {
   check('clang-format', 'clang-format', [
     '--dry-run',
     '--Werror',
-    ...sources('native/core', 'native/binding', 'native/test'),
+    ...globSync('native/**/*.{cc,h}', { cwd: root }),
   ]);
   runNative();
 }

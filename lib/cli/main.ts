@@ -26,6 +26,12 @@ const USAGE = `Usage: milter run [options] [FILTER]            serve a filter to
 
 async function main(args: readonly string[], io: CommandIo): Promise<number> {
   const [name = '', ...rest] = args;
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  // What follows would fail with words that help nobody.
+  if (major < 22 || (major === 22 && minor < 19)) {
+    io.stderr.write(`milter needs Node.js 22.19 or later, this is ${process.versions.node}\n`);
+    return 1;
+  }
   if (name === '--help' || name === '-h' || name === 'help') {
     io.stdout.write(USAGE);
     return 0;

@@ -30,7 +30,7 @@ message and adds the header X-Milter.
                           from systemd (default inet:8894@127.0.0.1)
   --socket-mode MODE      permissions of a unix socket, such as 660 (default: by the umask)
   --socket-group GROUP    group of a unix socket, by name or number
-  --keep-socket           leave a stale unix socket alone rather than remove it
+  --no-remove-socket      leave a stale unix socket where it is
   --on-error ACTION       what a failing handler is answered with: tempfail (default), reject, accept, continue
   --deadline STAGE=MS     how long handlers of a stage may take (default 8000; eom 120000); may be repeated
   --timeout MS            how long an MTA may be silent (default 7210000)
@@ -53,7 +53,7 @@ const OPTIONS = {
   socket: { type: 'string', default: 'inet:8894@127.0.0.1' },
   'socket-mode': { type: 'string' },
   'socket-group': { type: 'string' },
-  'keep-socket': { type: 'boolean' },
+  'no-remove-socket': { type: 'boolean' },
   'on-error': { type: 'string' },
   deadline: { type: 'string', multiple: true },
   timeout: { type: 'string' },
@@ -82,7 +82,7 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
     socket: values.socket,
     socketMode: fileMode(values['socket-mode']),
     socketGroup: groupId(values['socket-group']),
-    removeSocket: values['keep-socket'] === true ? false : undefined,
+    removeSocket: values['no-remove-socket'] === true ? false : undefined,
     // serve() refuses any other word.
     onError: values['on-error'] as OnError | undefined,
     deadlines: deadlines(values.deadline),
