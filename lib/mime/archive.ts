@@ -41,7 +41,7 @@ export interface ArchiveMember {
   readonly head: Buffer;
 }
 
-/** What was found in an archive. Problems do not exclude members: what can be listed is. */
+/** What was found in an archive. Of a damaged one what can be listed is; behind a limit there may be no members. */
 export interface ArchiveListing {
   readonly format: ArchiveFormat;
   readonly members: readonly ArchiveMember[];

@@ -43,6 +43,8 @@ function isAsciiLabel(label: string): boolean {
   return label === 'us-ascii' || label === 'ascii' || label === '';
 }
 
+const NOT_LIKE_ASCII = /^(?:utf-?(?:7|16|32)|iso-10646|ucs|ebcdic|cp-?037|ibm-?(?:037|500|1047))/;
+
 const tables = new Map<string, ReadonlyMap<string, number> | undefined>();
 
 /** Character to byte for a charset of one byte per character, undefined for any other. */
@@ -67,8 +69,8 @@ export function encodeCharset(text: string, charset: string): Buffer | undefined
   if (label === 'utf-16be') return Buffer.from(text, 'utf16le').swap16();
   const isAscii = !/[^\0-\x7f]/.test(text);
   if (isAsciiLabel(label)) return isAscii ? Buffer.from(text, 'latin1') : undefined;
-  if (!decoderFor(label) || label.startsWith('utf-16')) return undefined;
-  if (isAscii) return Buffer.from(text, 'latin1');
+  // Nearly every charset, known here or not, has ASCII in its place.
+  if (isAscii) return NOT_LIKE_ASCII.test(label) ? undefined : Buffer.from(text, 'latin1');
   const table = singleByteTable(label);
   if (!table) return undefined;
   // The Encoding Standard reads ISO 8859-1 as windows-1252; not every mail reader does.

@@ -33,6 +33,7 @@ export class Container<P extends Writable> {
   readonly encoded: boolean;
   readonly #preamble: Buffer;
   readonly #slots: Slot<P>[];
+  #parts: readonly P[] | undefined;
   /** From the close delimiter on, epilogue included. */
   readonly #tail: Buffer;
 
@@ -96,19 +97,23 @@ export class Container<P extends Writable> {
     return container;
   }
 
+  /** What it holds, in order. The same array until a part comes or goes. */
   get parts(): readonly P[] {
-    return this.#slots.map((slot) => slot.part);
+    this.#parts ??= this.#slots.map((slot) => slot.part);
+    return this.#parts;
   }
 
   /** Takes a part out, the delimiter in front of it too. */
   remove(part: P): void {
     const at = this.#slots.findIndex((slot) => slot.part === part);
     if (at >= 0) this.#slots.splice(at, 1);
+    this.#parts = undefined;
   }
 
   insert(part: P, index: number, lineEnd: string): void {
     const delimiter = Buffer.from(`--${this.boundary}${lineEnd}`, 'latin1');
     this.#slots.splice(index, 0, { delimiter, part, isNew: true });
+    this.#parts = undefined;
   }
 
   /** Appends all to `out`, with a line break wherever an edit left a delimiter behind an open line. Answers as parts do. */

@@ -69,6 +69,13 @@ describe('a part', () => {
     expect(parse(written(message)).root.children[0]?.text()).toBe('日本');
   });
 
+  it.each(['x-unknown', 'iso-2022-jp', 'gb2312'])('gets ASCII text in %s without another word', (charset) => {
+    const head = `Content-Type: text/plain; charset=${charset}\r\n\r\n`;
+    const message = parse(`${head}old`);
+    message.root.replaceContent('new');
+    expect(written(message)).toBe(`${head}new`);
+  });
+
   it('is not touched by equal content', () => {
     const message = parse(MIXED);
     for (const part of message.root.children) part.replaceContent(Buffer.from(part.content()));
