@@ -3,6 +3,8 @@
  */
 import { randomBytes } from 'node:crypto';
 
+const DASHES = Buffer.from('--');
+
 /** A boundary that occurs in no quoted-printable or base64 body (RFC 2045 section 6.7) and in no other by chance. */
 export function makeBoundary(): string {
   return `=_${randomBytes(15).toString('base64url')}`;
@@ -10,6 +12,7 @@ export function makeBoundary(): string {
 
 /** Whether a line of `bytes` starts as a delimiter of one of these boundaries does. */
 export function holdsDelimiter(bytes: Buffer, boundaries: Iterable<string>): boolean {
+  if (!bytes.includes(DASHES)) return false;
   for (const boundary of boundaries) {
     const delimiter = `--${boundary}`;
     for (
