@@ -105,5 +105,7 @@ describe.skipIf(!havePymilter)('held against pymilter', () => {
 /** Whether a value belongs to a parameter that is never a file name, a boundary for instance. */
 function isParameter(bytes: Buffer, value: string): boolean {
   const at = bytes.indexOf(value, 0, 'latin1');
-  return /(?:boundary|start|type|charset|id|server|site)\*?="?<?$/i.test(bytes.toString('latin1', Math.max(0, at - 30), at));
+  return /(?:boundary|start|type|charset|id|server|site)\*?="?<?$/i.test(
+    bytes.toString('latin1', Math.max(0, at - 30), at),
+  );
 }
