@@ -1,9 +1,10 @@
 /** examples/spf.ts on the real libmilter, with DNS in memory. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import Spf from '../../examples/spf.ts';
+import type { Resolver } from '../../lib/dns/index.ts';
 import { parseReceivedSpf, type ReceivedSpf } from '../../lib/spf/index.ts';
 import { MemoryResolver, type MessageResult, type SendOptions } from '../../lib/testing/index.ts';
-import { serving, type TestServer } from '../helpers/server.ts';
+import { gate, serving, type TestServer } from '../helpers/server.ts';
 
 const dns = new MemoryResolver({
   'example.com': { TXT: ['v=spf1 ip4:192.0.2.1 ip6:2001:db8::/64 ip4:192.0.2.20 ?ip4:192.0.2.30 ~all'] },
@@ -161,6 +162,28 @@ describe('a filter that checks SPF', () => {
       ['continue', 'pass'],
     ]);
   });
+});
+
+it('stops asking when the MTA hangs up', async () => {
+  const asked = gate();
+  const stopped = gate();
+  class Waiting extends Spf {
+    protected override readonly resolver: Resolver = {
+      resolve: (_name, _type, options) => {
+        options?.signal?.addEventListener('abort', () => stopped.open());
+        asked.open();
+        return new Promise(() => {});
+      },
+    };
+  }
+  await using t = await serving(Waiting);
+  const mta = await t.mta();
+  await mta.connect('client.test', { address: '192.0.2.1' });
+  const answer = mta.envfrom('<user@example.com>').catch(() => undefined);
+  await asked.opened;
+  await mta.close();
+  await Promise.all([stopped.opened, answer]);
+  await t.idle();
 });
 
 describe('a hostile sender', () => {
