@@ -108,6 +108,11 @@ export class ActionList {
     this.#actions = this.#actions.filter((action, index) => index < mark || action.owner !== owner);
   }
 
+  /** Whether anything was recorded since the last {@link takeChanges}. */
+  get changed(): boolean {
+    return this.#changed;
+  }
+
   /** The whole list in the order of its replay if anything was recorded since the last call, else undefined. */
   takeChanges(): readonly Action[] | undefined {
     if (!this.#changed) return undefined;

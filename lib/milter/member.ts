@@ -19,8 +19,8 @@ export class Member {
   messageAccepted = false;
   bodySkipped = false;
   missed = false;
-  /** The handler that overran its deadline, until it comes back. */
-  overrun: Promise<unknown> | undefined;
+  /** The handler that overran its deadline, until it comes back. Never rejects. */
+  overrun: Promise<void> | undefined;
   /** A handler is running that may read the message even when that has ended. */
   handling = false;
   #instance: Milter | undefined;
@@ -73,11 +73,10 @@ export class Member {
   overran(handler: Promise<unknown>, fault: Fault): void {
     this.missed = true;
     this.#message?.end(fault);
-    this.overrun = handler;
     const back = (): void => {
       this.overrun = undefined;
       this.handling = false;
     };
-    handler.then(back, back);
+    this.overrun = handler.then(back, back);
   }
 }

@@ -68,6 +68,8 @@ type Steps<T> = Generator<Promise<unknown>, T, Outcome>;
 interface Play {
   readonly ticket: Ticket;
   readonly steps: Steps<void>;
+  /** When it began, by performance.now(). */
+  readonly begun: number;
   /** The handler for which the play is suspended. */
   waiting:
     | {
@@ -123,7 +125,7 @@ export class SessionRunner {
 
   #start(first: Ticket | undefined): void {
     for (let ticket = first; ticket !== undefined; ticket = this.#queue.shift()) {
-      this.#play = { ticket, steps: this.#run(ticket), waiting: undefined };
+      this.#play = { ticket, steps: this.#run(ticket), begun: performance.now(), waiting: undefined };
       if (!this.#advance(this.#play, undefined)) return;
     }
   }
@@ -349,9 +351,11 @@ export class SessionRunner {
       outcome = { value };
       if (value instanceof Promise || isThenable(value)) {
         const handler = Promise.resolve(value);
-        if (this.#play !== undefined) this.#play.waiting = { member, stage, handler, mark };
-        outcome = yield this.#inShare(handler, member, ticket);
-        if (this.#play !== undefined) this.#play.waiting = undefined;
+        const play = this.#play;
+        if (play === undefined) throw new Error('a handler is called outside a play');
+        play.waiting = { member, stage, handler, mark };
+        outcome = yield this.#inTime(handler, member, stage, play);
+        play.waiting = undefined;
         if ('value' in outcome && outcome.value === late) return this.#overran(member, stage, handler, mark);
       }
     } catch (error) {
@@ -363,13 +367,20 @@ export class SessionRunner {
   }
 
   /**
-   * Members of a composed filter share the stage's deadline: each gets an equal part of it, so that those behind a
-   * hanging one are still asked. For the last, the libmilter side watches.
+   * The handler, or `late`. The libmilter side watches the deadline, but its answer is one for all members, and
+   * without the actions that it has not been given yet. Where either matters, time is up here, a little earlier:
+   * each member gets an equal part of what is left, so that those behind a hanging one are still asked.
    */
-  #inShare(handler: Promise<unknown>, member: Member, ticket: Ticket): Promise<unknown> {
-    const isLast = member.owner === this.#members.length - 1;
-    if (isLast || ticket.id === 0) return handler;
-    const share = ((this.#plan.native.deadlines[ticket.stage] ?? 0) * 0.9) / this.#members.length;
+  #inTime(
+    handler: Promise<unknown>,
+    member: Member,
+    stage: Stage,
+    { ticket, begun }: Play,
+  ): Promise<unknown> {
+    const watchedThere = this.#members.length === 1 && this.#state.message?.actions.changed !== true;
+    if (watchedThere || ticket.id === 0 || stage === 'abort') return handler;
+    const deadline = begun + 0.9 * (this.#plan.native.deadlines[ticket.stage] ?? 0);
+    const share = (deadline - performance.now()) / (this.#members.length - member.owner);
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const timer = setTimeout(() => resolve(late), share);
     return Promise.race([handler, promise]).finally(() => clearTimeout(timer));
@@ -449,7 +460,8 @@ export class SessionRunner {
       this.#endMessage(ended(`the filter answered ${own} with ${word}`));
       for (const member of this.#members) {
         if (by === undefined || member === by || !member.plan.handles.has('abort')) continue;
-        if (!member.messageAccepted) yield* this.#call(member, 'abort', ticket, (filter) => filter.abort());
+        if (member.connectionAccepted || member.messageAccepted) continue;
+        yield* this.#call(member, 'abort', ticket, (filter) => filter.abort());
       }
     }
   }
@@ -533,11 +545,20 @@ export class SessionRunner {
     this.#endMessage(closed('the connection has ended'));
     for (const member of this.#members) {
       if (!member.plan.handles.has('close')) continue;
-      // A handler that overran still owns the instance: its clean-up comes when it has come back.
-      if (member.overrun !== undefined) void member.overrun.then(() => member.instance().close());
+      if (member.overrun !== undefined) void this.#closeWhenBack(member, member.overrun);
       else yield* this.#call(member, 'close', ticket, (filter) => filter.close());
     }
     this.#host.ended(this.#state.id);
+  }
+
+  /** A handler that overran still owns the instance: its clean-up comes when it has come back. */
+  async #closeWhenBack(member: Member, overrun: Promise<void>): Promise<void> {
+    await overrun;
+    try {
+      await member.instance().close();
+    } catch (error) {
+      this.#failed(member, 'close', 0, error);
+    }
   }
 
   /** The message is over for everybody. Without `fault` it went well. */

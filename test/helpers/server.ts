@@ -1,7 +1,12 @@
 /** A filter on the real libmilter in this process, and the MTAs that talk to it. */
 import { expect } from 'vitest';
 import { type Filter, type MilterError, type ServeOptions, type Server, serve } from '../../lib/index.ts';
-import { type ConnectOptions, connectMta, type WireConnection } from '../../lib/testing/index.ts';
+import {
+  type ConnectOptions,
+  connectMta,
+  type StageReply,
+  type WireConnection,
+} from '../../lib/testing/index.ts';
 import { until } from './wait.ts';
 
 /** One line that the server logged. */
@@ -80,11 +85,8 @@ export const MESSAGE = 'Subject: hello\r\nX-Old: one\r\nX-Old: two\r\nX-Old: thr
 export const CLIENT = { family: 'inet', address: '192.0.2.7', port: 4711 } as const;
 
 /** Everything up to and with `stage`, with nothing special about it; the answer to the last one. */
-export async function playUpTo(
-  mta: WireConnection,
-  stage: PlayedStage,
-): Promise<{ readonly verdict: string }> {
-  const steps: readonly [PlayedStage, () => Promise<{ readonly verdict: string }>][] = [
+export async function playUpTo(mta: WireConnection, stage: PlayedStage): Promise<StageReply> {
+  const steps: readonly [PlayedStage, () => Promise<StageReply>][] = [
     ['connect', () => mta.connect('client.test', CLIENT)],
     ['helo', () => mta.helo('client.test')],
     ['unknown', () => mta.unknown('NONSENSE')],
@@ -96,7 +98,7 @@ export async function playUpTo(
     ['body', () => mta.body('first line\r\n')],
     ['eom', () => mta.eom()],
   ];
-  let answer: { readonly verdict: string } = { verdict: 'none' };
+  let answer: StageReply = { verdict: 'none' };
   for (const [name, play] of steps) {
     if (name === 'unknown' && stage !== 'unknown') continue;
     answer = await play();
