@@ -17,8 +17,9 @@ Napi::Value DescribeLibrary(const Napi::CallbackInfo& info) {
   }
   const unsigned* version = loaded.library->version_number;
   description.Set("path", Napi::String::New(env, loaded.library->path));
-  description.Set("version", Napi::String::New(env, std::to_string(version[0]) + "." + std::to_string(version[1]) +
-                                                        "." + std::to_string(version[2])));
+  description.Set("version",
+                  Napi::String::New(env, std::to_string(version[0]) + "." + std::to_string(version[1]) + "." +
+                                             std::to_string(version[2])));
   description.Set("workerPool", Napi::Boolean::New(env, loaded.library->worker_pool));
   return description;
 }

@@ -10,7 +10,8 @@ std::shared_ptr<Bridge> Bridge::Make(Napi::Env env, std::function<void(Napi::Env
   auto handle = std::make_unique<Handle>(Handle{bridge});
   bridge->wake_ = WakeFunction::New(
       env, "libmilter", 0, 1, handle.release(),
-      [](Napi::Env, void*, Handle* finished) { std::unique_ptr<Handle>{finished}; }, static_cast<void*>(nullptr));
+      [](Napi::Env, void*, Handle* finished) { std::unique_ptr<Handle>{finished}; },
+      static_cast<void*>(nullptr));
   bridge->attached_ = true;
   return bridge;
 }

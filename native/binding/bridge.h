@@ -1,8 +1,8 @@
-// The core's way into one JavaScript environment: wakes its event loop from any thread, and stops doing so for good
-// when the environment ends.
+// The core's way into one JavaScript environment: wakes its event loop from any thread, and stops doing so
+// for good when the environment ends.
 //
-// Threads: Wake() and Post() from any; the rest from the JavaScript thread. `mutex_` guards what is marked so, and is
-// held while the thread-safe function is touched, because that dies with the environment.
+// Threads: Wake() and Post() from any; the rest from the JavaScript thread. `mutex_` guards what is marked
+// so, and is held while the thread-safe function is touched, because that dies with the environment.
 #pragma once
 
 #include <functional>
@@ -40,9 +40,9 @@ class Bridge {
 
   std::function<void(Napi::Env)> run_;  // JavaScript thread only.
   std::mutex mutex_;
-  WakeFunction wake_;                                   // Guarded by mutex_.
-  bool attached_ = false;                               // Guarded by mutex_.
-  std::vector<std::function<void(Napi::Env)>> tasks_;   // Guarded by mutex_.
+  WakeFunction wake_;                                  // Guarded by mutex_.
+  bool attached_ = false;                              // Guarded by mutex_.
+  std::vector<std::function<void(Napi::Env)>> tasks_;  // Guarded by mutex_.
 };
 
 }  // namespace milter

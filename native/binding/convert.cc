@@ -4,7 +4,9 @@
 namespace milter {
 namespace {
 
-uint32_t Number(const Napi::Object& from, const char* name) { return from.Get(name).ToNumber().Uint32Value(); }
+uint32_t Number(const Napi::Object& from, const char* name) {
+  return from.Get(name).ToNumber().Uint32Value();
+}
 int Signed(const Napi::Object& from, const char* name) { return from.Get(name).ToNumber().Int32Value(); }
 bool Flag(const Napi::Object& from, const char* name) { return from.Get(name).ToBoolean().Value(); }
 std::string Text(const Napi::Object& from, const char* name) { return from.Get(name).ToString().Utf8Value(); }
@@ -50,9 +52,8 @@ Plan ToPlan(const Napi::Object& from) {
   ForEach(from.Get("deadlines"), kStages, [&](uint32_t i, const Napi::Value& deadline) {
     plan.deadlines[i] = std::chrono::milliseconds(deadline.ToNumber().Uint32Value());
   });
-  ForEach(from.Get("macros"), kMaxMacros, [&](uint32_t, const Napi::Value& macro) {
-    plan.macros.push_back(macro.ToString().Utf8Value());
-  });
+  ForEach(from.Get("macros"), kMaxMacros,
+          [&](uint32_t, const Napi::Value& macro) { plan.macros.push_back(macro.ToString().Utf8Value()); });
   ForEach(from.Get("stageMacros"), kStages, [&](uint32_t stage, const Napi::Value& indexes) {
     ForEach(indexes, kMaxMacros, [&](uint32_t, const Napi::Value& index) {
       plan.stage_macros[stage].push_back(static_cast<uint8_t>(index.ToNumber().Uint32Value()));

@@ -1,4 +1,5 @@
-// JavaScript's objects into the core's structures. JavaScript thread only. lib/ has already checked every value.
+// JavaScript's objects into the core's structures. JavaScript thread only. lib/ has already checked every
+// value.
 #pragma once
 
 #include "../core/answer.h"

@@ -20,7 +20,8 @@ Napi::Value ToBuffer(Napi::Env env, std::string body) {
   auto* bytes = reinterpret_cast<uint8_t*>(owned->data());
   const size_t length = owned->size();
   return Napi::Buffer<uint8_t>::NewOrCopy(
-      env, bytes, length, [](Napi::Env, uint8_t*, std::string* finished) { std::unique_ptr<std::string>{finished}; },
+      env, bytes, length,
+      [](Napi::Env, uint8_t*, std::string* finished) { std::unique_ptr<std::string>{finished}; },
       owned.release());
 }
 
@@ -86,8 +87,8 @@ NativeServer::NativeServer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Na
   events.stopped = [this, bridge = bridge_](bool wanted, int result) {
     bridge->Post([this, wanted, result](Napi::Env now) { TellStopped(now, wanted, result); });
   };
-  server_ = std::make_shared<Server>(std::move(loaded.library), ToServerOptions(info[0].As<Napi::Object>()), lane_,
-                                     std::move(events));
+  server_ = std::make_shared<Server>(std::move(loaded.library), ToServerOptions(info[0].As<Napi::Object>()),
+                                     lane_, std::move(events));
   cleanup_ = std::make_unique<CleanupHook>(env, this);
   Ref();
 }
@@ -163,7 +164,8 @@ Napi::Value NativeServer::Stats(const Napi::CallbackInfo& info) {
 }
 
 void NativeServer::TellStarted(Napi::Env env, const Server::Started& started) {
-  constexpr const char* kFaults[] = {"", "ERR_MILTER_ADDRESS_IN_USE", "ERR_MILTER_SOCKET", "ERR_MILTER_UNSUPPORTED"};
+  constexpr const char* kFaults[] = {"", "ERR_MILTER_ADDRESS_IN_USE", "ERR_MILTER_SOCKET",
+                                     "ERR_MILTER_UNSUPPORTED"};
   const Napi::HandleScope scope(env);
   const bool failed = started.fault != Server::Started::Fault::kNone;
   const Napi::Function tell = callbacks_.Get("started").As<Napi::Function>();
