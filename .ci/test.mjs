@@ -8,7 +8,8 @@ import { join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
 const bin = join(root, 'node_modules/.bin');
-const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
+const plain = process.stdout.isTTY ? {} : { NO_COLOR: '1' };
+const env = { ...process.env, ...plain, PATH: `${bin}:${process.env.PATH}` };
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 function add({ passed = 0, failed = 0, skipped = 0 }) {
@@ -89,7 +90,7 @@ function runNative() {
 
 const chosen = process.argv.slice(2);
 if (chosen.length === 0) {
-  check('biome', 'biome', ['check', '--colors=off']);
+  check('biome', 'biome', ['check']);
   check('types', 'tsc', ['--noEmit']);
   check('clang-format', 'clang-format', [
     '--dry-run',
