@@ -97,6 +97,11 @@ export class ActionList {
     this.#record(Kind.quarantine, owner, 0, text, NOTHING);
   }
 
+  /** Whether this owner replaces the body. */
+  replacesBody(owner: number): boolean {
+    return this.#actions.some((action) => action.kind === Kind.replaceBody && action.owner === owner);
+  }
+
   /** A place to which {@link rollBack} can return. */
   mark(): number {
     return this.#actions.length;

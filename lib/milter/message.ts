@@ -2,6 +2,8 @@
  * One message, as a filter sees it: what lasts from MAIL to its end, and the actions upon it.
  */
 import { MilterError } from '../errors.ts';
+import { makeHeader } from '../headers.ts';
+import type { MimeMessage } from '../mime/index.ts';
 import { ActionList } from './actions.ts';
 import { HeaderList, type Headers } from './header-list.ts';
 import type { Macros } from './macros.ts';
@@ -24,6 +26,8 @@ export class MessageState {
   readonly headers: HeaderList = new HeaderList();
   readonly actions: ActionList;
   readonly macros: Macros;
+  /** The end has come, and the filter had asked for headers and body. */
+  received = false;
   readonly #maxBody: number;
   #chunks: Buffer[] = [];
   #length = 0;
@@ -80,6 +84,7 @@ export type Fault = () => MilterError;
 export class Message {
   readonly #state: MessageState;
   readonly #owner: number;
+  #tree: MimeMessage | undefined;
   #ended = false;
   #controller: AbortController | undefined;
   #fault: Fault | undefined;
@@ -122,6 +127,29 @@ export class Message {
   get body(): Buffer {
     this.#checkBody('read');
     return this.#state.body;
+  }
+
+  /**
+   * The message as a tree of parts, to read or to edit (`libmilter/mime`); a second call gives the same tree. It is for
+   * eom: when that handler goes on or accepts, the edits become the fewest actions that make them, and a tree in which
+   * nothing was edited becomes none. With any other verdict, and when the handler fails, the edits are dropped. They do
+   * not go with {@link replaceBody}: whichever comes second throws, and so fails a handler that edits afterwards. Edits
+   * that the MTA did not grant fail the handler.
+   *
+   * Each member of a composed filter has a tree of its own of the message as received. Where several edit the
+   * body, the last one's body is sent, without the edits of the others.
+   * @throws MilterError `ERR_MILTER_BODY_INCOMPLETE` before eom, and when some of the body was left out;
+   *   `ERR_MILTER_BODY_CONFLICT` after `replaceBody`; `ERR_MILTER_MESSAGE_ENDED`
+   */
+  async mime(): Promise<MimeMessage> {
+    this.#checkTree();
+    if (this.#tree !== undefined) return this.#tree;
+    const { parseHeadersAndBody } = await import('../mime/index.ts');
+    const tree = await parseHeadersAndBody(this.headers, this.#state.body);
+    // Much may have happened meanwhile, another call of this among it.
+    this.#checkTree();
+    this.#tree ??= tree;
+    return this.#tree;
   }
 
   /** The MTA's queue id (macro `i`), undefined until it tells: Postfix does so from the second RCPT or DATA on. */
@@ -178,11 +206,13 @@ export class Message {
 
   /**
    * Replaces the body (smfi_replacebody); lines should end in CRLF. A second one replaces the first.
-   * @throws MilterError `ERR_MILTER_BODY_INCOMPLETE` when some of the body was left out
+   * @throws MilterError `ERR_MILTER_BODY_INCOMPLETE` when some of the body was left out; `ERR_MILTER_BODY_CONFLICT`
+   *   when the tree of {@link mime} was edited
    */
   replaceBody(body: string | Uint8Array): void {
     const actions = this.#act();
     this.#checkBody('replaced');
+    if (this.#tree?.changed === true) throw conflict();
     actions.replaceBody(this.#owner, body);
   }
 
@@ -210,11 +240,43 @@ export class Message {
     this.#controller?.abort(fault());
   }
 
+  /** Makes actions of what was edited in the tree; may throw what they throw. @internal */
+  recordEdits(): void {
+    if (this.#tree?.changed !== true) return;
+    const actions = this.#act();
+    if (actions.replacesBody(this.#owner)) throw conflict();
+    const { headers, body } = this.#tree.changes();
+    for (const edit of headers) {
+      if (edit.kind === 'delete') {
+        actions.changeHeader(this.#owner, edit.name, edit.occurrence, null);
+        continue;
+      }
+      const { name, raw } = edit;
+      // As text where it begins with the space that goes before text: not every MTA wants to be sent that.
+      const value = raw[0] === 0x20 ? makeHeader(name, raw).value : raw;
+      if (edit.kind === 'add') actions.addHeader(this.#owner, name, value);
+      else actions.changeHeader(this.#owner, name, edit.occurrence, value);
+    }
+    if (body !== undefined) actions.replaceBody(this.#owner, body);
+  }
+
   #act(): ActionList {
     if (this.#ended) {
       throw new MilterError('ERR_MILTER_MESSAGE_ENDED', 'the message has ended: actions come too late');
     }
     return this.#state.actions;
+  }
+
+  #checkTree(): void {
+    const actions = this.#act();
+    this.#checkBody('taken apart');
+    if (!this.#state.received) {
+      throw new MilterError(
+        'ERR_MILTER_BODY_INCOMPLETE',
+        "mime() is for eom, and for filters without static body = 'none': the body is not here",
+      );
+    }
+    if (actions.replacesBody(this.#owner)) throw conflict();
   }
 
   #checkBody(what: string): void {
@@ -224,4 +286,11 @@ export class Message {
       `the body cannot be ${what}: it is larger than maxBody, or its rest was skipped`,
     );
   }
+}
+
+function conflict(): MilterError {
+  return new MilterError(
+    'ERR_MILTER_BODY_CONFLICT',
+    'replaceBody and edits of the tree of mime() exclude each other: change the body in one way',
+  );
 }

@@ -19,6 +19,8 @@ import type { RecordReader, Ticket } from './records.ts';
 import { type Negotiated, nobody, Session, type SessionState } from './session.ts';
 import {
   allowedVerdicts,
+  Mode,
+  SMFIP,
   type Stage,
   stages,
   type VerdictStage,
@@ -84,6 +86,8 @@ interface Play {
 const goOn: Decision = { word: 'continue' };
 /** In place of a handler's answer, when its time was up first. */
 const late = Symbol('late');
+/** Answers to eom after which the message goes on as the member edited it. */
+const keepingEdits: ReadonlySet<unknown> = new Set([undefined, 'continue', 'accept']);
 const connectionStages: ReadonlySet<Stage> = new Set(['connect', 'helo']);
 const batchStages: ReadonlySet<Stage> = new Set(['eoh', 'body', 'eom']);
 
@@ -216,6 +220,11 @@ export class SessionRunner {
         return yield* this.#body(asks, ticket);
       case 'eom':
         if (ticket.id === 0) this.#endMessage();
+        if (state.message !== undefined) {
+          const leftOut = (state.negotiated.steps & (SMFIP.NOHDRS | SMFIP.NOBODY)) !== 0;
+          const bodyOff = this.#plan.native.modes[stages.indexOf('body')] === Mode.off;
+          state.message.received = !leftOut && !bodyOff;
+        }
         return asks && ticket.id !== 0 ? yield* this.#ask(stage, ticket, (filter) => filter.eom()) : goOn;
       case 'abort':
         yield* this.#abort(ticket);
@@ -357,6 +366,9 @@ export class SessionRunner {
         outcome = yield this.#inTime(handler, member, stage, play);
         play.waiting = undefined;
         if ('value' in outcome && outcome.value === late) return this.#overran(member, stage, handler, mark);
+      }
+      if (stage === 'eom' && 'value' in outcome && keepingEdits.has(outcome.value)) {
+        member.message?.recordEdits();
       }
     } catch (error) {
       outcome = { error };

@@ -104,20 +104,20 @@ export async function parseMessageStream(
     offset += chunk.length;
     if (slice.isOver) await slice.next();
   }
-  const scan = startScan(bytes, options);
-  while (!scan.scanner.run(1000)) if (slice.isOver) await slice.next();
-  return finish(scan);
+  return await finishScan(startScan(bytes, options), slice);
 }
 
 /**
  * Parses a message whose header fields and body came apart, as a filter gets them. Fields stay the fields they are, so
- * that {@link MimeMessage.changes} counts them as the sender of the fields does. Line ends become CRLF.
+ * that {@link MimeMessage.changes} counts them as the sender of the fields does. Line ends become CRLF. Lets the event loop
+ * turn as {@link parseMessageStream} does.
  */
-export function parseHeadersAndBody(
+export async function parseHeadersAndBody(
   headers: Iterable<Header>,
   body: Uint8Array,
   options: ParseOptions = {},
-): MimeMessage {
+): Promise<MimeMessage> {
+  const slice = new Slice();
   const fields = [...headers].flatMap(({ name, raw }) => [
     encodeText(`${name}:`),
     raw.includes(0x0a) ? Buffer.from(raw.toString('latin1').replace(/\r?\n/g, '\r\n'), 'latin1') : raw,
@@ -125,8 +125,7 @@ export function parseHeadersAndBody(
   ]);
   const headerEnd = fields.reduce((sum, { length }) => sum + length, 0);
   const scan = startScan(Buffer.concat([...fields, Buffer.from('\r\n'), body]), options, headerEnd);
-  scan.scanner.run();
-  return finish(scan);
+  return await finishScan(scan, slice);
 }
 
 interface Scan {
@@ -143,6 +142,11 @@ function startScan(bytes: Uint8Array, { limits }: ParseOptions, headerEnd?: numb
     scanner: new Scanner(view, context, headerEnd === undefined ? { depth: 0 } : { depth: 0, headerEnd }),
     context,
   };
+}
+
+async function finishScan(scan: Scan, slice: Slice): Promise<MimeMessage> {
+  while (!scan.scanner.run(1000)) if (slice.isOver) await slice.next();
+  return finish(scan);
 }
 
 function finish({ scanner, context }: Scan): MimeMessage {
