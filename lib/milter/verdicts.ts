@@ -128,13 +128,14 @@ function splitLine(verb: string, line: string): string[] {
   let rest = line;
   while (wireLength(rest) > MAX_LINE_BYTES) {
     let end = rest.length;
-    while (wireLength(rest.slice(0, end)) > MAX_LINE_BYTES) end = Math.floor((end * 9) / 10);
+    while (wireLength(rest.slice(0, end)) > MAX_LINE_BYTES) {
+      end = Math.floor((end * 9) / 10);
+      // Never between the halves of a surrogate pair.
+      if (/[\ud800-\udbff]/.test(rest.charAt(end - 1))) end--;
+    }
     const space = rest.lastIndexOf(' ', end);
-    // Never between the halves of a surrogate pair.
-    const hard = /[\ud800-\udbff]/.test(rest.charAt(end - 1)) ? end - 1 : end;
-    const at = space > 0 ? space : hard;
-    pieces.push(rest.slice(0, at));
-    rest = rest.slice(space > 0 ? at + 1 : at);
+    pieces.push(rest.slice(0, space > 0 ? space : end));
+    rest = rest.slice(space > 0 ? space + 1 : end);
   }
   pieces.push(rest);
   return pieces;
