@@ -74,7 +74,8 @@ NativeServer::NativeServer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Na
     return;
   }
   const Napi::Object callbacks = info[1].As<Napi::Object>();
-  callbacks_ = Napi::Persistent(callbacks);
+  on_started_ = Napi::Persistent(callbacks.Get("started").As<Napi::Function>());
+  on_stopped_ = Napi::Persistent(callbacks.Get("stopped").As<Napi::Function>());
   on_batch_ = Napi::Persistent(callbacks.Get("batch").As<Napi::Function>());
   on_later_ = Napi::Persistent(callbacks.Get("later").As<Napi::Function>());
   bridge_ = Bridge::Make(env, [this](Napi::Env now) { Drain(now); });
@@ -168,9 +169,8 @@ void NativeServer::TellStarted(Napi::Env env, const Server::Started& started) {
                                      "ERR_MILTER_UNSUPPORTED"};
   const Napi::HandleScope scope(env);
   const bool failed = started.fault != Server::Started::Fault::kNone;
-  const Napi::Function tell = callbacks_.Get("started").As<Napi::Function>();
-  tell.Call({Napi::String::New(env, failed ? started.message : started.address),
-             Napi::String::New(env, kFaults[static_cast<int>(started.fault)])});
+  on_started_.Call({Napi::String::New(env, failed ? started.message : started.address),
+                    Napi::String::New(env, kFaults[static_cast<int>(started.fault)])});
   if (failed) {
     End();
     cleanup_.reset();
@@ -182,13 +182,12 @@ void NativeServer::TellStopped(Napi::Env env, bool wanted, int result) {
   const Napi::HandleScope scope(env);
   rounds_ = 0;
   Drain(env);  // The last sessions' ends came before this.
-  const Napi::Function tell = callbacks_.Get("stopped").As<Napi::Function>();
   if (wanted) {
     End();
     cleanup_.reset();
     Unref();
   }
-  tell.Call({Napi::Boolean::New(env, wanted), Napi::Number::New(env, result)});
+  on_stopped_.Call({Napi::Boolean::New(env, wanted), Napi::Number::New(env, result)});
 }
 
 // Hands over the next batch. lib/ then calls resume(), which comes back here, until nothing is left.
@@ -216,6 +215,7 @@ void NativeServer::Deliver(Napi::Env env, const std::vector<std::shared_ptr<Tick
   size_t total = 0;
   for (const auto& ticket : batch) total += kTicketHeader + ticket->records.size();
   auto packed = Napi::Buffer<uint8_t>::New(env, total);
+  if (packed.IsEmpty()) return;  // The environment is ending, and takes the tickets with it.
   uint8_t* to = packed.Data();
   Napi::Value bodies = env.Undefined();
   uint32_t body_count = 0;

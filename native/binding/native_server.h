@@ -39,7 +39,9 @@ class NativeServer : public Napi::ObjectWrap<NativeServer> {
   std::shared_ptr<Bridge> bridge_;
   std::shared_ptr<Lane> lane_;
   std::shared_ptr<Server> server_;
-  Napi::ObjectReference callbacks_;
+  // All taken at the start: nothing can be looked up any more when a worker thread is being terminated.
+  Napi::FunctionReference on_started_;
+  Napi::FunctionReference on_stopped_;
   Napi::FunctionReference on_batch_;
   Napi::FunctionReference on_later_;
   int rounds_ = 0;

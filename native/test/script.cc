@@ -165,13 +165,21 @@ bool Filter::Ended() {
   return outcome_->changed.wait_for(lock, kSoon, [this] { return outcome_->has_stopped; });
 }
 
-bool Filter::Balanced() {
-  const Counters& counters = server_->counters();
-  return Eventually([&] {
-    return counters.sessions_created == counters.sessions_freed &&
-           counters.messages_created == counters.messages_freed &&
-           script_.lane()->tickets_created() == script_.lane()->tickets_freed();
-  });
+std::string Filter::Left() {
+  const auto left = [this] {
+    std::string found;
+    const auto compare = [&](const char* what, uint64_t created, uint64_t freed) {
+      if (created != freed)
+        found += std::string(what) + std::to_string(freed) + " of " + std::to_string(created) + " ";
+    };
+    const Counters& counters = server_->counters();
+    compare("sessions ", counters.sessions_created, counters.sessions_freed);
+    compare("messages ", counters.messages_created, counters.messages_freed);
+    compare("tickets ", script_.lane()->tickets_created(), script_.lane()->tickets_freed());
+    return found;
+  };
+  Eventually([&] { return left().empty(); });
+  return left();
 }
 
 }  // namespace milter::test

@@ -101,8 +101,8 @@ class Filter {
   void BeginToClose(std::chrono::milliseconds grace) { server_->Close(grace); }
   // Whether the end came.
   bool Ended();
-  // Whether all that was made is gone again, waiting for it.
-  bool Balanced();
+  // What was made and is not gone again although it was waited for: "" when all is.
+  std::string Left();
 
  private:
   struct Outcome;
