@@ -37,9 +37,12 @@ describeWith(['postfix'], 'postfix', () => {
     await chmod(directory, 0o755);
     await using overTcp = await serving(AtEnd);
     await using overUnix = await serving(AtEnd, { socket: `unix:${directory}/milter`, socketMode: 0o666 });
-    const starting = [overTcp, overUnix].map(({ server }) => startPostfix({ milters: [server.address] }));
-    await using tcp = await starting[0];
-    await using unix = await starting[1];
+    const [startingTcp, startingUnix] = [
+      startPostfix({ milters: [overTcp.server.address] }),
+      startPostfix({ milters: [overUnix.server.address] }),
+    ];
+    await using tcp = await startingTcp;
+    await using unix = await startingUnix;
     await using tcpClient = await SmtpClient.open(tcp.port);
     await using unixClient = await SmtpClient.open(unix.port);
     const times: { readonly tcp: number; readonly unix: number }[] = [];
