@@ -10,7 +10,8 @@ export function makeDefaultFilter(logger: Logger): MilterClass {
 
     override eom(): void {
       const { client } = this.session;
-      const { queueId, sender, recipients, headers, body } = this.message;
+      const { message } = this;
+      const { queueId, sender, recipients, headers } = message;
       const headerBytes = [...headers].reduce((sum, { name, raw }) => sum + name.length + raw.length + 3, 0);
       logger.info(
         {
@@ -18,11 +19,12 @@ export function makeDefaultFilter(logger: Logger): MilterClass {
           client: client.address ?? client.hostname,
           sender,
           recipients: recipients.map(({ address }) => address).join(','),
-          size: headerBytes + 2 + body.length,
+          // Unknown where the body is larger than what is kept of it.
+          size: message.bodyComplete ? headerBytes + 2 + message.body.length : undefined,
         },
         'message',
       );
-      this.message.addHeader('X-Milter', `${packageJson.name} ${packageJson.version}`);
+      message.addHeader('X-Milter', `${packageJson.name} ${packageJson.version}`);
     }
   };
 }

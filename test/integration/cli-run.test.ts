@@ -68,6 +68,14 @@ describe('milter run', () => {
     );
   });
 
+  it('without a filter passes a body on that is larger than what is kept', async () => {
+    await using running = new RunningMilter([...ANY_PORT, '--max-body', '2']);
+    const { verdict, message } = await sendTo(await running.address());
+    expect(verdict).toBe('continue');
+    expect(message.headers.map(({ name }) => name)).toContain('X-Milter');
+    expect(running.err).not.toContain('size=');
+  });
+
   it('tells what to write in the configuration of Postfix and Sendmail', async () => {
     await using running = new RunningMilter(ANY_PORT);
     const address = await running.address();
