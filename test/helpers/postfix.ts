@@ -1,6 +1,6 @@
 /** A real Postfix in a directory of its own, on an unused port. Needs root. */
 import { execFile } from 'node:child_process';
-import { chmod, chown, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -50,6 +50,8 @@ export async function startPostfix({ milters, main = [] }: PostfixOptions): Prom
   for (const name of ['data', 'maildir']) await chown(join(directory, name), uid, gid);
   const settings = [...mainSettings(directory, uid, gid), milterSettings(milters), ...main];
   await writeFile(join(config, 'main.cf'), `${settings.join('\n')}\n`);
+  // A file just written Postfix reads again and again for a second, lest it be half of one.
+  await utimes(join(config, 'main.cf'), 0, 0);
   await writeFile(join(config, 'master.cf'), masterServices(port));
 
   const log = (): Promise<string> => readFile(logFile, 'utf8').catch(() => '');
