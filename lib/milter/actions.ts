@@ -151,7 +151,7 @@ export class ActionList {
     }
     const first = Buffer.from(name, 'latin1');
     let second: Buffer = NOTHING;
-    if (value !== null) {
+    if (value !== null || kind !== Kind.changeHeader) {
       const bytes = toBytes(verb, `the value of ${name}`, value);
       const needsSpace =
         typeof value === 'string' ? this.#spaceNeeded || bytes.length === 0 : bytes.length === 0;
@@ -220,7 +220,7 @@ function inReplayOrder(recorded: readonly Action[]): readonly Action[] {
   ];
 }
 
-function toBytes(verb: string, what: string, value: string | Uint8Array): Buffer {
+function toBytes(verb: string, what: string, value: string | Uint8Array | null): Buffer {
   if (typeof value === 'string') return encodeText(value);
   // A copy: what the caller does with its memory later must not reach the message.
   if (value instanceof Uint8Array) return Buffer.from(value);

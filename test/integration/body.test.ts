@@ -88,6 +88,39 @@ describe('message.body', () => {
     },
   );
 
+  it('is each connection’s own, when many end at once', async () => {
+    const mixed: string[] = [];
+    class Checking extends Milter {
+      override async eom() {
+        const { body, headers, sender } = this.message;
+        await new Promise((resolve) => setImmediate(resolve));
+        if (headers.get('Subject')?.value !== 'large' || `<${digest(body)}>` !== sender) mixed.push(sender);
+        this.message.replaceBody(body);
+      }
+    }
+    await using t = await serving(Checking);
+    await Promise.all(
+      Array.from({ length: 20 }, async (_, i) => {
+        const mta = await t.mta();
+        for (let round = 0; round < 3; round++) {
+          const body = pattern(100_000 * (i % 5) + 1000 * round + i + 1).fill(i, 0, 1);
+          const sender = `<${digest(body)}>`;
+          await mta.envfrom(sender);
+          await mta.envrcpt('<b@two.test>');
+          await mta.data();
+          await mta.header('Subject', 'large');
+          await mta.eoh();
+          await mta.body(body);
+          const { actions } = await mta.eom();
+          const [replaced] = actions;
+          if (replaced?.type !== 'replaceBody' || `<${digest(replaced.body)}>` !== sender)
+            mixed.push(`back ${sender}`);
+        }
+      }),
+    );
+    expect(mixed).toEqual([]);
+  });
+
   it('may be kept from the beginning of the next message to its end', async () => {
     const bodies: Buffer[] = [];
     class Keeping extends Milter {

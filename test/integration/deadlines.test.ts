@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
 import {
@@ -148,6 +150,57 @@ describe('a handler that overruns its deadline', () => {
       'envrcpt',
       'eom',
     ]);
+  });
+
+  it('in abort() holds up its own connection only, and that until the next deadline', async () => {
+    const hold = gate();
+    const calls: string[] = [];
+    class Hanging extends Milter {
+      override envfrom(sender: string) {
+        calls.push(sender);
+      }
+      override abort() {
+        return hold.opened;
+      }
+    }
+    await using t = await serving(Hanging, DEADLINES);
+    const mta = await t.mta();
+    await mta.envfrom('<first>');
+    await mta.abort();
+    expect((await mta.envfrom('<second>')).verdict).toBe('tempfail');
+    expect((await mta.envfrom('<third>')).verdict).toBe('tempfail');
+    expect((await (await t.mta()).envfrom('<other>')).verdict).toBe('continue');
+    expect(t.log).toMatchObject([{ fields: { stage: 'abort', code: 'ERR_MILTER_DEADLINE' } }]);
+    hold.open();
+    await until('abort() to be back', async () => (await mta.envfrom('<fourth>')).verdict === 'continue');
+    expect([...new Set(calls)]).toEqual(['<first>', '<other>', '<fourth>']);
+  });
+
+  it('in close() holds up nobody, not even the end of the server', async () => {
+    class Hanging extends Milter {
+      override envfrom() {}
+      override close() {
+        return new Promise<void>(() => {});
+      }
+    }
+    await using t = await serving(Hanging, DEADLINES);
+    const mta = await t.mta();
+    await mta.envfrom('<a@one.test>');
+    await mta.quit();
+    await t.idle();
+    expect((await (await t.mta()).envfrom('<b@one.test>')).verdict).toBe('continue');
+  });
+
+  it('in negotiate() has the connection closed', async () => {
+    class Hanging extends Milter {
+      override negotiate() {
+        return new Promise<void>(() => {});
+      }
+    }
+    await using t = await serving(Hanging, DEADLINES);
+    await expect(t.mta()).rejects.toMatchObject({ code: 'ERR_MILTER_CLOSED' });
+    await until('the report', () => t.server.stats().deadlines === 1);
+    expect(t.log).toMatchObject([{ fields: { stage: 'negotiate', code: 'ERR_MILTER_DEADLINE' } }]);
   });
 
   it('harms no other connection', async () => {
@@ -320,28 +373,31 @@ describe('the signal', () => {
     });
   });
 
-  it('fires during a handler when the MTA hangs up, and the handler may still answer', async () => {
-    const entered = gate();
-    const reasons: unknown[] = [];
-    class Waiting extends Milter {
-      override async envrcpt() {
-        const { signal } = this.message;
-        entered.open();
-        await new Promise((resolve) => signal.addEventListener('abort', resolve));
-        reasons.push((signal.reason as MilterError).code);
+  it.each(['inet:0@127.0.0.1', 'inet6:0@::1', `unix:${join(tmpdir(), `milter-${process.pid}.sock`)}`])(
+    'fires during a handler when the MTA hangs up, and the handler may still answer: %s',
+    async (socket) => {
+      const entered = gate();
+      const reasons: unknown[] = [];
+      class Waiting extends Milter {
+        override async envrcpt() {
+          const { signal } = this.message;
+          entered.open();
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
+          reasons.push((signal.reason as MilterError).code);
+        }
       }
-    }
-    await using t = await serving(Waiting);
-    const mta = await t.mta();
-    await mta.envfrom('<a@one.test>');
-    const lost = mta.envrcpt('<b@two.test>').catch((error: MilterError) => error.code);
-    await entered.opened;
-    await mta.close();
-    expect(await lost).toBe('ERR_MILTER_CLOSED');
-    await t.idle();
-    expect(reasons).toEqual(['ERR_MILTER_CLOSED']);
-    expect(t.server.stats()).toMatchObject({ failures: 0, deadlines: 0 });
-  });
+      await using t = await serving(Waiting, { socket });
+      const mta = await t.mta();
+      await mta.envfrom('<a@one.test>');
+      const lost = mta.envrcpt('<b@two.test>').catch((error: MilterError) => error.code);
+      await entered.opened;
+      await mta.close();
+      expect(await lost).toBe('ERR_MILTER_CLOSED');
+      await t.idle();
+      expect(reasons).toEqual(['ERR_MILTER_CLOSED']);
+      expect(t.server.stats()).toMatchObject({ failures: 0, deadlines: 0 });
+    },
+  );
 
   it('fires during a handler when the server shuts down', async () => {
     const entered = gate();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Header, Milter } from '../../lib/index.ts';
+import { type Header, Milter, reject } from '../../lib/index.ts';
 import type { WireConnection } from '../../lib/testing/index.ts';
 import { CLIENT, codeOf, ENVELOPE, gate, MESSAGE, serving, thrownBy } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
@@ -609,5 +609,43 @@ describe('a Milter', () => {
   it('is not made by new', () => {
     class Mine extends Milter {}
     expect(thrownBy(() => new Mine())).toMatchObject({ code: 'ERR_MILTER_FILTER' });
+  });
+});
+
+describe('many connections at once', () => {
+  it('see each its own session and messages', async () => {
+    const wrong: unknown[] = [];
+    class Own extends Milter {
+      override async envrcpt(recipient: string) {
+        await new Promise((resolve) => setImmediate(resolve));
+        if (!recipient.includes(this.session.helo)) wrong.push([recipient, this.session.helo]);
+        if (recipient.startsWith('<no')) return reject(550, '5.1.1', `not ${this.session.helo}`);
+        this.message.addHeader('X-Rcpt', recipient);
+        return undefined;
+      }
+      override async eom() {
+        await new Promise((resolve) => setImmediate(resolve));
+        this.message.addHeader('X-Of', `${this.message.sender} ${this.message.queueId}`);
+      }
+    }
+    await using t = await serving(Own);
+    await Promise.all(
+      Array.from({ length: 30 }, async (_, i) => {
+        const mta = await t.mta();
+        await mta.helo(`h${i}.test`);
+        for (let message = 0; message < 5; message++) {
+          await mta.envfrom(`<${i}-${message}>`, [], { i: `Q${i}-${message}` });
+          const refused = await mta.envrcpt(`<no@h${i}.test>`);
+          if (refused.reply?.lines[0] !== `not h${i}.test`) wrong.push(refused);
+          await mta.envrcpt(`<yes@h${i}.test>`);
+          await mta.data();
+          await mta.eoh();
+          const { actions } = await mta.eom();
+          const values = actions.map((action) => ('header' in action ? action.header?.value : action.type));
+          expect(values).toEqual([`<yes@h${i}.test>`, `<${i}-${message}> Q${i}-${message}`]);
+        }
+      }),
+    );
+    expect(wrong).toEqual([]);
   });
 });

@@ -206,6 +206,18 @@ describe('options', () => {
     expect((await fourth.sendMessage(MESSAGE, ENVELOPE)).verdict).toBe('continue');
   });
 
+  it('maxDataSize: a larger packet ends the connection', async () => {
+    await using t = await serving(Marking, { maxDataSize: 1000 });
+    const mta = await t.mta();
+    await mta.envfrom('<a@one.test>');
+    await mta.envrcpt('<b@two.test>');
+    await mta.data();
+    await mta.eoh();
+    await mta.body('x'.repeat(2000));
+    await expect(mta.eom()).rejects.toMatchObject({ code: 'ERR_MILTER_CLOSED' });
+    await t.idle();
+  });
+
   it('ref and unref can be called at any time', async () => {
     await using t = await serving(Marking, { backlog: 5 });
     expect(t.server.unref().ref()).toBe(t.server);
