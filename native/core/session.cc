@@ -287,6 +287,8 @@ Verdict Session::Apply(Stage stage, const Answer& answer) {
   if (parts.has_actions) recorded_actions_ = parts.actions;
   if (verdict == Verdict::kSkip && (stage != Stage::kBody || (steps_ & SMFIP_SKIP) == 0))
     verdict = Verdict::kContinue;
+  // A policy may say so, but it is none of this stage's verdicts.
+  if (stage == Stage::kUnknown && verdict == Verdict::kAccept) verdict = Verdict::kContinue;
   const bool final = verdict == Verdict::kReject || verdict == Verdict::kTempfail;
   if (final && !parts.reply.empty()) SetReply(server_->library(), context_, parts.reply);
   return OfMessage(stage) ? ApplyToMessage(stage, verdict) : verdict;
