@@ -61,6 +61,14 @@ recipient     <recipient@example.com>
     expect(out).toContain('+ X-Seen-By: localhost (127.0.0.1)');
     expect(status).toBe(0);
   },
+  // More of it is in mta/mime-postfix.test.ts.
+  'defang.ts': async () => {
+    const page = 'Content-Type: text/html\n\n<p onclick="x()">Hello<script>y()</script></p>\n';
+    const { out, status } = await tryExample('defang.ts', [], `From: a@example.com\n${page}`);
+    expect(out).toContain('+ X-Defanged: scripts\n');
+    expect(status).toBe(0);
+    expect((await tryExample('defang.ts', [])).out).toContain('nothing changed\n');
+  },
   // What it does with DNS is in spf-filter.test.ts: of a bounce from "localhost" nobody is asked.
   'spf.ts': async () => {
     const { out, status } = await tryExample('spf.ts', ['--from', '<>', '--helo', 'localhost']);
