@@ -131,6 +131,9 @@ sfsistat Session::Helo(const char* name) {
 
 sfsistat Session::Envfrom(char** arguments) {
   if (refused_) return Return(Stage::kEnvfrom, Verdict::kTempfail);
+  // libmilter aborts the message before this one, but not after every sequence of commands that an MTA can
+  // make up.
+  if (in_message()) EndMessage(Verdict::kTempfail);
   if (server_->draining() && plan_->modes[Index(Stage::kEnvfrom)] == Mode::kWait) {
     final_ = Verdict::kTempfail;
     return Return(Stage::kEnvfrom, Verdict::kTempfail);
