@@ -1,7 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer, type Server as TcpServer } from 'node:net';
+import { type AddressInfo, createServer, type Server as TcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Milter, type MilterClass, type MilterError, type ServeOptions, serve } from '../../lib/index.ts';
 import { connectMta } from '../../lib/testing/index.ts';
@@ -77,6 +80,34 @@ describe('serve() listens', () => {
     const path = newPath();
     await using _ = await serving(Marking, { socket: `unix:${path}`, socketGroup: 12 });
     expect(statSync(path).gid).toBe(12);
+  });
+
+  it('at a descriptor that it was given, as systemd does', async () => {
+    const listener = createServer();
+    await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+    const { fd } = (listener as unknown as { _handle: { fd: number } })._handle;
+    const { port } = listener.address() as AddressInfo;
+    const script = `
+      import { Milter, serve } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, '../../lib/index.ts')).href)};
+      class Marking extends Milter {
+        eom() {
+          this.message.addHeader('X-Marked', 'yes');
+        }
+      }
+      const server = await serve(Marking, { socket: 'fd:3' });
+      console.log(server.address);
+      process.stdin.on('end', () => server.close()).resume();`;
+    const args = ['--input-type=module', '--eval', script];
+    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit', fd] });
+    listener.close();
+    const [line] = (await once(child.stdout ?? child, 'data')) as [Buffer];
+    expect(String(line)).toBe(`inet:${port}@127.0.0.1\n`);
+    {
+      await using mta = await connectMta(`inet:${port}@127.0.0.1`);
+      expect((await mta.sendMessage(MESSAGE, ENVELOPE)).message.headers.at(-1)?.name).toBe('X-Marked');
+    }
+    child.stdin?.end();
+    expect(await once(child, 'exit')).toEqual([0, null]);
   });
 
   it('several times in one process, and again at the same address', async () => {
