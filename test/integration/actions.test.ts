@@ -396,6 +396,21 @@ describe('accept before end of message', () => {
     expect(calls).toEqual(MESSAGE_STAGES.slice(0, MESSAGE_STAGES.indexOf(stage) + 1));
   });
 
+  it.each(['header', 'eoh', 'body'] as const)(
+    'in a late %s applies them too, and eom is not called',
+    async (stage) => {
+      const calls: string[] = [];
+      class Late extends accepting(stage, calls, true) {
+        static override readonly early = [];
+      }
+      await using t = await serving(Late);
+      const mta = await t.mta();
+      await playUpTo(mta, 'body');
+      expect(await mta.eom()).toMatchObject({ verdict: 'accept', actions: [{ header: { value: stage } }] });
+      expect(calls.at(-1)).toBe(stage);
+    },
+  );
+
   it('with actions recorded and then RSET, the actions are gone and abort() is not called', async () => {
     const calls: string[] = [];
     await using t = await serving(accepting('envfrom', calls, true));
