@@ -1,9 +1,8 @@
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { temporaryDirectory } from '../helpers/directory.ts';
 import { Mail, MTAS } from '../helpers/filtered.ts';
 import { describeWith } from '../helpers/requirements.ts';
 import { SmtpClient } from '../helpers/smtp.ts';
@@ -96,11 +95,10 @@ for (const [name, start] of MTAS) {
     it(`delivers each of ${count} messages once while the filter is killed and restarted`, {
       timeout: 90_000,
     }, async () => {
-      const directory = await mkdtemp(join(tmpdir(), 'restarts-'));
-      await chmod(directory, 0o755);
+      await using directory = await temporaryDirectory();
       // Sendmail finds unix sockets below /tmp unsafe.
       const unix = name === 'postfix';
-      const socket = unix ? `unix:${directory}/milter` : `inet:${await unusedPort()}@127.0.0.1`;
+      const socket = unix ? `unix:${directory.path}/milter` : `inet:${await unusedPort()}@127.0.0.1`;
       await using filter = new Filter(socket);
       await filter.start();
       await using mta = await start(socket);
@@ -121,7 +119,6 @@ for (const [name, start] of MTAS) {
       const seen = mails.map((mail) => mail.all('X-Stamp').join());
       expect([...new Set(seen)].sort()).toEqual(filter.stamps.toSorted());
       expect(bag.refused).toBeGreaterThan(0);
-      await rm(directory, { recursive: true });
     });
   });
 }

@@ -1,8 +1,6 @@
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { Milter } from '../../lib/index.ts';
+import { temporaryDirectory } from '../helpers/directory.ts';
 import { startPostfix } from '../helpers/postfix.ts';
 import { describeWith } from '../helpers/requirements.ts';
 import { serving } from '../helpers/server.ts';
@@ -33,10 +31,12 @@ function median(values: readonly number[]): number {
 
 describeWith(['postfix'], 'postfix', () => {
   it('is served as fast over TCP as over a unix socket, never waiting for a delayed acknowledgement', async () => {
-    const directory = await mkdtemp(join(tmpdir(), 'sockets-'));
-    await chmod(directory, 0o755);
+    await using directory = await temporaryDirectory();
     await using overTcp = await serving(AtEnd);
-    await using overUnix = await serving(AtEnd, { socket: `unix:${directory}/milter`, socketMode: 0o666 });
+    await using overUnix = await serving(AtEnd, {
+      socket: `unix:${directory.path}/milter`,
+      socketMode: 0o666,
+    });
     const [startingTcp, startingUnix] = [
       startPostfix({ milters: [overTcp.server.address] }),
       startPostfix({ milters: [overUnix.server.address] }),
@@ -51,6 +51,5 @@ describeWith(['postfix'], 'postfix', () => {
       times.push({ tcp: await timed(tcpClient), unix: await timed(unixClient) });
     const medians = { tcp: median(times.map(({ tcp }) => tcp)), unix: median(times.map(({ unix }) => unix)) };
     expect(medians.tcp).toBeLessThan(3 * medians.unix);
-    await rm(directory, { recursive: true });
   });
 });
