@@ -68,6 +68,8 @@ recipient     <recipient@example.com>
     expect(out).toContain('+ X-Defanged: scripts\n');
     expect(status).toBe(0);
     expect((await tryExample('defang.ts', [])).out).toContain('nothing changed\n');
+    const endless = `Content-Type: multipart/mixed; boundary=b\n\n${'--b\n\n'.repeat(50_001)}`;
+    expect((await tryExample('defang.ts', [], endless)).out).toContain('rejected at eom');
   },
   // What it does with DNS is in spf-filter.test.ts: of a bounce from "localhost" nobody is asked.
   'spf.ts': async () => {

@@ -266,6 +266,16 @@ describe('the changes of a message', () => {
     expect(message.changes().headers).toEqual([]);
   });
 
+  it('are found without holding the event loop, however odd the message', async () => {
+    let turns = 0;
+    const turning = setInterval(() => turns++);
+    const type = makeHeader('Content-Type', Buffer.from(' multipart/mixed; boundary=b'));
+    const message = await parseHeadersAndBody([type], Buffer.from('--x\r\n'.repeat(1_000_000)));
+    clearInterval(turning);
+    expect(turns).toBeGreaterThan(1);
+    expect(message.changes()).toEqual({ headers: [], body: undefined });
+  });
+
   it('take odd field names for what the sender of the fields says they are', async () => {
     const message = await parseHeadersAndBody(
       [makeHeader('bad name', Buffer.from(' x')), ...headers],
