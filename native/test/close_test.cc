@@ -1,9 +1,4 @@
 // The end of a server, at the best and at the worst of moments.
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <thread>
 

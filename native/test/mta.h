@@ -64,7 +64,6 @@ class Mta {
   std::string Message();
 
   void HangUp();
-  int descriptor() const { return socket_; }
 
  private:
   std::string Ask(Stage stage, char command, std::string_view data);

@@ -1,7 +1,6 @@
 // Tickets and the lane by themselves: settled exactly once, whoever comes first.
 #include <atomic>
 #include <random>
-#include <set>
 #include <thread>
 
 #include "../core/lane.h"
@@ -19,7 +18,6 @@ std::shared_ptr<Ticket> MakeTicket() {
 }
 
 TEST("an answer in the very moment of the deadline counts once: as the answer or as expired") {
-  std::atomic<uint32_t> settled{0};
   Script script([&](const Seen& seen) { return Reply{Verdict::kReject, {}, milliseconds(seen.ticket % 2)}; });
   constexpr int kThreads = 8;
   constexpr int kRounds = 300;
