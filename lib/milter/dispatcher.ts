@@ -4,11 +4,12 @@
  */
 import { MilterError } from '../errors.ts';
 import type { NativePlan } from '../native.ts';
+import type { Failure } from './handlers.ts';
 import type { Logger } from './logger.ts';
 import { isMilterClass, type Milter, type MilterClass } from './milter.ts';
 import { makePlan, type Plan, type PlanSettings } from './plan.ts';
 import { readBatch, type Ticket } from './records.ts';
-import { type Failure, type RunnerHost, SessionRunner } from './runner.ts';
+import { type RunnerHost, SessionRunner } from './runner.ts';
 
 /** The libmilter side as the dispatcher needs it: the addon, or what stands in for it in a test. */
 export interface Backend {
