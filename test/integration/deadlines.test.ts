@@ -152,6 +152,32 @@ describe('a handler that overruns its deadline', () => {
     ]);
   });
 
+  it('in a stage of the connection keeps the instance from every later one', async () => {
+    const hold = gate();
+    const calls: string[] = [];
+    class Hanging extends Milter {
+      override helo(name: string) {
+        calls.push(`helo ${name}`);
+        return name === 'first.test' ? hold.opened : undefined;
+      }
+      override unknown(command: string) {
+        calls.push(command);
+      }
+      override envfrom(sender: string) {
+        calls.push(sender);
+      }
+    }
+    await using t = await serving(Hanging, DEADLINES);
+    const mta = await t.mta();
+    const answers = [await mta.helo('first.test'), await mta.unknown('VRFY'), await mta.helo('second.test')];
+    answers.push(await mta.envfrom('<a@one.test>'));
+    expect(answers.map(({ verdict }) => verdict)).toEqual(['tempfail', 'tempfail', 'tempfail', 'tempfail']);
+    expect(calls).toEqual(['helo first.test']);
+    hold.open();
+    await until('the handler to be back', async () => (await mta.helo('third.test')).verdict === 'continue');
+    expect(calls).toEqual(['helo first.test', 'helo third.test']);
+  });
+
   it('in abort() holds up its own connection only, and that until the next deadline', async () => {
     const hold = gate();
     const calls: string[] = [];
