@@ -97,9 +97,11 @@ export class ActionList {
     this.#record(Kind.quarantine, owner, 0, text, NOTHING);
   }
 
-  /** Whether this owner replaces the body. */
-  replacesBody(owner: number): boolean {
-    return this.#actions.some((action) => action.kind === Kind.replaceBody && action.owner === owner);
+  /** Who replaces the body: this owner, another, or nobody. */
+  replacedBy(owner: number): 'this' | 'another' | undefined {
+    const replacing = this.#actions.filter((action) => action.kind === Kind.replaceBody);
+    if (replacing.length === 0) return undefined;
+    return replacing.some((action) => action.owner === owner) ? 'this' : 'another';
   }
 
   /** A place to which {@link rollBack} can return. */

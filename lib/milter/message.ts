@@ -244,7 +244,7 @@ export class Message {
   recordEdits(): void {
     if (this.#tree?.changed !== true) return;
     const actions = this.#act();
-    if (actions.replacesBody(this.#owner)) throw conflict();
+    if (actions.replacedBy(this.#owner) === 'this') throw conflict();
     const { headers, body } = this.#tree.changes();
     for (const edit of headers) {
       if (edit.kind === 'delete') {
@@ -257,7 +257,15 @@ export class Message {
       if (edit.kind === 'add') actions.addHeader(this.#owner, name, value);
       else actions.changeHeader(this.#owner, name, edit.occurrence, value);
     }
-    if (body !== undefined) actions.replaceBody(this.#owner, body);
+    if (body === undefined) return;
+    // It would bring back what another member took out, under headers that no longer fit.
+    if (actions.replacedBy(this.#owner) === 'another') {
+      throw new MilterError(
+        'ERR_MILTER_BODY_CONFLICT',
+        'another member of the composed filter has changed the body: let one member make all edits of it',
+      );
+    }
+    actions.replaceBody(this.#owner, body);
   }
 
   #act(): ActionList {
@@ -276,7 +284,7 @@ export class Message {
         "mime() is for eom, and for filters without static body = 'none': the body is not here",
       );
     }
-    if (actions.replacesBody(this.#owner)) throw conflict();
+    if (actions.replacedBy(this.#owner) === 'this') throw conflict();
   }
 
   #checkBody(what: string): void {

@@ -26,6 +26,7 @@ export function parseSocket(spec: string): Socket {
   if (typeof spec !== 'string' || spec === '') throw fault(String(spec), 'is empty');
   if (spec.includes('\0')) throw fault(spec, 'holds a NUL');
   const colon = spec.startsWith('/') ? -1 : spec.indexOf(':');
+  if (colon < 0 && !spec.includes('/')) throw fault(spec, 'is neither a path nor has a scheme');
   const scheme = colon <= 0 ? 'unix' : spec.slice(0, colon).toLowerCase();
   const rest = spec.slice(colon + 1);
   switch (scheme) {

@@ -454,23 +454,29 @@ describe('members of a composed filter', () => {
     ]);
   });
 
-  it('that both edit the body: the last one’s is sent', async () => {
+  it('that both edit the body: the later one fails, for it would undo what the other did', async () => {
     const second = editing(({ root }) => root.children[0]?.replaceContent('second'));
-    const { actions } = await actionsOf(
-      compose(
-        editing(editBody),
-        second,
-        editing(() => {}),
-      ),
-    );
-    expect(actions).toEqual([`body ${BODY.replace('caf\xe9 \t ', 'second')}`]);
+    class Replacing extends Milter {
+      override eom() {
+        this.message.replaceBody('replaced');
+      }
+    }
+    for (const first of [editing(editBody), Replacing]) {
+      expect(await actionsOf(compose(first, second))).toEqual({ verdict: 'tempfail', actions: [] });
+    }
+    class Lenient extends second {
+      static override readonly onError = 'continue';
+    }
+    expect((await actionsOf(compose(Replacing, Lenient))).actions).toEqual(['body replaced']);
+  });
+
+  it('give way to a later replaceBody, as replaceBody does', async () => {
     class Replacing extends Milter {
       override eom() {
         this.message.replaceBody('replaced');
       }
     }
     expect((await actionsOf(compose(editing(editBody), Replacing))).actions).toEqual(['body replaced']);
-    expect((await actionsOf(compose(Replacing, second))).actions).toEqual(actions);
   });
 
   it('fail alone: the edits of the others are made', async () => {
