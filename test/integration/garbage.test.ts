@@ -152,7 +152,7 @@ describe('garbage on the socket', () => {
           await throwAt(t.server.address, Buffer.concat([negotiation, ...parts, rest]));
         },
       ),
-      { numRuns: 150 },
+      { numRuns: 500 },
     );
     await t.idle();
     await stillServes(await t.mta());
