@@ -25,7 +25,7 @@ import {
 import type { Ticket } from './records.ts';
 import { nobody, Session, type SessionState } from './session.ts';
 import { type PlayerHost, StagePlayer } from './stage-player.ts';
-import { type Stage, stages, verdictCode } from './stages.ts';
+import { SMFIP, type Stage, stages, verdictCode } from './stages.ts';
 
 /** What a runner needs of its surroundings. */
 export interface RunnerHost extends PlayerHost {
@@ -143,7 +143,8 @@ export class SessionRunner {
         return;
       }
     }
-    if (word === 'skip') message?.truncateBody();
+    // Where the MTA did not grant it, the rest of the body comes all the same.
+    if (word === 'skip' && (this.#state.negotiated.steps & SMFIP.SKIP) !== 0) message?.truncateBody();
     if (message === undefined || connectionStages.has(own) || own === 'unknown') return;
     if (own === 'eom' && keepsActions) {
       this.#stages.endMessage();
