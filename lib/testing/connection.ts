@@ -6,22 +6,9 @@
  * waiting are played one after another, in call order.
  */
 import type { Header } from '../headers.ts';
+import type { MacroStage, VerdictStage as Stage } from '../milter/stages.ts';
 
-/** Every stage of an SMTP session of which a filter may hear. */
-export type Stage =
-  | 'connect'
-  | 'helo'
-  | 'envfrom'
-  | 'envrcpt'
-  | 'data'
-  | 'unknown'
-  | 'header'
-  | 'eoh'
-  | 'body'
-  | 'eom';
-
-/** The stages with which macros travel: those for which a filter may ask with smfi_setsymlist. */
-export type MacroStage = 'connect' | 'helo' | 'envfrom' | 'envrcpt' | 'data' | 'eom' | 'eoh';
+export type { MacroStage, Stage };
 
 /** Macro values by name. Long names wear braces: `{ i: '4XyZ', '{client_addr}': '192.0.2.7' }`. */
 export type Macros = Readonly<Record<string, string>>;

@@ -1,6 +1,7 @@
 /** An MTA's side of the milter protocol over a socket, against any milter. */
 import { connect } from 'node:net';
 import { wrongArgument } from '../errors.ts';
+import { SMFIP } from '../milter/stages.ts';
 import { encodeText } from '../text.ts';
 import { Channel } from './channel.ts';
 import type {
@@ -32,7 +33,6 @@ import {
   encodeString,
   protocolError,
   STAGES,
-  STEP_LEADING_SPACE,
   stepsOfVersion,
 } from './wire.ts';
 
@@ -131,7 +131,7 @@ export class ChannelConnection implements WireConnection {
   }
 
   header(name: string, value: string | Uint8Array): Promise<StageReply> {
-    const leadingSpace = (this.negotiated.steps & STEP_LEADING_SPACE) !== 0;
+    const leadingSpace = (this.negotiated.steps & SMFIP.HDR_LEADSPC) !== 0;
     return this.#play('header', undefined, () => {
       const raw = typeof value === 'string' ? encodeText(` ${value}`) : Buffer.from(value);
       return encodeHeader(name, raw, leadingSpace);
@@ -218,7 +218,7 @@ export class ChannelConnection implements WireConnection {
   }
 
   async #receiveEom(): Promise<EomReply> {
-    const leadingSpace = (this.negotiated.steps & STEP_LEADING_SPACE) !== 0;
+    const leadingSpace = (this.negotiated.steps & SMFIP.HDR_LEADSPC) !== 0;
     const actions: Action[] = [];
     let progress = 0;
     let body: { readonly place: number; readonly chunks: Buffer[]; contiguous: boolean } | undefined;

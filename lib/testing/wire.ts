@@ -7,6 +7,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { MilterError, wrongArgument } from '../errors.ts';
 import { type Header, makeHeader } from '../headers.ts';
+import { SMFIP } from '../milter/stages.ts';
 import { decodeText, encodeText } from '../text.ts';
 import type {
   Action,
@@ -23,9 +24,6 @@ import type {
 /** MILTER_CHUNK_SIZE: the most payload that libmilter takes in one frame. */
 export const CHUNK_SIZE = 65_535;
 
-/** SMFIP_HDR_LEADSPC: header values travel with their leading space. */
-export const STEP_LEADING_SPACE = 0x100000;
-
 /** How a stage travels: its command byte, and the SMFIP_ flags that switch off the stage or its reply. */
 interface StageWire {
   readonly command: string;
@@ -36,15 +34,15 @@ interface StageWire {
 }
 
 export const STAGES: Readonly<Record<Stage, StageWire>> = {
-  connect: { command: 'C', off: 0x1, noReply: 0x1000, since: 2 },
-  helo: { command: 'H', off: 0x2, noReply: 0x2000, since: 2 },
-  envfrom: { command: 'M', off: 0x4, noReply: 0x4000, since: 2 },
-  envrcpt: { command: 'R', off: 0x8, noReply: 0x8000, since: 2 },
-  data: { command: 'T', off: 0x200, noReply: 0x10000, since: 4 },
-  unknown: { command: 'U', off: 0x100, noReply: 0x20000, since: 3 },
-  header: { command: 'L', off: 0x20, noReply: 0x80, since: 2 },
-  eoh: { command: 'N', off: 0x40, noReply: 0x40000, since: 2 },
-  body: { command: 'B', off: 0x10, noReply: 0x80000, since: 2 },
+  connect: { command: 'C', off: SMFIP.NOCONNECT, noReply: SMFIP.NR_CONN, since: 2 },
+  helo: { command: 'H', off: SMFIP.NOHELO, noReply: SMFIP.NR_HELO, since: 2 },
+  envfrom: { command: 'M', off: SMFIP.NOMAIL, noReply: SMFIP.NR_MAIL, since: 2 },
+  envrcpt: { command: 'R', off: SMFIP.NORCPT, noReply: SMFIP.NR_RCPT, since: 2 },
+  data: { command: 'T', off: SMFIP.NODATA, noReply: SMFIP.NR_DATA, since: 4 },
+  unknown: { command: 'U', off: SMFIP.NOUNKNOWN, noReply: SMFIP.NR_UNKN, since: 3 },
+  header: { command: 'L', off: SMFIP.NOHDRS, noReply: SMFIP.NR_HDR, since: 2 },
+  eoh: { command: 'N', off: SMFIP.NOEOH, noReply: SMFIP.NR_EOH, since: 2 },
+  body: { command: 'B', off: SMFIP.NOBODY, noReply: SMFIP.NR_BODY, since: 2 },
   eom: { command: 'E', off: 0, noReply: 0, since: 2 },
 };
 

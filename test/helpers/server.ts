@@ -4,6 +4,7 @@ import { type Filter, type MilterError, type ServeOptions, type Server, serve } 
 import {
   type ConnectOptions,
   connectMta,
+  type Stage,
   type StageReply,
   type WireConnection,
 } from '../../lib/testing/index.ts';
@@ -85,8 +86,8 @@ export const MESSAGE = 'Subject: hello\r\nX-Old: one\r\nX-Old: two\r\nX-Old: thr
 export const CLIENT = { family: 'inet', address: '192.0.2.7', port: 4711 } as const;
 
 /** Everything up to and with `stage`, with nothing special about it; the answer to the last one. */
-export async function playUpTo(mta: WireConnection, stage: PlayedStage): Promise<StageReply> {
-  const steps: readonly [PlayedStage, () => Promise<StageReply>][] = [
+export async function playUpTo(mta: WireConnection, stage: Stage): Promise<StageReply> {
+  const steps: readonly [Stage, () => Promise<StageReply>][] = [
     ['connect', () => mta.connect('client.test', CLIENT)],
     ['helo', () => mta.helo('client.test')],
     ['unknown', () => mta.unknown('NONSENSE')],
@@ -107,21 +108,8 @@ export async function playUpTo(mta: WireConnection, stage: PlayedStage): Promise
   return answer;
 }
 
-/** A stage that is answered with a verdict. */
-export type PlayedStage =
-  | 'connect'
-  | 'helo'
-  | 'envfrom'
-  | 'envrcpt'
-  | 'data'
-  | 'unknown'
-  | 'header'
-  | 'eoh'
-  | 'body'
-  | 'eom';
-
 /** All of them, in the order of a session. */
-export const PLAYED_STAGES: readonly PlayedStage[] = [
+export const PLAYED_STAGES: readonly Stage[] = [
   'connect',
   'helo',
   'unknown',

@@ -1,20 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { type Message, Milter, SMFIF, SMFIP } from '../../lib/index.ts';
-import type { Action } from '../../lib/testing/index.ts';
-import {
-  codeOf,
-  ENVELOPE,
-  MESSAGE,
-  type PlayedStage,
-  playUpTo,
-  serving,
-  thrownBy,
-} from '../helpers/server.ts';
+import type { Action, Stage } from '../../lib/testing/index.ts';
+import { codeOf, ENVELOPE, MESSAGE, playUpTo, serving, thrownBy } from '../helpers/server.ts';
 
 const MESSAGE_STAGES = ['envfrom', 'envrcpt', 'data', 'header', 'eoh', 'body', 'eom'] as const;
 
 /** A filter that acts in `stage`, once a message. */
-function actingIn(stage: PlayedStage, act: (message: Message) => void, early = false): typeof Milter {
+function actingIn(stage: Stage, act: (message: Message) => void, early = false): typeof Milter {
   class Acting extends Milter {
     static override readonly early = early ? (['header', 'eoh', 'body'] as const) : [];
   }
@@ -351,7 +343,7 @@ describe('headers that are read', () => {
 
 describe('accept before end of message', () => {
   /** Accepts in `stage`; notes every call. */
-  function accepting(stage: PlayedStage, calls: string[], acts: boolean): typeof Milter {
+  function accepting(stage: Stage, calls: string[], acts: boolean): typeof Milter {
     class Accepting extends Milter {
       static override readonly early = ['header', 'eoh', 'body'] as const;
     }

@@ -7,14 +7,15 @@ import {
   type MilterClass,
   type MilterError,
 } from '../../lib/index.ts';
-import { ENVELOPE, MESSAGE, type PlayedStage, playUpTo, serving } from '../helpers/server.ts';
+import type { Stage } from '../../lib/testing/index.ts';
+import { ENVELOPE, MESSAGE, playUpTo, serving } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 
 /** A member that notes its calls as `name stage` and answers `verdicts[stage]`. */
 function member(
   name: string,
   calls: string[],
-  verdicts: Partial<Record<PlayedStage, unknown>> = {},
+  verdicts: Partial<Record<Stage, unknown>> = {},
   early: readonly ('header' | 'eoh' | 'body')[] = ['header', 'eoh', 'body'],
 ): typeof Milter {
   class Member extends Milter {
@@ -26,7 +27,7 @@ function member(
       calls.push(`${name} close`);
     }
   }
-  const stages: readonly PlayedStage[] = [
+  const stages: readonly Stage[] = [
     'connect',
     'helo',
     'envfrom',

@@ -10,26 +10,18 @@ import {
   type MilterError,
   type OnError,
 } from '../../lib/index.ts';
-import {
-  codeOf,
-  ENVELOPE,
-  gate,
-  MESSAGE,
-  PLAYED_STAGES,
-  type PlayedStage,
-  playUpTo,
-  serving,
-} from '../helpers/server.ts';
+import type { Stage } from '../../lib/testing/index.ts';
+import { codeOf, ENVELOPE, gate, MESSAGE, PLAYED_STAGES, playUpTo, serving } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 
 /** Every stage may take that long, in milliseconds. */
-function allStages(deadline: number): Record<PlayedStage, number> {
-  return Object.fromEntries(PLAYED_STAGES.map((stage) => [stage, deadline])) as Record<PlayedStage, number>;
+function allStages(deadline: number): Record<Stage, number> {
+  return Object.fromEntries(PLAYED_STAGES.map((stage) => [stage, deadline])) as Record<Stage, number>;
 }
 const DEADLINES = { deadlines: allStages(150) };
 
 /** A filter that hangs in `stage` until the gate opens. */
-function hangingIn(stage: PlayedStage, hold: Promise<unknown>, onError: OnError): typeof Milter {
+function hangingIn(stage: Stage, hold: Promise<unknown>, onError: OnError): typeof Milter {
   class Hanging extends Milter {
     static override readonly early = ['header', 'eoh', 'body'] as const;
     static override readonly onError = onError;

@@ -1,14 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Header, Milter, MilterError, type OnError, SMFIF } from '../../lib/index.ts';
-import {
-  codeOf,
-  ENVELOPE,
-  MESSAGE,
-  PLAYED_STAGES,
-  type PlayedStage,
-  playUpTo,
-  serving,
-} from '../helpers/server.ts';
+import type { Stage } from '../../lib/testing/index.ts';
+import { codeOf, ENVELOPE, MESSAGE, PLAYED_STAGES, playUpTo, serving } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 
 /** The ways in which a handler can fail. */
@@ -37,7 +30,7 @@ const FAULTS: readonly (readonly [string, () => unknown])[] = [
 ];
 
 /** A filter whose handler of `stage` is `fault`. */
-function failingIn(stage: PlayedStage, fault: () => unknown, onError?: OnError): typeof Milter {
+function failingIn(stage: Stage, fault: () => unknown, onError?: OnError): typeof Milter {
   class Failing extends Milter {
     static override readonly early = ['header', 'eoh', 'body'] as const;
   }

@@ -2,16 +2,8 @@ import { connect, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Milter } from '../../lib/index.ts';
-import type { WireConnection } from '../../lib/testing/index.ts';
-import {
-  ENVELOPE,
-  gate,
-  MESSAGE,
-  PLAYED_STAGES,
-  type PlayedStage,
-  playUpTo,
-  serving,
-} from '../helpers/server.ts';
+import type { Stage, WireConnection } from '../../lib/testing/index.ts';
+import { ENVELOPE, gate, MESSAGE, PLAYED_STAGES, playUpTo, serving } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 
 /** Overrides everything, so that everything that comes in is handled. */
@@ -76,7 +68,7 @@ describe('an MTA that vanishes', () => {
 
   it('by the hundred, at random stages, leaves nothing behind', async () => {
     await using t = await serving(All);
-    const stages: readonly PlayedStage[] = PLAYED_STAGES;
+    const stages: readonly Stage[] = PLAYED_STAGES;
     await Promise.all(
       Array.from({ length: 100 }, async (_, i) => {
         const mta = await t.mta();

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { Milter, reject, type Tempfail, tempfail } from '../../lib/index.ts';
-import type { StageReply } from '../../lib/testing/index.ts';
-import { PLAYED_STAGES, type PlayedStage, playUpTo, serving } from '../helpers/server.ts';
+import type { Stage, StageReply } from '../../lib/testing/index.ts';
+import { PLAYED_STAGES, playUpTo, serving } from '../helpers/server.ts';
 
 /** The words that each stage may answer with. */
-const LEGAL: Readonly<Record<PlayedStage, readonly string[]>> = {
+const LEGAL: Readonly<Record<Stage, readonly string[]>> = {
   connect: ['continue', 'accept', 'reject', 'tempfail'],
   helo: ['continue', 'accept', 'reject', 'tempfail'],
   unknown: ['continue', 'reject', 'tempfail'],
@@ -19,7 +19,7 @@ const LEGAL: Readonly<Record<PlayedStage, readonly string[]>> = {
 const WORDS = ['continue', 'accept', 'reject', 'discard', 'tempfail', 'skip'] as const;
 
 /** A filter whose `stage` answers with whatever `answer` holds at that time, at once and not late. */
-function answering(stage: PlayedStage, answer: { now: unknown }): typeof Milter {
+function answering(stage: Stage, answer: { now: unknown }): typeof Milter {
   class Answering extends Milter {
     static override readonly early = ['header', 'eoh', 'body'] as const;
   }
