@@ -1,7 +1,7 @@
 /** A name server on loopback that does exactly what a test says, faults included. */
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket as UdpSocket } from 'node:dgram';
 import { once } from 'node:events';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { createServer } from 'node:net';
 import type DNS from 'dns2';
 import { Packet } from 'dns2';
@@ -54,10 +54,6 @@ export async function startDnsServer({
       sendFromElsewhere: (reply) => elsewhere.send(reply, peer.port, peer.address),
     });
   });
-  socket.bind(0, address);
-  elsewhere.bind(0, address);
-  await Promise.all([once(socket, 'listening'), once(elsewhere, 'listening')]);
-  const { port } = socket.address();
   const connections = new Set<Socket>();
   const server = createServer((connection) => {
     connections.add(connection);
@@ -65,10 +61,10 @@ export async function startDnsServer({
     connection.on('close', () => connections.delete(connection));
     tcp?.(connection);
   });
-  if (tcp !== undefined) {
-    server.listen(port, address);
-    await once(server, 'listening');
-  }
+  const port = await listenOnBoth(server, socket, address);
+  if (tcp === undefined) await new Promise((resolve) => server.close(resolve));
+  elsewhere.bind(0, address);
+  await once(elsewhere, 'listening');
   return {
     spec: isIp6 ? `[${address}]:${port}` : `${address}:${port}`,
     asked,
@@ -79,6 +75,23 @@ export async function startDnsServer({
       if (tcp !== undefined) await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** Finds a port that is free for TCP and UDP alike: the system picks one for TCP, which may be taken for UDP. */
+async function listenOnBoth(server: Server, socket: UdpSocket, address: string): Promise<number> {
+  for (;;) {
+    server.listen(0, address);
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    socket.bind(port, address);
+    try {
+      await once(socket, 'listening');
+      return port;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+      await new Promise((resolve) => server.close(resolve));
+    }
+  }
 }
 
 /** A port of loopback on which nobody listens. */
