@@ -25,7 +25,6 @@ export class Dispatcher implements RunnerHost {
   readonly factory: (() => Milter) | undefined;
   readonly maxBody: number;
   /** The plan for new connections. */
-  readonly plan: (id: number) => Plan;
   readonly initialPlan: number;
   failures = 0;
   deadlines = 0;
@@ -42,13 +41,14 @@ export class Dispatcher implements RunnerHost {
     this.#settings = settings;
     this.#logger = logger;
     this.maxBody = settings.maxBody;
-    this.plan = (id) => {
-      const plan = this.#plans.get(id);
-      if (plan === undefined) throw new Error(`no plan ${id}`);
-      return plan;
-    };
     this.factory = isMilterClass(filter) ? undefined : filter;
     this.initialPlan = (isMilterClass(filter) ? this.planFor(filter) : this.#addPlan(base, true)).id;
+  }
+
+  plan(id: number): Plan {
+    const plan = this.#plans.get(id);
+    if (plan === undefined) throw new Error(`no plan ${id}`);
+    return plan;
   }
 
   planFor(filter: MilterClass): Plan {

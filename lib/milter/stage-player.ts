@@ -13,7 +13,7 @@ import type { Plan } from './plan.ts';
 import { closed, type Decision, ended, goOn, isThenable, type Play, type Steps } from './play.ts';
 import type { RecordReader } from './records.ts';
 import type { Negotiated, SessionState } from './session.ts';
-import { Mode, SMFIP, type Stage, stages, verdictCode } from './stages.ts';
+import { Mode, SMFIP, type Stage, stageIndex, verdictCode } from './stages.ts';
 
 /** What playing the stages needs of its surroundings. */
 export interface PlayerHost {
@@ -89,7 +89,7 @@ export class StagePlayer {
         if (ticket.id === 0) this.endMessage();
         if (state.message !== undefined) {
           const leftOut = (state.negotiated.steps & (SMFIP.NOHDRS | SMFIP.NOBODY)) !== 0;
-          const bodyOff = this.#handlers.plan.native.modes[stages.indexOf('body')] === Mode.off;
+          const bodyOff = this.#handlers.plan.native.modes[stageIndex.body] === Mode.off;
           state.message.received = !leftOut && !bodyOff;
         }
         return asks && ticket.id !== 0
@@ -267,7 +267,6 @@ export class StagePlayer {
   }
 
   #readMacros(records: RecordReader, stage: Stage, into: Macros): void {
-    const index = stages.indexOf(stage);
-    records.macros((bytes, start, end) => into.add(index, bytes, start, end));
+    records.macros((bytes, start, end) => into.add(stageIndex[stage], bytes, start, end));
   }
 }

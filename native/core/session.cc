@@ -138,8 +138,6 @@ sfsistat Session::Envfrom(char** arguments) {
     final_ = Verdict::kTempfail;
     return Return(Stage::kEnvfrom, Verdict::kTempfail);
   }
-  // After some broken sequences libmilter begins another message without an abort.
-  if (in_message()) EndMessage(Verdict::kTempfail);
   in_message_ = true;
   final_ = Verdict::kContinue;
   server_->counters().messages_created++;
@@ -188,7 +186,6 @@ sfsistat Session::Eom() {
     recorder_.Eom({});
     TellWithRecords(Stage::kEom);
   }
-  recorder_.DropMessage();
   return Return(Stage::kEom, verdict);
 }
 
