@@ -3,17 +3,12 @@
  */
 export { MilterError, type MilterErrorCode } from './errors.ts';
 export type { Header } from './headers.ts';
-export type { Filter } from './milter/dispatcher.ts';
+export type { LogFields, Logger } from './logger.ts';
 export type { Headers } from './milter/header-list.ts';
-export type { LogFields, Logger } from './milter/logger.ts';
 export type { MacroWishes } from './milter/macros.ts';
 export type { Message, Recipient } from './milter/message.ts';
 export { compose, Milter, type MilterClass, type OnError } from './milter/milter.ts';
-export type { ServeOptions } from './milter/options.ts';
-export type { Deadlines } from './milter/plan.ts';
-export { type Counter, type Server, type ServerStats, serve } from './milter/serve.ts';
 export type { Client, Negotiated, Session } from './milter/session.ts';
-export { SMFIF, SMFIP } from './milter/stages.ts';
 export {
   type Answer,
   type BodyVerdict,
@@ -26,4 +21,9 @@ export {
   tempfail,
   type UnknownVerdict,
 } from './milter/verdicts.ts';
-export { libmilterInfo } from './native.ts';
+export { SMFIF, SMFIP } from './protocol/stages.ts';
+export type { Filter } from './run/dispatcher.ts';
+export { libmilterInfo } from './run/native.ts';
+export type { Deadlines } from './run/plan.ts';
+export type { ServeOptions } from './serve/options.ts';
+export { type Counter, type Server, type ServerStats, serve } from './serve/serve.ts';

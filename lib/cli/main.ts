@@ -3,7 +3,7 @@
  * The command `milter`: finds the subcommand, and turns what goes wrong into one line and an exit status.
  */
 import { MilterError } from '../errors.ts';
-import { refuseUnknown } from '../milter/options.ts';
+import { refuseUnknown } from '../options.ts';
 import { packageJson } from './package.ts';
 import { printable } from './printable.ts';
 import type { CommandIo } from './usage.ts';
@@ -67,7 +67,7 @@ function oneLine(error: MilterError): string {
 async function versions(): Promise<string> {
   let library: string;
   try {
-    const { libmilterInfo } = await import('../native.ts');
+    const { libmilterInfo } = await import('../run/native.ts');
     const { version, path } = libmilterInfo();
     library = `libmilter ${version} at ${path}`;
   } catch (error) {

@@ -1,5 +1,5 @@
 /** What to write in the MTA's configuration. */
-import { parseDialSpec } from '../testing/spec.ts';
+import { parseDialSpec } from '../protocol/dial-spec.ts';
 
 /** Explains how Postfix and Sendmail are told of a milter that listens at `address`, a libmilter spec. */
 export function adviseMta(address: string): string {

@@ -13,7 +13,7 @@ import {
   type Server,
   serve,
 } from '../index.ts';
-import { stderrLogger } from '../milter/logger.ts';
+import { stderrLogger } from '../logger.ts';
 import { makeDefaultFilter } from './default-filter.ts';
 import { loadFilter } from './filter-file.ts';
 import { makeJsonLogger } from './json-logger.ts';

@@ -1,7 +1,7 @@
 /** What the subcommands share: where they write, and how they read their arguments. */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { MilterError } from '../errors.ts';
-import { refuseUnknown } from '../milter/options.ts';
+import { refuseUnknown } from '../options.ts';
 
 /** Where a command writes. */
 export interface CommandIo {

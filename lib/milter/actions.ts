@@ -3,8 +3,8 @@
  * takes them well, and replayed by libmilter at the end of the message.
  */
 import { MilterError, wrongArgument } from '../errors.ts';
+import { SMFIF } from '../protocol/stages.ts';
 import { encodeText } from '../text.ts';
-import { SMFIF } from './stages.ts';
 
 /** Shared with native/core/answer.cc. */
 const Kind = {

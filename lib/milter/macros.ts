@@ -1,8 +1,9 @@
 /**
  * The MTA's macros: which names are fetched when, and what is known of them during a session.
  */
+
+import { type MacroStage, type Stage, stageIndex } from '../protocol/stages.ts';
 import { decodeText } from '../text.ts';
-import { type MacroStage, type Stage, stageIndex } from './stages.ts';
 
 /** Names that a class wants besides the well-known ones, by the stage with which the MTA shall send them. */
 export type MacroWishes = { readonly [Place in MacroStage]?: readonly string[] };

@@ -4,11 +4,11 @@
 import { MilterError } from '../errors.ts';
 import { makeHeader } from '../headers.ts';
 import type { MimeMessage } from '../mime/index.ts';
+import { SMFIP } from '../protocol/stages.ts';
 import { ActionList } from './actions.ts';
 import { HeaderList, type Headers } from './header-list.ts';
 import type { Macros } from './macros.ts';
 import type { Negotiated } from './session.ts';
-import { SMFIP } from './stages.ts';
 
 /** A recipient that the filter has not refused. */
 export interface Recipient {

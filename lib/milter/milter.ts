@@ -3,10 +3,10 @@
  */
 import { MilterError } from '../errors.ts';
 import type { Header } from '../headers.ts';
+import type { Stage } from '../protocol/stages.ts';
 import type { MacroWishes } from './macros.ts';
 import type { Message } from './message.ts';
 import type { Client, Negotiated, Session } from './session.ts';
-import type { Stage } from './stages.ts';
 import type { Answer, BodyVerdict, ConnectionVerdict, MessageVerdict, UnknownVerdict } from './verdicts.ts';
 
 /** What a failing handler is answered with. */

@@ -1,7 +1,7 @@
 /** Frames over a stream, one exchange after another, with a deadline for every wait. */
 import type { Duplex } from 'node:stream';
 import { MilterError, type MilterErrorCode } from '../errors.ts';
-import { type Frame, FrameReader } from './wire.ts';
+import { type Frame, FrameReader } from '../protocol/wire.ts';
 
 /** A connection to a milter. After a MilterError it is of no more use: filter and we may be out of step. */
 export class Channel {

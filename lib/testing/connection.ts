@@ -6,7 +6,7 @@
  * waiting are played one after another, in call order.
  */
 import type { Header } from '../headers.ts';
-import type { MacroStage, VerdictStage as Stage } from '../milter/stages.ts';
+import type { MacroStage, VerdictStage as Stage } from '../protocol/stages.ts';
 
 export type { MacroStage, Stage };
 

@@ -3,13 +3,13 @@
  */
 import { duplexPair } from 'node:stream';
 import { MilterError } from '../errors.ts';
-import { Dispatcher, type Filter } from '../milter/dispatcher.ts';
 import { Milter } from '../milter/milter.ts';
-import { readOptions, type ServeOptions } from '../milter/options.ts';
+import { actionsOfVersion, stepsOfVersion } from '../protocol/wire.ts';
+import { Dispatcher, type Filter } from '../run/dispatcher.ts';
+import { readOptions, type ServeOptions } from '../serve/options.ts';
 import { Channel } from './channel.ts';
 import { FakeFilter } from './fake-filter.ts';
 import { ChannelConnection, type ConnectOptions, type WireConnection } from './mta.ts';
-import { actionsOfVersion, stepsOfVersion } from './wire.ts';
 
 /** What the MTA offers, and how the filter is run. */
 export interface FakeOptions

@@ -1,23 +1,8 @@
 /** An MTA's side of the milter protocol over a socket, against any milter. */
 import { connect } from 'node:net';
 import { wrongArgument } from '../errors.ts';
-import { SMFIP } from '../milter/stages.ts';
-import { encodeText } from '../text.ts';
-import { Channel } from './channel.ts';
-import type {
-  Action,
-  ClientAddress,
-  EomReply,
-  Macros,
-  MessageResult,
-  MtaConnection,
-  Negotiated,
-  SendOptions,
-  Stage,
-  StageReply,
-} from './connection.ts';
-import { playMessage } from './player.ts';
-import { parseDialSpec } from './spec.ts';
+import { parseDialSpec } from '../protocol/dial-spec.ts';
+import { SMFIP } from '../protocol/stages.ts';
 import {
   actionsOfVersion,
   CHUNK_SIZE,
@@ -34,7 +19,22 @@ import {
   protocolError,
   STAGES,
   stepsOfVersion,
-} from './wire.ts';
+} from '../protocol/wire.ts';
+import { encodeText } from '../text.ts';
+import { Channel } from './channel.ts';
+import type {
+  Action,
+  ClientAddress,
+  EomReply,
+  Macros,
+  MessageResult,
+  MtaConnection,
+  Negotiated,
+  SendOptions,
+  Stage,
+  StageReply,
+} from './connection.ts';
+import { playMessage } from './player.ts';
 
 /** What to offer, and how long to wait. */
 export interface ConnectOptions {

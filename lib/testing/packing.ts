@@ -1,9 +1,9 @@
 /**
  * What the native side does with bytes, for sessions without it: packs records as native/core/recorder.cc does and
- * unpacks answers as native/core/answer.cc does. lib/native.ts documents the layout of records.
+ * unpacks answers as native/core/answer.cc does. lib/run/native.ts documents the layout of records.
  */
 import type { Action } from '../milter/actions.ts';
-import { type Stage, stageIndex } from '../milter/stages.ts';
+import { type Stage, stageIndex } from '../protocol/stages.ts';
 
 export function u32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(4);

@@ -210,7 +210,7 @@ void NativeServer::Drain(Napi::Env env) {
   napi_fatal_exception(env, error.Value());
 }
 
-// Packs a batch into one buffer; lib/native.ts documents the layout.
+// Packs a batch into one buffer; lib/run/native.ts documents the layout.
 void NativeServer::Deliver(Napi::Env env, const std::vector<std::shared_ptr<Ticket>>& batch) {
   size_t total = 0;
   for (const auto& ticket : batch) total += kTicketHeader + ticket->records.size();

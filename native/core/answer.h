@@ -1,6 +1,6 @@
 // The answer to one stage: a verdict, the SMTP reply that goes with it, and the message's recorded actions.
 //
-// It arrives packed (lib/milter/answers.ts writes it) and stays packed until libmilter's own thread replays
+// It arrives packed (lib/run/answers.ts writes it) and stays packed until libmilter's own thread replays
 // it. Value types; the functions that take a context must run in that context's callback.
 #pragma once
 

@@ -1,5 +1,5 @@
 // Writing and reading the packed bytes that cross the border: little-endian numbers, strings with a length
-// before and a NUL behind them (so that libmilter can be given a pointer into the packet). lib/native.ts
+// before and a NUL behind them (so that libmilter can be given a pointer into the packet). lib/run/native.ts
 // documents the layout. A value type: whoever owns the object owns the bytes.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What a filter class wants, compiled by lib/milter/plan.ts into what the libmilter side needs to know.
+// What a filter class wants, compiled by lib/run/plan.ts into what the libmilter side needs to know.
 // Constant once made, shared by every session that was negotiated under it.
 #pragma once
 

@@ -32,7 +32,7 @@ struct Counters {
 };
 
 struct ServerOptions {
-  std::string socket;          // libmilter's spec, already checked by lib/milter/socket.ts.
+  std::string socket;          // libmilter's spec, already checked by lib/protocol/socket.ts.
   std::string unix_path;       // The path in a unix spec, else empty.
   int socket_mode = -1;        // Permission bits for a unix socket; -1 leaves them to the umask.
   int socket_group = -1;       // Group id for a unix socket; -1 leaves it.

@@ -9,7 +9,7 @@
 
 namespace milter {
 
-// The order is shared with lib/milter/stages.ts; the numbers cross the border.
+// The order is shared with lib/protocol/stages.ts; the numbers cross the border.
 enum class Stage : uint8_t {
   kNegotiate = 0,
   kConnect = 1,

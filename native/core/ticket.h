@@ -18,7 +18,7 @@
 
 namespace milter {
 
-// News about a session or a ticket rather than a stage of the protocol. Shared with lib/native.ts.
+// News about a session or a ticket rather than a stage of the protocol. Shared with lib/run/native.ts.
 enum class Notice : uint8_t {
   kExpired = 32,       // That ticket's deadline passed; it was answered.
   kHangup = 33,        // The MTA closed the connection while that ticket waits.
@@ -83,7 +83,7 @@ class Ticket {
   const uint8_t stage_code;    // A Stage or a Notice.
   uint32_t id = 0;             // Given by the lane; for a Notice the ticket it is about; 0 when nobody waits.
   bool first_contact = false;  // JavaScript has not heard of this session yet.
-  std::string records;         // Packed, see lib/native.ts.
+  std::string records;         // Packed, see lib/run/native.ts.
   std::string body;            // A large body, kept out of the records so that it need not be copied.
 
   // Before the ticket is posted: the session whose callback will sleep here.

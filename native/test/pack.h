@@ -1,4 +1,4 @@
-// Packs answers as lib/milter/answers.ts does.
+// Packs answers as lib/run/answers.ts does.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// Reads what the core packed, as lib/milter/records.ts does; lib/native.ts documents the layout.
+// Reads what the core packed, as lib/run/records.ts does; lib/run/native.ts documents the layout.
 #pragma once
 
 #include <cstdint>

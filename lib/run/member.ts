@@ -1,0 +1,82 @@
+/**
+ * One filter class at work in one session. A plain filter has one member, a composed one several.
+ */
+import { MilterError } from '../errors.ts';
+import { type Fault, Message, type MessageState } from '../milter/message.ts';
+import { type Link, type Milter, makeInstance } from '../milter/milter.ts';
+import type { Session } from '../milter/session.ts';
+import { stages } from '../protocol/stages.ts';
+import type { MemberPlan } from './plan.ts';
+
+/** An instance, its view of the message, and whether it still takes part. */
+export class Member {
+  plan: MemberPlan;
+  /** Its place among the members; its actions bear this number. */
+  readonly owner: number;
+  /** It accepted the connection, and hears of it no more. */
+  connectionAccepted = false;
+  /** It accepted the message, skipped the body of it, or missed a stage of it. */
+  messageAccepted = false;
+  bodySkipped = false;
+  missed = false;
+  /** The handler that overran its deadline, until it comes back. Never rejects. */
+  overrun: Promise<void> | undefined;
+  /** A handler is running that may read the message even when that has ended. */
+  handling = false;
+  #instance: Milter | undefined;
+  #message: Message | undefined;
+  readonly #link: Link;
+
+  constructor(plan: MemberPlan, owner: number, session: Session) {
+    this.plan = plan;
+    this.owner = owner;
+    this.#link = {
+      session,
+      message: () => {
+        const message = this.#message;
+        if (message !== undefined && (!message.ended || this.handling)) return message;
+        throw new MilterError('ERR_MILTER_NO_MESSAGE', 'no message is under way in this session');
+      },
+    };
+  }
+
+  /** The member's view of the message under way, if it takes part in it. */
+  get message(): Message | undefined {
+    return this.#message;
+  }
+
+  /** The instance, made when it is first needed. Throws what the class's constructor throws. */
+  instance(make: () => Milter = () => new this.plan.filter()): Milter {
+    if (this.#instance !== undefined) return this.#instance;
+    const instance = makeInstance(this.#link, make);
+    // A field hides from negotiation, and would silently never run.
+    const field = stages.find((stage) => Object.hasOwn(instance, stage));
+    if (field !== undefined) {
+      throw new MilterError(
+        'ERR_MILTER_FILTER',
+        `${this.plan.filter.name}: write ${field} as a method; as a field it cannot be seen at negotiation`,
+      );
+    }
+    this.#instance = instance;
+    return instance;
+  }
+
+  /** A message begins. A handler left over from an earlier one keeps seeing that one. */
+  beginMessage(state: MessageState): void {
+    this.messageAccepted = false;
+    this.bodySkipped = false;
+    this.missed = this.overrun !== undefined;
+    if (!this.missed) this.#message = new Message(state, this.owner);
+  }
+
+  /** Its handler did not come back in time: until it does, and for this message, it is called no more. */
+  overran(handler: Promise<unknown>, fault: Fault): void {
+    this.missed = true;
+    this.#message?.end(fault);
+    const back = (): void => {
+      this.overrun = undefined;
+      this.handling = false;
+    };
+    this.overrun = handler.then(back, back);
+  }
+}

@@ -1,0 +1,133 @@
+/**
+ * Loads the addon and declares all of its surface. What crosses is data: batches of tickets come up as bytes,
+ * verdicts go down.
+ *
+ * A batch is one buffer of tickets. Numbers are little-endian; a text is its length (u32) and its bytes.
+ *
+ *     ticket  := u32 length of records, u32 ticket, u32 session, u32 plan, u8 stage, u8 first contact, u8 body apart, u8 0,
+ *                records
+ *     record  := u8 stage, macros, what belongs to the stage
+ *     macros  := u8 count, and if there are any: u32 length, then for each u8 index in the plan, text
+ *     negotiate: u32 actions, u32 steps         connect: text host name, u8 family, u16 port, text address
+ *     helo, unknown: text                       envfrom, envrcpt: u32 count, texts
+ *     header: u32 count, text (of name, value texts)
+ *     body: u8 complete, u8 apart, u32 count, u32 chunk lengths, then text, or if apart only u32 length
+ */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import { MilterError } from '../errors.ts';
+
+/** What a plan tells the libmilter side; arrays are indexed by stage. native/core/plan.h says more. */
+export interface NativePlan {
+  readonly id: number;
+  readonly modes: readonly number[];
+  readonly deadlines: readonly number[];
+  readonly asksAtNegotiate: boolean;
+  readonly rejectedRecipients: boolean;
+  readonly bodyChunks: boolean;
+  readonly maxBody: number;
+  readonly onError: { readonly verdict: number; readonly packed: Buffer | undefined };
+  readonly macros: readonly string[];
+  readonly stageMacros: readonly (readonly number[])[];
+  readonly requestedMacros: readonly string[];
+}
+
+/** Every value is given; 0, -1 and '' mean libmilter's default. */
+export interface NativeOptions {
+  readonly socket: string;
+  readonly unixPath: string;
+  readonly socketMode: number;
+  readonly socketGroup: number;
+  readonly backlog: number;
+  readonly timeoutSeconds: number;
+  readonly debug: number;
+  readonly maxDataSize: number;
+  readonly maxConnections: number;
+}
+
+/** What the addon calls. All of it on the event loop's thread. */
+export interface NativeCallbacks {
+  /** A batch of tickets, and the large bodies that they mention, in order. To be followed by `resume()`. */
+  batch(tickets: Buffer, bodies: readonly Buffer[] | undefined): void;
+  /** Timers and sockets had to wait for several batches: call `resume()` when they had their turn. */
+  later(): void;
+  /** Listening at `address`, or, with a `code`, not: `address` then says why. */
+  started(address: string, code: string): void;
+  /** smfi_main() came home: as asked, or (`wanted` false) by itself with this result. */
+  stopped(wanted: boolean, result: number): void;
+}
+
+interface Counter {
+  readonly created: number;
+  readonly freed: number;
+}
+
+/** One libmilter and its listener. */
+export interface NativeServer {
+  start(): void;
+  addPlan(plan: NativePlan): void;
+  usePlan(id: number): void;
+  /** Answers a ticket. False when it was answered already: its deadline passed, or the server closed. */
+  settle(ticket: number, verdict: number, packed?: Buffer): boolean;
+  /** smfi_getsymval, while the ticket waits. */
+  lookup(ticket: number, name: string): Buffer | undefined;
+  /** Wakes the callbacks whose tickets were settled since the last batch, and hands over the next one. */
+  resume(): void;
+  /** Running messages may take `grace` milliseconds to finish. */
+  close(grace: number): void;
+  /** Whether the server keeps the process alive. */
+  holdLoop(hold: boolean): void;
+  stats(): { readonly sessions: Counter; readonly messages: Counter; readonly tickets: Counter };
+}
+
+interface Addon {
+  readonly Server: new (options: NativeOptions, callbacks: NativeCallbacks) => NativeServer;
+  describeLibrary():
+    | { readonly path: string; readonly version: string; readonly workerPool: boolean }
+    | { readonly fault: string };
+}
+
+/** News that is no stage, in a ticket's place for the stage (native/core/ticket.h). */
+export const Notice = { expired: 32, hangup: 33, refused: 34, replayFailed: 35 } as const;
+
+let addon: Addon | undefined;
+
+/**
+ * The addon, loaded when it is first needed: importing the package works everywhere.
+ * @throws MilterError `ERR_MILTER_UNSUPPORTED` on Windows, `ERR_MILTER_LIBRARY` when the addon cannot be loaded
+ */
+export function loadAddon(): Addon {
+  if (addon !== undefined) return addon;
+  if (process.platform === 'win32') {
+    throw new MilterError(
+      'ERR_MILTER_UNSUPPORTED',
+      'Windows has no libmilter; run the filter on the mail server',
+    );
+  }
+  try {
+    const nodeGypBuild = createRequire(import.meta.url)('node-gyp-build') as (folder: string) => Addon;
+    addon = nodeGypBuild(fileURLToPath(new URL('../..', import.meta.url)));
+  } catch (cause) {
+    throw new MilterError(
+      'ERR_MILTER_LIBRARY',
+      `the addon cannot be loaded on ${process.platform}-${process.arch}: there is no prebuilt binary for it and none was ` +
+        "built; install a C++ compiler and libmilter's headers, then run: npm rebuild libmilter",
+      { cause },
+    );
+  }
+  return addon;
+}
+
+/**
+ * The user's libmilter: where it was found, its version (smfi_version), and whether it is built with a worker pool.
+ * @throws MilterError `ERR_MILTER_LIBRARY` when there is none
+ */
+export function libmilterInfo(): {
+  readonly path: string;
+  readonly version: string;
+  readonly workerPool: boolean;
+} {
+  const description = loadAddon().describeLibrary();
+  if ('fault' in description) throw new MilterError('ERR_MILTER_LIBRARY', description.fault);
+  return description;
+}

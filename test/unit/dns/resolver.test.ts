@@ -1,0 +1,165 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { createResolver, queryName } from '../../../lib/dns/index.ts';
+import { encodeQuery, readReply } from '../../../lib/dns/packet.ts';
+import { parseServer, systemServers } from '../../../lib/dns/servers.ts';
+import { MemoryResolver } from '../../../lib/testing/resolver.ts';
+
+describe('queryName', () => {
+  it.each([
+    ['Example.COM.', 'example.com'],
+    ['_spf.example.com', '_spf.example.com'],
+    ['with space.example', 'with space.example'],
+    [`${'a'.repeat(63)}.example`, `${'a'.repeat(63)}.example`],
+    [`${'a.'.repeat(126)}a`, `${'a.'.repeat(126)}a`],
+    ['example', 'example'],
+  ])('takes %s', (name, asked) => {
+    expect(queryName(name)).toBe(asked);
+  });
+
+  it.each([
+    '',
+    '.',
+    '..',
+    '.a',
+    'a..b',
+    'a..',
+    `${'a'.repeat(64)}.b`,
+    `${'a.'.repeat(126)}ab`,
+    'b\u00fccher.example',
+    'a\nb',
+  ])('refuses %j', (name) => {
+    expect(queryName(name)).toBeUndefined();
+  });
+});
+
+describe('name servers', () => {
+  it.each([
+    ['192.0.2.1', { address: '192.0.2.1', family: 4, port: 53 }],
+    ['192.0.2.1:5353', { address: '192.0.2.1', family: 4, port: 5353 }],
+    ['2001:db8::1', { address: '2001:db8::1', family: 6, port: 53 }],
+    ['[2001:db8::1]', { address: '2001:db8::1', family: 6, port: 53 }],
+    ['[::1]:5353', { address: '::1', family: 6, port: 5353 }],
+    ['fe80::1%eth0', { address: 'fe80::1%eth0', family: 6, port: 53 }],
+  ])('reads %s', (text, server) => {
+    expect(parseServer(text)).toEqual(server);
+  });
+
+  it.each(['localhost', '192.0.2.1:0', '192.0.2.1:99999', '192.0.2', '[::1', ''])('refuses %j', (text) => {
+    expect(() => createResolver({ servers: [text] })).toThrow(TypeError);
+  });
+
+  it('come from resolv.conf, in order', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'resolv-'));
+    try {
+      const path = join(folder, 'resolv.conf');
+      writeFileSync(
+        path,
+        '# nameserver 9.9.9.9\nsearch a\nnameserver 192.0.2.1\n nameserver 8.8.8.8\nnameserver\t::1 \nnameserver x\n',
+      );
+      expect(systemServers(path).map(({ address }) => address)).toEqual(['192.0.2.1', '::1']);
+      expect(systemServers(join(folder, 'absent')).map(({ address }) => address)).toEqual(['127.0.0.1']);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
+
+describe('createResolver', () => {
+  it.each([
+    { timeout: 0 },
+    { timeout: Number.POSITIVE_INFINITY },
+    { tries: -1 },
+    { deadline: Number.NaN },
+    { servers: [] },
+    { backend: 'bind' as 'node' },
+  ])('refuses %j', (options) => {
+    expect(() => createResolver(options)).toThrow(TypeError);
+  });
+});
+
+describe('a reply', () => {
+  it('of any bytes is read, foreign or malformed, and never throws', () => {
+    const query = encodeQuery('name.example', 'TXT', true);
+    const header = Buffer.from(query.bytes);
+    header.writeUInt16BE(0x8180, 2);
+    header.writeUInt16BE(0, 10);
+    const start = header.subarray(0, 12 + 14 + 4);
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(0xffff), fc.boolean(), (tail, count, ours) => {
+        const bytes = ours ? Buffer.concat([start, tail]) : Buffer.from(tail);
+        if (ours) bytes.writeUInt16BE(count, 6);
+        const reply = readReply(bytes, query);
+        if (typeof reply === 'string') return;
+        for (const record of reply.answers) expect(record.ttl).toBeGreaterThanOrEqual(0);
+      }),
+    );
+  });
+});
+
+it('a reply in which every name leads through a chain of pointers is malformed', () => {
+  const query = encodeQuery('name.example', 'A', false);
+  const hops = 8000;
+  // One record whose data are a root name and pointers, each to the one before, and many named by the last of them.
+  const chain = Buffer.alloc(12 + 1 + 2 * hops);
+  const record = Buffer.from([0xc0, 12, 0, 10, 0, 1, 0, 0, 0, 0, 0, 0]);
+  record.copy(chain);
+  chain.writeUInt16BE(1 + 2 * hops, 10);
+  let last = query.bytes.length + 12;
+  for (let at = 13; at < chain.length; at += 2) {
+    chain.writeUInt16BE(0xc000 | last, at);
+    last = query.bytes.length + at;
+  }
+  record.writeUInt16BE(0xc000 | last);
+  const reply = Buffer.concat([query.bytes, chain, ...new Array<Buffer>(4000).fill(record)]);
+  reply.writeUInt16BE(0x8180, 2);
+  reply.writeUInt16BE(4001, 6);
+  expect(readReply(reply, query)).toBe('malformed');
+});
+
+describe('MemoryResolver', () => {
+  const resolver = new MemoryResolver({
+    'a.example': {
+      A: ['192.0.2.1'],
+      TXT: ['one', ['t', 'wo'], Buffer.from([0xff])],
+      MX: 'servfail',
+      PTR: [],
+    },
+    'alias.example': { CNAME: 'A.Example.' },
+    'circle.example': { CNAME: 'circle.example' },
+    'gone.example': 'timeout',
+  });
+
+  it('answers at once, names without case and final dot', () => {
+    expect(resolver.resolve('A.example.', 'A')).toEqual({ status: 'ok', records: ['192.0.2.1'], ttl: 300 });
+  });
+
+  it('gives TXT as character-strings', () => {
+    const answer = resolver.resolve('a.example', 'TXT');
+    const expected = [[Buffer.from('one')], [Buffer.from('t'), Buffer.from('wo')], [Buffer.from([0xff])]];
+    expect(answer).toMatchObject({ records: expected });
+  });
+
+  it.each([
+    ['a.example', 'MX', 'servfail'],
+    ['a.example', 'AAAA', 'nodata'],
+    ['a.example', 'PTR', 'nodata'],
+    ['b.example', 'A', 'nxdomain'],
+    ['gone.example', 'A', 'timeout'],
+    ['a..example', 'A', 'badname'],
+    ['alias.example', 'A', 'ok'],
+    ['alias.example', 'CNAME', 'ok'],
+    ['circle.example', 'A', 'servfail'],
+  ] as const)('%s %s is %s', (name, type, status) => {
+    expect(resolver.resolve(name, type)).toMatchObject({ status });
+  });
+
+  it('refuses what can only be a slip', () => {
+    expect(() => new MemoryResolver({ 'a..b': 'timeout' })).toThrow(TypeError);
+    expect(() => new MemoryResolver({ 'a.b': 'tiemout' as 'timeout' })).toThrow(TypeError);
+    expect(() => new MemoryResolver({ 'a.b': { SPF: ['x'] } as object })).toThrow(TypeError);
+  });
+});

@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest';
+import { Macros, macroName, namesAt } from '../../../lib/milter/macros.ts';
+import { compose, isMilterClass, Milter, type MilterClass, overrides } from '../../../lib/milter/milter.ts';
+import { Mode, type Stage, stageIndex, stages } from '../../../lib/protocol/stages.ts';
+import { makePlan } from '../../../lib/run/plan.ts';
+import { readOptions } from '../../../lib/serve/options.ts';
+
+const settings = readOptions({ socket: 'inet:1' });
+const planOf = (filter: MilterClass) => makePlan(1, filter, settings, false);
+
+/** A class that overrides exactly these methods. */
+function overriding(...names: readonly Stage[]): typeof Milter {
+  class Some extends Milter {}
+  for (const name of names) Object.defineProperty(Some.prototype, name, { value: () => undefined });
+  return Some;
+}
+
+/** The stages that a plan wants in this mode. */
+function inMode(filter: MilterClass, mode: Mode): Stage[] {
+  const { modes } = planOf(filter).native;
+  return stages.filter((stage) => modes[stageIndex[stage]] === mode);
+}
+
+describe('a plan', () => {
+  it.each<readonly [Stage[], Stage[], Stage[]]>([
+    [[], [], ['eom']],
+    [['connect'], ['connect'], ['eom']],
+    [['envfrom'], ['envfrom'], ['connect', 'helo', 'eom']],
+    [['envrcpt'], ['envrcpt'], ['connect', 'helo', 'envfrom', 'eom']],
+    [['unknown'], ['unknown'], ['connect', 'helo', 'eom']],
+    [['eom'], ['eom'], ['connect', 'helo', 'envfrom', 'envrcpt', 'data', 'header', 'eoh', 'body']],
+    [['header'], ['eom'], ['connect', 'helo', 'envfrom', 'envrcpt', 'data', 'header', 'eoh', 'body']],
+    [['abort'], ['abort'], ['connect', 'helo', 'envfrom', 'envrcpt', 'data', 'eom']],
+    [['close'], ['close'], ['connect', 'helo', 'envfrom', 'envrcpt', 'data', 'abort', 'eom']],
+  ])('for a class that overrides %j waits for %j and records %j', (overridden, waits, records) => {
+    const filter = overriding(...overridden);
+    expect(inMode(filter, Mode.wait).toSorted()).toEqual(waits.toSorted());
+    // What becomes of abort and close where nobody hears them does not matter: they have no reply.
+    const recorded = inMode(filter, Mode.record).filter((stage) => stage !== 'abort' && stage !== 'close');
+    expect(recorded.toSorted()).toEqual(records.filter((stage) => stage !== 'abort').toSorted());
+  });
+
+  it('gives a failure its reply', () => {
+    for (const [onError, text] of [
+      ['tempfail', '4.3.0'],
+      ['reject', '5.3.0'],
+    ] as const) {
+      const { packed } = makePlan(1, Milter, { ...settings, onError }, false).native.onError;
+      expect(packed?.toString('latin1')).toContain(text);
+    }
+    for (const onError of ['accept', 'continue'] as const) {
+      expect(makePlan(1, Milter, { ...settings, onError }, false).native.onError.packed).toBe(undefined);
+    }
+  });
+
+  it('has room for 255 macros', () => {
+    const wishes = (count: number) => ({ envfrom: Array.from({ length: count }, (_, i) => `wish${i}`) });
+    class Modest extends Milter {
+      static override readonly macros = wishes(200);
+    }
+    class Greedy extends Milter {
+      static override readonly macros = wishes(300);
+    }
+    expect(planOf(Modest).macroNames.length).toBeLessThanOrEqual(255);
+    expect(() => planOf(Greedy)).toThrow(expect.objectContaining({ code: 'ERR_MILTER_FILTER' }));
+    expect(() => planOf(Greedy)).toThrow('Greedy: more than 255 macros are wished for');
+  });
+
+  it('asks for rejected recipients when any member does', () => {
+    class Asking extends Milter {
+      static override readonly rejectedRecipients = true;
+    }
+    expect(planOf(compose(Milter, Asking)).native.rejectedRecipients).toBe(true);
+    expect(planOf(compose(Milter, Milter)).native.rejectedRecipients).toBe(false);
+  });
+});
+
+describe('a Milter class', () => {
+  it('is known by its brand', () => {
+    class Mine extends Milter {}
+    expect([Milter, Mine, compose(Mine)].map(isMilterClass)).toEqual([true, true, true]);
+    expect([class {}, () => undefined, {}, null, undefined, 'Milter'].map(isMilterClass)).toEqual(
+      Array.from({ length: 6 }, () => false),
+    );
+  });
+
+  it('overrides what it or a class between has written', () => {
+    class Parent extends Milter {
+      override eom() {}
+    }
+    class Child extends Parent {}
+    expect(stages.filter((stage) => overrides(Child, stage))).toEqual(['eom']);
+    expect(stages.filter((stage) => overrides(Milter, stage))).toEqual([]);
+  });
+});
+
+describe('macro names', () => {
+  it.each([
+    ['i', 'i'],
+    ['{i}', 'i'],
+    ['_', '_'],
+    ['auth_authen', '{auth_authen}'],
+    ['{auth_authen}', '{auth_authen}'],
+    ['{}', '{}'],
+  ])('%s is %s to libmilter', (name, proper) => {
+    expect(macroName(name)).toBe(proper);
+  });
+
+  it('are fetched once each, wishes with the well-known ones', () => {
+    const names = namesAt('envfrom', { envfrom: ['i', '{i}', 'auth_authen', 'wish'] });
+    expect(names).toContain('{wish}');
+    expect(new Set(names).size).toBe(names.length);
+  });
+});
+
+describe('Macros', () => {
+  /** Packed as the libmilter side does. */
+  const packed = (pairs: readonly (readonly [number, string])[]): Buffer =>
+    Buffer.concat(
+      pairs.flatMap(([index, value]) => {
+        const head = Buffer.alloc(5);
+        head.writeUInt8(index);
+        head.writeUInt32LE(Buffer.byteLength(value), 1);
+        return [head, Buffer.from(value)];
+      }),
+    );
+
+  it('show the latest value, and of a recipient only this one’s', () => {
+    const macros = new Macros(['i', '{rcpt_addr}', '{rcpt_host}']);
+    const add = (stage: Stage, pairs: readonly (readonly [number, string])[]) => {
+      const bytes = packed(pairs);
+      macros.add(stageIndex[stage], bytes, 0, bytes.length);
+    };
+    add('envfrom', [[0, 'Q1']]);
+    add('envrcpt', [
+      [1, 'a'],
+      [2, 'h'],
+    ]);
+    expect([macros.get('i'), macros.get('{rcpt_addr}'), macros.get('{rcpt_host}')]).toEqual(['Q1', 'a', 'h']);
+    add('envrcpt', [[1, 'b']]);
+    expect([macros.get('i'), macros.get('{rcpt_addr}'), macros.get('{rcpt_host}')]).toEqual([
+      'Q1',
+      'b',
+      undefined,
+    ]);
+    add('envrcpt', []);
+    expect(macros.get('{rcpt_addr}')).toBe(undefined);
+    add('eom', [[0, 'Q2']]);
+    expect(macros.get('i')).toBe('Q2');
+  });
+});
