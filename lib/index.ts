@@ -4,10 +4,11 @@
 export { MilterError, type MilterErrorCode } from './errors.ts';
 export type { Header } from './headers.ts';
 export type { LogFields, Logger } from './logger.ts';
+export { compose } from './milter/compose.ts';
 export type { Headers } from './milter/header-list.ts';
 export type { MacroWishes } from './milter/macros.ts';
 export type { Message, Recipient } from './milter/message.ts';
-export { compose, Milter, type MilterClass, type OnError } from './milter/milter.ts';
+export { Milter, type MilterClass, type OnError } from './milter/milter.ts';
 export type { Client, Negotiated, Session } from './milter/session.ts';
 export {
   type Answer,

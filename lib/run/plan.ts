@@ -2,6 +2,7 @@
  * From a Milter class to what libmilter shall do: overriding a method is the negotiation.
  */
 import { MilterError } from '../errors.ts';
+import { membersOfClass } from '../milter/compose.ts';
 import {
   defaultMacros,
   isMacroStage,
@@ -10,7 +11,7 @@ import {
   macroStages,
   namesAt,
 } from '../milter/macros.ts';
-import { type MilterClass, membersOfClass, type OnError, overrides } from '../milter/milter.ts';
+import { type MilterClass, type OnError, overrides } from '../milter/milter.ts';
 import { type Reject, reject, type Tempfail, tempfail } from '../milter/verdicts.ts';
 import { type MacroStage, Mode, type Stage, stages, verdictCode } from '../protocol/stages.ts';
 import { packAnswer } from './answers.ts';

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { compose } from '../../../lib/milter/compose.ts';
 import { Macros, macroName, namesAt } from '../../../lib/milter/macros.ts';
-import { compose, isMilterClass, Milter, type MilterClass, overrides } from '../../../lib/milter/milter.ts';
+import { isMilterClass, Milter, type MilterClass, overrides } from '../../../lib/milter/milter.ts';
 import { Mode, type Stage, stageIndex, stages } from '../../../lib/protocol/stages.ts';
 import { makePlan } from '../../../lib/run/plan.ts';
 import { readOptions } from '../../../lib/serve/options.ts';
