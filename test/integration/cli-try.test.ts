@@ -167,6 +167,57 @@ describe('a filter file', () => {
     expect(await tryFilter(name, code)).toMatchObject({ status: 0, err: '' });
   });
 
+  // npm init writes "type": "commonjs", or did not write a type before.
+  describe.each(['{ "type": "commonjs" }', '{}'])('in a folder whose package.json is %s', (packageJson) => {
+    const esm = "import { Milter } from 'libmilter';\nexport default class A extends Milter { eom() {} }\n";
+
+    function project(files: Readonly<Record<string, string>>): string {
+      const path = mkdtempSync(join(folder, 'project-'));
+      for (const [name, code] of Object.entries({ 'package.json': packageJson, ...files })) {
+        writeFileSync(join(path, name), code);
+      }
+      return path;
+    }
+
+    it.each<[string, Readonly<Record<string, string>>]>([
+      ['TypeScript', { 'gate.ts': esm }],
+      ['JavaScript', { 'gate.js': esm }],
+      [
+        'CommonJS after all',
+        {
+          'gate.js':
+            "const { Milter } = require('libmilter');\nmodule.exports = class A extends Milter { eom() {} };",
+        },
+      ],
+      [
+        'of several files',
+        {
+          'gate.ts':
+            "import './one.ts';\nimport './two.js';\nimport three from './three.js';\nexport { default } from './base.ts';",
+          'base.ts': esm,
+          'one.ts': 'export const one: number = 1;',
+          'two.js': 'export const two = 2; await two;',
+          'three.js': 'module.exports = require("./four.ts").four;',
+          'four.ts': 'export const four: number = 4;',
+        },
+      ],
+    ])('may be %s', async (_, files) => {
+      const path = project(files);
+      const [name = ''] = Object.keys(files);
+      expect(await milter(['try', join(path, name), file('mail.eml', MAIL)])).toMatchObject({
+        status: 0,
+        err: '',
+      });
+    });
+
+    it.each(['gate.ts', 'gate.js'])('%s that does not parse is told by its line', async (name) => {
+      const path = project({ [name]: "import { Milter } from 'libmilter';\n\nexport const a = ;\n" });
+      const { status, err } = await milter(['try', join(path, name), file('mail.eml', MAIL)]);
+      expect(status).toBe(1);
+      expect(err.trimEnd()).toMatch(new RegExp(`SyntaxError: .*, at ${join(path, name)}:3$`));
+    });
+  });
+
   it('gets the running copy of libmilter and all its parts, whatever is installed beside it', async () => {
     const decoy = join(folder, 'node_modules/libmilter');
     mkdirSync(decoy, { recursive: true });

@@ -68,7 +68,7 @@ beforeAll(() => {
   run('tar', ['-xzf', source.tarball, '-C', join(folder, 'source')], folder);
   const unpacked = join(folder, 'source/package');
   symlinkSync(modules, join(unpacked, 'node_modules'));
-  run('npm', ['run', '--silent', 'prebuild'], unpacked, { ...process.env, JOBS: 'max' });
+  run('npm', ['run', '--silent', 'package:binary'], unpacked, { ...process.env, JOBS: 'max' });
   // What is packed has its dist already, and no TypeScript configuration to make another.
   const scripts = join(unpacked, 'package.json');
   writeFileSync(scripts, readFileSync(scripts, 'utf8').replace(/ *"prepack": .*\n/, ''));
