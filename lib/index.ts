@@ -8,7 +8,7 @@ export { compose } from './milter/compose.ts';
 export type { Headers } from './milter/header-list.ts';
 export type { MacroWishes } from './milter/macros.ts';
 export type { Message, Recipient } from './milter/message.ts';
-export { Milter, type MilterClass, type OnError } from './milter/milter.ts';
+export { isMilterClass, Milter, type MilterClass, type OnError } from './milter/milter.ts';
 export type { Client, Negotiated, Session } from './milter/session.ts';
 export {
   type Answer,

@@ -7,7 +7,7 @@ import { extname, join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { compileFunction } from 'node:vm';
 import { MilterError } from '../errors.ts';
-import { isMilterClass, type MilterClass } from '../milter/milter.ts';
+import { isMilterClass, type MilterClass } from '../index.ts';
 import { packageJson } from './package.ts';
 
 /**

@@ -67,7 +67,7 @@ function oneLine(error: MilterError): string {
 async function versions(): Promise<string> {
   let library: string;
   try {
-    const { libmilterInfo } = await import('../run/native.ts');
+    const { libmilterInfo } = await import('../index.ts');
     const { version, path } = libmilterInfo();
     library = `libmilter ${version} at ${path}`;
   } catch (error) {

@@ -1,6 +1,4 @@
 /** What to write in the MTA's configuration. */
-import { parseDialSpec } from '../protocol/dial-spec.ts';
-
 /** Explains how Postfix and Sendmail are told of a milter that listens at `address`, a libmilter spec. */
 export function adviseMta(address: string): string {
   const { postfix, sendmail, note } = specsFor(address);
@@ -19,14 +17,10 @@ const CHROOT = `(A Postfix that runs in a chroot, as Debian's does, finds this p
 
 /** The same place in the words of each MTA, for MTAs on this machine. */
 function specsFor(address: string): { postfix: string; sendmail: string; note: string } {
-  const dial = parseDialSpec(address);
-  if ('path' in dial) {
-    const spec = `unix:${dial.path}`;
-    return { postfix: spec, sendmail: spec, note: CHROOT };
-  }
-  const { host, port, family } = dial;
+  const [, six, port = '', host = ''] = /^inet(6?):(\d+)@(.*)$/.exec(address) ?? [];
+  if (port === '') return { postfix: address, sendmail: address, note: CHROOT };
   const everywhere = host === '0.0.0.0' || host === '::';
-  if (family === 6) {
+  if (six === '6') {
     const near = everywhere ? '::1' : host;
     return { postfix: `inet:[${near}]:${port}`, sendmail: `inet6:${port}@${near}`, note: '' };
   }

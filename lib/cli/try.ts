@@ -5,9 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { MilterError, type Server, serve } from '../index.ts';
-import { inBrackets } from '../testing/delivered.ts';
-import { readEml } from '../testing/eml.ts';
-import { connectMta, type SendOptions } from '../testing/index.ts';
+import { connectMta, readEml, type SendOptions } from '../testing/index.ts';
 import { findChanges } from './changes.ts';
 import { loadFilter } from './filter-file.ts';
 import { formatOutcome, type Outcome } from './outcome.ts';
@@ -62,7 +60,7 @@ export async function runTry(args: readonly string[], io: CommandIo): Promise<nu
   const macros = Object.fromEntries(macro.map(readMacro));
   const eml = await readMessage(message);
   const outcome = await play(file, eml, {
-    sender: inBrackets(from),
+    sender: from.startsWith('<') ? from : `<${from}>`,
     recipients: rcpt,
     macros: { j: 'localhost', i: 'TRY', ...macros },
     ...(client !== undefined && { client: { address: client, hostname: `[${client}]` } }),

@@ -7,19 +7,17 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { MilterError, wrongArgument } from '../errors.ts';
 import { type Header, makeHeader } from '../headers.ts';
+import { decodeText, encodeText } from '../text.ts';
 import type {
   Action,
   ClientAddress,
   ClientFamily,
-  MacroStage,
   Macros,
   Negotiated,
   Reply,
-  Stage,
   StageReply,
-} from '../testing/connection.ts';
-import { decodeText, encodeText } from '../text.ts';
-import { SMFIP } from './stages.ts';
+} from './exchange.ts';
+import { type MacroStage, SMFIP, type VerdictStage as Stage } from './stages.ts';
 
 /** MILTER_CHUNK_SIZE: the most payload that libmilter takes in one frame. */
 export const CHUNK_SIZE = 65_535;

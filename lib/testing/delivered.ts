@@ -1,5 +1,6 @@
 /** What an MTA makes of a filter's changes: Postfix's rules. */
-import type { Action, DeliveredMessage } from './connection.ts';
+import type { Action } from '../protocol/exchange.ts';
+import type { DeliveredMessage } from './connection.ts';
 import { type MessageContent, writeEml } from './eml.ts';
 
 interface Envelope {

@@ -3,6 +3,8 @@
  * Milter class can be tested with no addon. It plays by the same plan and feeds the same dispatcher.
  */
 import type { Duplex } from 'node:stream';
+import type { Negotiated } from '../protocol/exchange.ts';
+import type { MacroStage } from '../protocol/stages.ts';
 import { Mode, SMFIF, SMFIP, type Stage, stageIndex, verdictCode } from '../protocol/stages.ts';
 import { encodeFrame, type Frame, FrameReader, STAGES } from '../protocol/wire.ts';
 import { BY_PLAN } from '../run/answers.ts';
@@ -10,7 +12,6 @@ import type { Backend } from '../run/dispatcher.ts';
 import type { NativePlan } from '../run/native.ts';
 import { Notice } from '../run/native.ts';
 import { decodeText } from '../text.ts';
-import type { MacroStage, Negotiated } from './connection.ts';
 import { packRecord, packText, packTicket, u32, unpackAnswer } from './packing.ts';
 
 /** A verdict as the dispatcher settles it. */

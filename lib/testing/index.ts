@@ -3,20 +3,22 @@ export type {
   Action,
   ClientAddress,
   ClientFamily,
-  DeliveredMessage,
-  EomReply,
-  MacroStage,
   Macros,
-  MessageResult,
-  MtaConnection,
   Negotiated,
-  RecipientResult,
   Reply,
-  SendOptions,
-  Stage,
   StageReply,
   StageVerdict,
+} from '../protocol/exchange.ts';
+export type { MacroStage, VerdictStage as Stage } from '../protocol/stages.ts';
+export type {
+  DeliveredMessage,
+  EomReply,
+  MessageResult,
+  MtaConnection,
+  RecipientResult,
+  SendOptions,
 } from './connection.ts';
+export { type MessageContent, readEml } from './eml.ts';
 export { type FakeOptions, fakeSession } from './fake.ts';
 export { type ConnectOptions, connectMta, type WireConnection } from './mta.ts';
 export {

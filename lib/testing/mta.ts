@@ -2,6 +2,8 @@
 import { connect } from 'node:net';
 import { wrongArgument } from '../errors.ts';
 import { parseDialSpec } from '../protocol/dial-spec.ts';
+import type { Action, ClientAddress, Macros, Negotiated, StageReply } from '../protocol/exchange.ts';
+import type { VerdictStage as Stage } from '../protocol/stages.ts';
 import { SMFIP } from '../protocol/stages.ts';
 import {
   actionsOfVersion,
@@ -22,18 +24,7 @@ import {
 } from '../protocol/wire.ts';
 import { encodeText } from '../text.ts';
 import { Channel } from './channel.ts';
-import type {
-  Action,
-  ClientAddress,
-  EomReply,
-  Macros,
-  MessageResult,
-  MtaConnection,
-  Negotiated,
-  SendOptions,
-  Stage,
-  StageReply,
-} from './connection.ts';
+import type { EomReply, MessageResult, MtaConnection, SendOptions } from './connection.ts';
 import { playMessage } from './player.ts';
 
 /** What to offer, and how long to wait. */

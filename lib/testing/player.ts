@@ -1,15 +1,8 @@
 /** Plays a whole message through a milter connection, stage by stage, as an MTA would. */
 import { wrongArgument } from '../errors.ts';
-import type {
-  Action,
-  Macros,
-  MessageResult,
-  MtaConnection,
-  RecipientResult,
-  SendOptions,
-  Stage,
-  StageReply,
-} from './connection.ts';
+import type { Action, Macros, StageReply } from '../protocol/exchange.ts';
+import type { VerdictStage as Stage } from '../protocol/stages.ts';
+import type { MessageResult, MtaConnection, RecipientResult, SendOptions } from './connection.ts';
 import { deliver, inBrackets } from './delivered.ts';
 import { type MessageContent, readEml } from './eml.ts';
 

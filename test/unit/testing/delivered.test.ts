@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { makeHeader } from '../../../lib/headers.ts';
-import type { Action } from '../../../lib/testing/connection.ts';
+import type { Action } from '../../../lib/protocol/exchange.ts';
 import { deliver } from '../../../lib/testing/delivered.ts';
 import { readEml } from '../../../lib/testing/eml.ts';
 
