@@ -1,6 +1,7 @@
 /**
  * Every error this package makes itself. Test `error.code`, never `error.message`.
- * Wrong arguments are TypeErrors that carry a `code` too; everything else is a MilterError.
+ * Wrong arguments, options of other functions included, are TypeErrors that carry a `code` too; everything else is a
+ * MilterError.
  */
 
 /** Every `code` of a {@link MilterError}. The words are API: they are added to, never renamed. */
@@ -11,7 +12,7 @@ export type MilterErrorCode =
   | 'ERR_MILTER_ADDRESS_IN_USE'
   /** libmilter is missing, too old, or this addon cannot be loaded. */
   | 'ERR_MILTER_LIBRARY'
-  /** An option is unknown or has an impossible value. */
+  /** An option of `serve`, `close`, `fakeSession` or the command is unknown or has an impossible value. */
   | 'ERR_MILTER_OPTION'
   /** What should be a Milter class is none, or its module cannot be imported. */
   | 'ERR_MILTER_FILTER'

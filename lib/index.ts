@@ -27,4 +27,4 @@ export type { Filter } from './run/dispatcher.ts';
 export { libmilterInfo } from './run/native.ts';
 export type { Deadlines } from './run/plan.ts';
 export type { ServeOptions } from './serve/options.ts';
-export { type Counter, type Server, type ServerStats, serve } from './serve/serve.ts';
+export { type CloseOptions, type Counter, type Server, type ServerStats, serve } from './serve/serve.ts';

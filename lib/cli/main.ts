@@ -3,7 +3,7 @@
  * The command `milter`: finds the subcommand, and turns what goes wrong into one line and an exit status.
  */
 import { MilterError } from '../errors.ts';
-import { refuseUnknown } from '../options.ts';
+import { optionFault, refuseUnknown } from '../options.ts';
 import { packageJson } from './package.ts';
 import { printable } from './printable.ts';
 import type { CommandIo } from './usage.ts';
@@ -45,7 +45,7 @@ async function main(args: readonly string[], io: CommandIo): Promise<number> {
     return 2;
   }
   try {
-    refuseUnknown('command', [name], Object.keys(commands));
+    refuseUnknown('command', [name], Object.keys(commands), optionFault);
     const command = await commands[name]?.();
     return (await command?.(rest, io)) ?? 2;
   } catch (error) {

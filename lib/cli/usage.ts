@@ -1,7 +1,7 @@
 /** What the subcommands share: where they write, and how they read their arguments. */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { MilterError } from '../errors.ts';
-import { refuseUnknown } from '../options.ts';
+import { optionFault, refuseUnknown } from '../options.ts';
 
 /** Where a command writes. */
 export interface CommandIo {
@@ -25,7 +25,7 @@ export function readArguments<const T extends OptionsConfig>(args: readonly stri
   const names = Object.entries(options).flatMap(([name, { short }]) =>
     short === undefined ? [`--${name}`] : [`--${name}`, `-${short}`],
   );
-  refuseUnknown('option', given, names);
+  refuseUnknown('option', given, names, optionFault);
   try {
     return parseArgs(config);
   } catch (error) {

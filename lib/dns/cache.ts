@@ -1,10 +1,12 @@
 /** A cache in front of a resolver. */
+import { wrongArgument } from '../errors.ts';
+import { checkOptions, checkValue, having, integer, type Kinds } from '../options.ts';
 import type { Absent, Answer, Found, RecordType, ResolveOptions, Resolver } from './answer.ts';
 import { queryName } from './name.ts';
 
 /** Bounds of a cache. TTLs are in seconds, as DNS has them. */
 export interface CacheOptions {
-  /** Answers kept; beyond that the oldest goes. @default 10000 */
+  /** Answers kept; beyond that the oldest goes. 0 keeps none. @default 10000 */
   readonly maxEntries?: number;
   /** Records are kept at least this long. @default 0 */
   readonly minTtl?: number;
@@ -18,10 +20,20 @@ export interface CacheOptions {
  * A resolver that remembers the answers of another by name and type: records for their TTL, absences for as long as the
  * zone's SOA allows (RFC 2308), failures never. Equal queries under way at the same time are one query. A remembered
  * answer comes without a promise, with the TTL that is left.
+ * @throws TypeError for an unknown option or an impossible value
  */
 export function cached(resolver: Resolver, options: CacheOptions = {}): Resolver {
+  checkValue('cached: the resolver', resolver, having<Resolver>('resolve'), wrongArgument);
+  checkOptions('cached option', options, KINDS, wrongArgument);
   return new CachingResolver(resolver, options);
 }
+
+const KINDS: Kinds<CacheOptions> = {
+  maxEntries: integer(0),
+  minTtl: integer(0),
+  maxTtl: integer(0),
+  maxAbsenceTtl: integer(0),
+};
 
 /** Bytes of TXT in one answer. Nobody needs more, and strangers must not fill the memory. */
 const MAX_ANSWER_SIZE = 8192;
@@ -94,7 +106,7 @@ class CachingResolver implements Resolver {
     else if (answer.status === 'nodata' || answer.status === 'nxdomain')
       ttl = Math.min(answer.ttl ?? 0, maxAbsenceTtl);
     else return answer;
-    if (ttl <= 0 || sizeOf(answer) > MAX_ANSWER_SIZE) return answer;
+    if (ttl <= 0 || maxEntries === 0 || sizeOf(answer) > MAX_ANSWER_SIZE) return answer;
     this.#entries.delete(key);
     if (this.#entries.size >= maxEntries) {
       const { value: oldest } = this.#entries.keys().next();

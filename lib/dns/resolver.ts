@@ -1,5 +1,6 @@
 /** Making a resolver from options. */
 import { wrongArgument } from '../errors.ts';
+import { checkOptions, integer, type Kinds, milliseconds, oneOf, texts } from '../options.ts';
 import type { Resolver } from './answer.ts';
 import { DnsClient } from './client.ts';
 import { NodeResolver } from './node.ts';
@@ -19,24 +20,23 @@ export interface ResolverOptions {
   readonly deadline?: number;
 }
 
-/** What a timer can hold, in milliseconds. */
-const MAX_OPTION = 2 ** 31 - 1;
+const KINDS: Kinds<ResolverOptions> = {
+  backend: oneOf('dns2', 'node'),
+  servers: texts,
+  timeout: milliseconds,
+  tries: integer(1, 100),
+  deadline: milliseconds,
+};
 
 /**
  * A resolver that asks name servers. It keeps nothing: put {@link cached} around it.
- * @throws TypeError for a wrong option
+ * @throws TypeError for an unknown option or an impossible value
  */
 export function createResolver(options: ResolverOptions = {}): Resolver {
+  checkOptions('createResolver option', options, KINDS, wrongArgument);
   const { backend = 'dns2', timeout = 1500, tries = 2, deadline = 10_000 } = options;
-  for (const [name, value] of Object.entries({ timeout, tries, deadline })) {
-    if (!(value > 0 && value <= MAX_OPTION)) {
-      throw wrongArgument(`${name} must be from 1 to ${MAX_OPTION}, got ${value}`);
-    }
-  }
   const servers = options.servers?.map(parseServer) ?? systemServers();
   if (servers.length === 0) throw wrongArgument('servers must name at least one name server');
   const settings = { servers, timeout, tries, deadline };
-  if (backend === 'dns2') return new DnsClient(settings);
-  if (backend === 'node') return new NodeResolver(settings);
-  throw wrongArgument(`backend must be "dns2" or "node", got "${backend}"`);
+  return backend === 'dns2' ? new DnsClient(settings) : new NodeResolver(settings);
 }

@@ -3,6 +3,16 @@
  */
 import { isAscii } from 'node:buffer';
 import { wrongArgument } from '../errors.ts';
+import {
+  checkOptions,
+  checkValue,
+  iterable,
+  type Kind,
+  type Kinds,
+  object,
+  oneOf,
+  text,
+} from '../options.ts';
 import { encodeText } from '../text.ts';
 import { holdsDelimiter, makeBoundary } from './boundary.ts';
 import { encodeBody, fitsIdentity } from './encodings.ts';
@@ -35,13 +45,34 @@ export type NewPart = NewPartFields &
  * Makes a part, to be inserted into a message or, with headers of its own, to be one. Text is UTF-8 and canonical in
  * its line ends; content is written plain, as quoted-printable or as base64, whichever is the first that will do.
  * @param lineEnd @default CRLF
- * @throws TypeError for a content type or a header field that cannot be written.
+ * @throws TypeError for an unknown field or an impossible value of the description, or of one within it; and for a
+ *   content type or a header field that cannot be written
  */
 export function createPart(description: NewPart, lineEnd: '\r\n' | '\n' = '\r\n'): Part {
+  checkValue('createPart: the line end', lineEnd, LINE_END, wrongArgument);
   return parseMessage(Buffer.concat(writePart(description, lineEnd))).root;
 }
 
+const LINE_END = oneOf('\r\n', '\n');
+
+const content: Kind<Uint8Array | string> = {
+  must: 'be a string, or bytes',
+  accepts: (value) => typeof value === 'string' || value instanceof Uint8Array,
+};
+
+const KINDS: Kinds<{ readonly [K in keyof NewPart]: unknown }> = {
+  contentType: text,
+  parameters: object(),
+  disposition: oneOf('inline', 'attachment'),
+  name: text,
+  headers: iterable(),
+  content,
+  parts: { must: 'be an array', accepts: (value): value is NewPart[] => Array.isArray(value) },
+  message: object(),
+};
+
 function writePart(description: NewPart, lineEnd: '\r\n' | '\n'): Buffer[] {
+  checkOptions('createPart field', description, KINDS, wrongArgument);
   const body = writeBody(description, lineEnd);
   const type = description.contentType ?? body.type;
   if (!/^[\w.+-]+\/[\w.+-]+$/.test(type))

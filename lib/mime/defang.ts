@@ -2,6 +2,7 @@
  * Making a message harmless: poisonous parts become a warning that names what was there, HTML loses what acts.
  */
 import { wrongArgument } from '../errors.ts';
+import { callback, checkOptions, flag, iterable, type Kind, type Kinds, object, oneOf } from '../options.ts';
 import { type ArchiveListing, type ArchiveMember, archiveFormat, listArchive } from './archive.ts';
 import type { ArchiveLimits, ArchiveProblem } from './archive-budget.ts';
 import { bannedContentTypes, bannedExtension, bannedExtensions, programFormat } from './banned.ts';
@@ -77,19 +78,24 @@ export interface DefangReport {
 const DEFAULT_EXTENSIONS: ReadonlySet<string> = new Set(bannedExtensions);
 const DEFAULT_CONTENT_TYPES: ReadonlySet<string> = new Set(bannedContentTypes);
 
-const POLICY_OPTIONS = new Set<string>([
-  'extensions',
-  'contentTypes',
-  'programs',
-  'archives',
-  'encryptedArchives',
-  'unsupportedArchives',
-  'html',
-  'messages',
-  'check',
-  'save',
-  'warning',
-]);
+const archives: Kind<Partial<ArchiveLimits> | false> = {
+  must: 'be an object of limits, or false',
+  accepts: (value): value is Partial<ArchiveLimits> | false => value === false || object().accepts(value),
+};
+
+const KINDS: Kinds<DefangPolicy> = {
+  extensions: iterable(),
+  contentTypes: iterable(),
+  programs: flag,
+  archives,
+  encryptedArchives: oneOf('keep', 'remove'),
+  unsupportedArchives: oneOf('keep', 'remove'),
+  html: flag,
+  messages: flag,
+  check: callback(),
+  save: callback(),
+  warning: callback(),
+};
 
 /**
  * Searches every part, those of messages inside the message included, and replaces the poisonous ones by a text part called
@@ -97,13 +103,10 @@ const POLICY_OPTIONS = new Set<string>([
  *
  * A message that has more parts than its parse limits allow is searched as far as they go: look at `message.problems`.
  * Edits `message`; the event loop turns between parts and inside archives.
- * @throws TypeError for an unknown policy option. Rejects with what `check` or `save` reject with.
+ * @throws TypeError for an unknown option or an impossible value. Rejects with what `check` or `save` reject with.
  */
 export async function defang(message: MimeMessage, policy: DefangPolicy = {}): Promise<DefangReport> {
-  for (const option of Object.keys(policy)) {
-    if (POLICY_OPTIONS.has(option)) continue;
-    throw wrongArgument(`unknown defang option "${option}"; there are ${[...POLICY_OPTIONS].join(', ')}`);
-  }
+  checkOptions('defang option', policy, KINDS, wrongArgument);
   return await new Defanger(policy).run(message);
 }
 

@@ -1,7 +1,8 @@
 /**
  * Bounds on what one message may cost, and the values that tell when one was reached.
  */
-import { MilterError, wrongArgument } from '../errors.ts';
+import { wrongArgument } from '../errors.ts';
+import { checkOptions, type Kind, type Kinds, limit } from '../options.ts';
 
 /** How much structure {@link parseMessage} follows. What lies beyond stays in the tree as bytes of the last part. */
 export interface ParseLimits {
@@ -36,19 +37,14 @@ export interface ParseProblem {
 
 /**
  * The defaults with the caller's wishes over them.
- * @throws TypeError for a limit that is no number above 0; MilterError ERR_MILTER_OPTION for an unknown one.
+ * @throws TypeError for an unknown limit, or one that is no number above 0
  */
-export function withLimits<L extends object>(defaults: L, wishes: Partial<L> | undefined): L {
-  for (const [name, value] of Object.entries(wishes ?? {})) {
-    if (!Object.hasOwn(defaults, name)) {
-      throw new MilterError(
-        'ERR_MILTER_OPTION',
-        `unknown limit "${name}"; there are ${Object.keys(defaults).join(', ')}`,
-      );
-    }
-    if (typeof value !== 'number' || !(value > 0)) {
-      throw wrongArgument(`limit "${name}" must be a number above 0, got ${String(value)}`);
-    }
-  }
+export function withLimits<L extends { readonly [K in keyof L]: number }>(
+  defaults: L,
+  wishes: Partial<L> = {},
+): L {
+  const kinds: Record<string, Kind<number>> = {};
+  for (const name of Object.keys(defaults)) kinds[name] = limit;
+  checkOptions('limit', wishes, kinds as Kinds<Partial<L>>, wrongArgument);
   return { ...defaults, ...wishes };
 }

@@ -3,6 +3,7 @@
  */
 import { wrongArgument } from '../errors.ts';
 import type { Header } from '../headers.ts';
+import { checkOptions, type Kinds, object } from '../options.ts';
 import { encodeText } from '../text.ts';
 import type { HeaderChange } from './header-section.ts';
 import { type ScanContext, Scanner } from './layout.ts';
@@ -75,6 +76,7 @@ export class MimeMessage {
 /**
  * Parses a message. Takes a view of the bytes, not a copy: do not write to them afterwards. Never throws on any content;
  * time is linear in its length.
+ * @throws TypeError for what are no bytes, an unknown option or an impossible limit
  */
 export function parseMessage(bytes: Uint8Array, options: ParseOptions = {}): MimeMessage {
   const scan = startScan(bytes, options);
@@ -133,10 +135,14 @@ interface Scan {
   readonly context: ScanContext;
 }
 
-function startScan(bytes: Uint8Array, { limits }: ParseOptions, headerEnd?: number): Scan {
+const KINDS: Kinds<ParseOptions> = { limits: object() };
+
+function startScan(bytes: Uint8Array, options: ParseOptions, headerEnd?: number): Scan {
   if (!(bytes instanceof Uint8Array))
     throw wrongArgument(`a message is a Buffer or Uint8Array, got ${typeof bytes}`);
-  const context: ScanContext = { limits: withLimits(defaultParseLimits, limits), problems: [], parts: 0 };
+  checkOptions('parse option', options, KINDS, wrongArgument);
+  const limits = withLimits(defaultParseLimits, options.limits);
+  const context: ScanContext = { limits, problems: [], parts: 0 };
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return {
     scanner: new Scanner(view, context, headerEnd === undefined ? { depth: 0 } : { depth: 0, headerEnd }),

@@ -1,11 +1,22 @@
 /**
  * The options of serve(): their defaults, and one clear line for each thing wrong with them.
  */
-import { MilterError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { stderrLogger } from '../logger.ts';
 import type { OnError } from '../milter/milter.ts';
-import { refuseUnknown } from '../options.ts';
+import {
+  checkOptions,
+  checkValue,
+  flag,
+  having,
+  integer,
+  type Kinds,
+  object,
+  oneOf,
+  optionFault,
+  refuseUnknown,
+  text,
+} from '../options.ts';
 import { parseSocket, type Socket } from '../protocol/socket.ts';
 import type { DeadlineStage, Deadlines } from '../run/plan.ts';
 
@@ -70,23 +81,25 @@ const defaultDeadlines: Deadlines = {
   eom: 120_000,
 };
 
-const known: Readonly<Record<keyof ServeOptions, true>> = {
-  socket: true,
-  socketMode: true,
-  socketGroup: true,
-  removeSocket: true,
-  backlog: true,
-  timeout: true,
-  deadlines: true,
-  onError: true,
-  maxBody: true,
-  maxConnections: true,
-  logger: true,
-  debug: true,
-  maxDataSize: true,
-};
+/** Every duration is held by a C int. */
+const duration = integer(1);
 
-const MAX_INT = 0x7fff_ffff;
+/** For the checker of options. */
+export const SERVE_KINDS: Kinds<ServeOptions> = {
+  socket: text,
+  socketMode: integer(0, 0o777),
+  socketGroup: integer(0),
+  removeSocket: flag,
+  backlog: integer(1),
+  timeout: duration,
+  deadlines: object(),
+  onError: oneOf('tempfail', 'reject', 'accept', 'continue'),
+  maxBody: integer(0),
+  maxConnections: integer(1),
+  logger: having<Logger>('debug', 'info', 'warn', 'error'),
+  debug: integer(0, 6),
+  maxDataSize: integer(1),
+};
 
 /**
  * Fills in the defaults.
@@ -95,72 +108,34 @@ const MAX_INT = 0x7fff_ffff;
  */
 export function readOptions(options: ServeOptions): Settings {
   if (typeof options !== 'object' || options === null)
-    throw fault('serve() needs options, at least { socket }');
-  refuseUnknown('option', Object.keys(options), Object.keys(known));
+    throw optionFault('serve() needs options, at least { socket }');
+  checkOptions('option', options, SERVE_KINDS, optionFault);
   if (options.socket === undefined)
-    throw fault('option "socket" is missing, as in { socket: "inet:8894@127.0.0.1" }');
-  const number = (name: keyof ServeOptions, least: number, most: number, otherwise: number): number =>
-    readNumber(name, options[name], least, most, otherwise);
+    throw optionFault('option "socket" is missing, as in { socket: "inet:8894@127.0.0.1" }');
   return {
     socket: parseSocket(options.socket),
-    socketMode: number('socketMode', 0, 0o777, -1),
-    socketGroup: number('socketGroup', 0, MAX_INT, -1),
-    removeSocket: readFlag('removeSocket', options.removeSocket, true),
-    backlog: number('backlog', 1, MAX_INT, 0),
-    timeoutSeconds: Math.ceil(number('timeout', 1, MAX_INT, 0) / 1000),
+    socketMode: options.socketMode ?? -1,
+    socketGroup: options.socketGroup ?? -1,
+    removeSocket: options.removeSocket ?? true,
+    backlog: options.backlog ?? 0,
+    timeoutSeconds: Math.ceil((options.timeout ?? 0) / 1000),
     deadlines: readDeadlines(options.deadlines),
-    onError: readOnError(options.onError),
-    maxBody: number('maxBody', 0, MAX_INT, 64 * 1024 * 1024),
-    maxConnections: number('maxConnections', 1, MAX_INT, 1_000),
-    logger: readLogger(options.logger),
-    debug: number('debug', 0, 6, 0),
-    maxDataSize: number('maxDataSize', 1, MAX_INT, 0),
+    onError: options.onError ?? 'tempfail',
+    maxBody: options.maxBody ?? 64 * 1024 * 1024,
+    maxConnections: options.maxConnections ?? 1_000,
+    logger: options.logger ?? stderrLogger,
+    debug: options.debug ?? 0,
+    maxDataSize: options.maxDataSize ?? 0,
   };
 }
 
-function readNumber(name: string, value: unknown, least: number, most: number, otherwise: number): number {
-  if (value === undefined) return otherwise;
-  if (typeof value === 'number' && Number.isInteger(value) && value >= least && value <= most) return value;
-  throw fault(`option "${name}" must be an integer from ${least} to ${most}, got ${show(value)}`);
-}
-
-function readFlag(name: string, value: unknown, otherwise: boolean): boolean {
-  if (value === undefined) return otherwise;
-  if (typeof value === 'boolean') return value;
-  throw fault(`option "${name}" must be true or false, got ${show(value)}`);
-}
-
-function readDeadlines(value: Partial<Deadlines> | undefined): Deadlines {
-  if (value === undefined) return defaultDeadlines;
-  if (typeof value !== 'object' || value === null)
-    throw fault(`option "deadlines" must be an object, got ${show(value)}`);
-  const names = Object.keys(defaultDeadlines) as DeadlineStage[];
-  refuseUnknown('stage in option "deadlines"', Object.keys(value), names);
-  const read = names.map((stage) => [
-    stage,
-    readNumber(`deadlines.${stage}`, value[stage], 1, MAX_INT, defaultDeadlines[stage]),
-  ]);
+function readDeadlines(given: Partial<Deadlines> = {}): Deadlines {
+  const stages = Object.keys(defaultDeadlines) as DeadlineStage[];
+  refuseUnknown('stage in option "deadlines"', Object.keys(given), stages, optionFault);
+  const read = stages.map((stage) => {
+    const { [stage]: deadline = defaultDeadlines[stage] } = given;
+    checkValue(`option "deadlines.${stage}"`, deadline, duration, optionFault);
+    return [stage, deadline];
+  });
   return Object.fromEntries(read) as Deadlines;
-}
-
-function readOnError(value: unknown): OnError {
-  if (value === undefined) return 'tempfail';
-  if (value === 'tempfail' || value === 'reject' || value === 'accept' || value === 'continue') return value;
-  throw fault(`option "onError" must be tempfail, reject, accept or continue, got ${show(value)}`);
-}
-
-function readLogger(value: Logger | undefined): Logger {
-  if (value === undefined) return stderrLogger;
-  for (const level of ['debug', 'info', 'warn', 'error'] as const) {
-    if (typeof value?.[level] !== 'function') throw fault(`option "logger" must have a function "${level}"`);
-  }
-  return value;
-}
-
-function show(value: unknown): string {
-  return typeof value === 'string' ? JSON.stringify(value) : String(value);
-}
-
-function fault(message: string): MilterError {
-  return new MilterError('ERR_MILTER_OPTION', message);
 }

@@ -3,6 +3,7 @@
  */
 import { MilterError } from '../errors.ts';
 import { isMilterClass, Milter } from '../milter/milter.ts';
+import { checkOptions, integer, type Kinds, optionFault } from '../options.ts';
 import { Dispatcher, type Filter } from '../run/dispatcher.ts';
 import { loadAddon, type NativeServer } from '../run/native.ts';
 import { readOptions, type ServeOptions, type Settings } from './options.ts';
@@ -27,16 +28,24 @@ export interface ServerStats {
   readonly deadlines: number;
 }
 
+/** Options of {@link Server.close}. */
+export interface CloseOptions {
+  /** What is not done after so many milliseconds is answered with tempfail. @default 30 000 */
+  readonly deadline?: number;
+}
+
+const CLOSE_KINDS: Kinds<CloseOptions> = { deadline: integer(0) };
+
 /** A running server. */
 export interface Server extends AsyncDisposable {
   /** Where it listens, as a libmilter spec with the real port. */
   readonly address: string;
   stats(): ServerStats;
   /**
-   * Refuses new connections, lets running messages finish, ends idle connections, and stops libmilter. What is not
-   * done after `deadline` milliseconds (30 000 by default) is answered with tempfail. May be called again.
+   * Refuses new connections, lets running messages finish, ends idle connections, and stops libmilter. May be called
+   * again. Rejects with a MilterError `ERR_MILTER_OPTION` for an unknown option or an impossible value.
    */
-  close(options?: { readonly deadline?: number }): Promise<void>;
+  close(options?: CloseOptions): Promise<void>;
   /** Lets the server keep the process alive, as it does from the start. */
   ref(): this;
   /** Lets the process end although the server runs. */
@@ -119,13 +128,9 @@ class RunningServer implements Server {
     return { ...this.#native.stats(), failures, deadlines };
   }
 
-  async close({ deadline = DEFAULT_GRACE }: { readonly deadline?: number } = {}): Promise<void> {
-    if (!Number.isInteger(deadline) || deadline < 0 || deadline > 0x7fff_ffff) {
-      throw new MilterError(
-        'ERR_MILTER_OPTION',
-        `close: "deadline" must be milliseconds from 0, got ${String(deadline)}`,
-      );
-    }
+  async close(options: CloseOptions = {}): Promise<void> {
+    checkOptions('close option', options, CLOSE_KINDS, optionFault);
+    const { deadline = DEFAULT_GRACE } = options;
     this.#native.close(deadline);
     await this.#ended;
   }

@@ -2,6 +2,18 @@
 import type { Resolver } from '../dns/index.ts';
 import { cached, createResolver } from '../dns/index.ts';
 import { wrongArgument } from '../errors.ts';
+import {
+  callback,
+  checkOptions,
+  flag,
+  having,
+  instance,
+  integer,
+  type Kind,
+  type Kinds,
+  milliseconds,
+  text,
+} from '../options.ts';
 import { parseAddress } from './address.ts';
 import { Budget } from './budget.ts';
 import type { TraceStep, Verdict } from './evaluate.ts';
@@ -79,37 +91,52 @@ export interface CheckResult {
   readonly meant?: SpfResult | undefined;
 }
 
+/** A caller in JavaScript may have null for a client without an address. */
+const clientAddress: Kind<string> = {
+  must: 'be an IP address',
+  accepts: (value): value is string => value === null || typeof value === 'string',
+};
+
+const KINDS: Kinds<CheckOptions> = {
+  ip: clientAddress,
+  sender: text,
+  helo: text,
+  receiver: text,
+  resolver: having<Resolver>('resolve'),
+  signal: instance(AbortSignal),
+  timeout: milliseconds,
+  defaultExplanation: text,
+  record: text,
+  lax: flag,
+  localPolicy: text,
+  delegate: text,
+  maxVoidLookups: integer(0),
+  trace: callback(),
+};
+
 const DEFAULT_TIMEOUT = 20_000;
-/** What a timer can hold: 24 days. */
-const MAX_TIMEOUT = 2 ** 31 - 1;
 
 /**
  * check_host() of RFC 7208: may the client at `ip` send mail from this sender?
  *
  * Trouble with DNS is a result, not an exception.
- * @throws TypeError (the promise rejects) for an `ip` that is no address, or another argument of the wrong kind.
+ * @throws TypeError (the promise rejects) for an `ip` that is no address, an unknown option or an impossible value.
  */
 export async function checkHost(options: CheckOptions): Promise<CheckResult> {
+  checkOptions('checkHost option', options, KINDS, wrongArgument);
   const { ip, sender, helo = '', defaultExplanation = '', record } = options;
-  if (typeof sender !== 'string') throw wrongArgument(`sender must be a string, got ${kindOf(sender)}`);
-  if (typeof helo !== 'string') throw wrongArgument(`helo must be a string, got ${kindOf(helo)}`);
+  if (sender === undefined)
+    throw wrongArgument('checkHost option "sender" is missing; "" or "<>" is the null sender');
   if (record !== undefined && !isSpfRecord(record)) {
     throw wrongArgument(`record must be "v=spf1", or begin with it and a space, got "${record}"`);
   }
   const localPolicy = options.localPolicy === undefined ? undefined : parseLocalPolicy(options.localPolicy);
   const { timeout = DEFAULT_TIMEOUT, maxVoidLookups = MAX_VOID_LOOKUPS } = options;
-  if (!(timeout > 0 && timeout <= MAX_TIMEOUT)) {
-    throw wrongArgument(`timeout must be from 1 to ${MAX_TIMEOUT} ms, got ${timeout}`);
-  }
-  if (!(maxVoidLookups >= 0))
-    throw wrongArgument(`maxVoidLookups must not be below 0, got ${maxVoidLookups}`);
   const identity = readIdentity(sender, helo);
   if (ip === undefined || ip === null)
     return report(identity, { result: 'none', problem: 'the client has no IP address' });
-  const address = typeof ip === 'string' ? parseAddress(ip) : undefined;
-  if (address === undefined) {
-    throw wrongArgument(`ip must be an IP address, got ${typeof ip === 'string' ? `"${ip}"` : kindOf(ip)}`);
-  }
+  const address = parseAddress(ip);
+  if (address === undefined) throw wrongArgument(`ip must be an IP address, got ${JSON.stringify(ip)}`);
 
   const budget = new Budget(timeout, options.signal);
   const evaluation = new Evaluation({
@@ -187,8 +214,4 @@ function parseLocalPolicy(terms: string): SpfRecord {
     throw wrongArgument(`localPolicy takes mechanisms only, got "${terms}"`);
   }
   return policy;
-}
-
-function kindOf(value: unknown): string {
-  return value === null ? 'null' : typeof value;
 }

@@ -23,6 +23,7 @@ export { type FakeOptions, fakeSession } from './fake.ts';
 export { type ConnectOptions, connectMta, type WireConnection } from './mta.ts';
 export {
   type AskedQuery,
+  type MemoryOptions,
   type MemoryRecords,
   MemoryResolver,
   type MemoryZone,

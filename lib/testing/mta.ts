@@ -1,6 +1,7 @@
 /** An MTA's side of the milter protocol over a socket, against any milter. */
 import { connect } from 'node:net';
 import { wrongArgument } from '../errors.ts';
+import { checkOptions, integer, type Kinds, milliseconds } from '../options.ts';
 import { parseDialSpec } from '../protocol/dial-spec.ts';
 import type { Action, ClientAddress, Macros, Negotiated, StageReply } from '../protocol/exchange.ts';
 import type { VerdictStage as Stage } from '../protocol/stages.ts';
@@ -39,6 +40,14 @@ export interface ConnectOptions {
   readonly timeout?: number;
 }
 
+/** For the checker of options. */
+export const CONNECT_KINDS: Kinds<ConnectOptions> = {
+  version: integer(2, 6),
+  actions: integer(0, 0xffff_ffff),
+  steps: integer(0, 0xffff_ffff),
+  timeout: milliseconds,
+};
+
 /** An {@link MtaConnection} over a socket. */
 export interface WireConnection extends MtaConnection {
   /** Writes bytes as they are, for frames that no MTA would send. Expects no answer. */
@@ -50,12 +59,11 @@ export interface WireConnection extends MtaConnection {
  * @param spec libmilter's way to write an address: `unix:/path`, `inet:port@host`, `inet6:port@host`
  * @throws MilterError ERR_MILTER_SOCKET when nobody answers there; ERR_MILTER_CLOSED when the filter hangs up,
  *   as libmilter does on needing what is not offered; ERR_MILTER_PROTOCOL when it takes more than is offered
+ * @throws TypeError for an unknown option or an impossible value
  */
 export async function connectMta(spec: string, options: ConnectOptions = {}): Promise<WireConnection> {
+  checkOptions('connectMta option', options, CONNECT_KINDS, wrongArgument);
   const { version = 6, timeout = 30_000 } = options;
-  if (!Number.isInteger(version) || version < 2 || version > 6) {
-    throw wrongArgument(`version must be 2 to 6, got ${version}`);
-  }
   const { actions = actionsOfVersion(version), steps = stepsOfVersion(version) } = options;
   const channel = new Channel(spec, connect(parseDialSpec(spec)).setNoDelay(), timeout);
   const negotiated = await channel.inTurn('negotiate', async () => {

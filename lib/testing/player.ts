@@ -1,5 +1,6 @@
 /** Plays a whole message through a milter connection, stage by stage, as an MTA would. */
 import { wrongArgument } from '../errors.ts';
+import { checkOptions, integer, type Kinds, object, oneOf, text, texts } from '../options.ts';
 import type { Action, Macros, StageReply } from '../protocol/exchange.ts';
 import type { VerdictStage as Stage } from '../protocol/stages.ts';
 import type { MessageResult, MtaConnection, RecipientResult, SendOptions } from './connection.ts';
@@ -9,13 +10,32 @@ import { type MessageContent, readEml } from './eml.ts';
 /** The part of a connection that playing needs. */
 export type MessageStages = Omit<MtaConnection, 'sendMessage' | 'quit' | 'close' | keyof AsyncDisposable>;
 
+const KINDS: Kinds<SendOptions> = {
+  client: object(),
+  helo: text,
+  sender: text,
+  recipients: texts,
+  macros: object(),
+};
+
+const CLIENT_KINDS: Kinds<NonNullable<SendOptions['client']>> = {
+  hostname: text,
+  family: oneOf('inet', 'inet6', 'unix', 'unknown'),
+  address: text,
+  port: integer(0, 65_535),
+};
+
 /** The body of `sendMessage`, for every kind of connection; see {@link MtaConnection.sendMessage}. */
 export async function playMessage(
   mta: MessageStages,
   eml: string | Uint8Array,
   options: SendOptions,
 ): Promise<MessageResult> {
-  if (options.recipients.length === 0) throw wrongArgument('sendMessage needs at least one recipient');
+  checkOptions('sendMessage option', options, KINDS, wrongArgument);
+  checkOptions('sendMessage option "client" field', options.client ?? {}, CLIENT_KINDS, wrongArgument);
+  if (options.sender === undefined) throw wrongArgument('sendMessage option "sender" is missing');
+  if ((options.recipients ?? []).length === 0)
+    throw wrongArgument('sendMessage needs at least one recipient');
   const content = readEml(eml);
   const { stage, reply, recipients, actions } = await playStages(mta, content, options);
   const sender = inBrackets(options.sender);

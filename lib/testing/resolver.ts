@@ -2,6 +2,7 @@
 import type { Answer, Failed, RecordOf, RecordType, Resolver } from '../dns/index.ts';
 import { queryName } from '../dns/index.ts';
 import { wrongArgument } from '../errors.ts';
+import { checkOptions, integer, type Kinds } from '../options.ts';
 
 /** How a query may go wrong; `nodata` and `nxdomain` are for a type or name that shall be empty in spite of the table. */
 export type ScriptedStatus = Exclude<Answer['status'], 'ok'>;
@@ -31,6 +32,14 @@ export interface AskedQuery {
   readonly type: RecordType;
 }
 
+/** Options of {@link MemoryResolver}. */
+export interface MemoryOptions {
+  /** Of every answer, in seconds. @default 300 */
+  readonly ttl?: number;
+}
+
+const KINDS: Kinds<MemoryOptions> = { ttl: integer(0) };
+
 const TYPES: readonly RecordType[] = ['A', 'AAAA', 'CNAME', 'MX', 'NS', 'PTR', 'TXT'];
 const STATUSES: ReadonlySet<string> = new Set<ScriptedStatus>([
   'nodata',
@@ -55,7 +64,7 @@ const MAX_ALIASES = 10;
  * });
  * ```
  *
- * @throws TypeError for a name that could never be asked, an unknown record type, or an unknown status.
+ * @throws TypeError for a name that could never be asked, an unknown record type, status or option
  */
 export class MemoryResolver implements Resolver {
   /** Every query so far, in order, with names in lower case. Tests may clear it. */
@@ -63,10 +72,8 @@ export class MemoryResolver implements Resolver {
   readonly #names = new Map<string, Map<RecordType, Answer> | Answer>();
   readonly #ttl: number;
 
-  constructor(
-    zone: MemoryZone,
-    options: { /** Of every answer, in seconds. @default 300 */ ttl?: number } = {},
-  ) {
+  constructor(zone: MemoryZone, options: MemoryOptions = {}) {
+    checkOptions('MemoryResolver option', options, KINDS, wrongArgument);
     this.#ttl = options.ttl ?? 300;
     for (const [name, entry] of Object.entries(zone)) this.set(name, entry);
   }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Milter, type MilterError } from '../../lib/index.ts';
+import { type CloseOptions, Milter, type MilterError } from '../../lib/index.ts';
 import { connectMta, type MessageResult } from '../../lib/testing/index.ts';
 import { ENVELOPE, gate, MESSAGE, serving } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
@@ -168,11 +168,16 @@ describe('close()', () => {
     await t.server[Symbol.asyncDispose]();
   });
 
-  it('takes no nonsense for a deadline', async () => {
+  it('takes no nonsense for an option', async () => {
     await using t = await serving(Marking);
     for (const deadline of [-1, 1.5, Number.NaN, 2 ** 40]) {
       await expect(t.server.close({ deadline })).rejects.toMatchObject({ code: 'ERR_MILTER_OPTION' });
     }
+    const misspelt = t.server.close({ deadlin: 5 } as CloseOptions);
+    await expect(misspelt).rejects.toMatchObject({
+      code: 'ERR_MILTER_OPTION',
+      message: 'unknown close option "deadlin"; did you mean "deadline"?',
+    });
     expect((await (await t.mta()).sendMessage(MESSAGE, ENVELOPE)).verdict).toBe('continue');
   });
 });

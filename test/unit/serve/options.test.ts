@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { refuseUnknown } from '../../../lib/options.ts';
 import { parseSocket } from '../../../lib/protocol/socket.ts';
 import { readOptions, type ServeOptions } from '../../../lib/serve/options.ts';
 
@@ -91,7 +90,7 @@ describe('readOptions', () => {
     [{ maxbody: 1 }, 'unknown option "maxbody"; did you mean "maxBody"?'],
     [{ deadline: {} }, 'unknown option "deadline"; did you mean "deadlines"?'],
     [{ onerror: 'reject' }, 'unknown option "onerror"; did you mean "onError"?'],
-    [{ deadlines: { mail: 1 } }, /unknown stage in option "deadlines" "mail"; did you mean "/],
+    [{ deadlines: { mail: 1 } }, /unknown stage in option "deadlines" "mail"$/],
     [{ deadlines: { rcpt: 1 } }, 'unknown stage in option "deadlines" "rcpt"; did you mean "envrcpt"?'],
     [{ deadlines: 5 }, 'option "deadlines" must be an object, got 5'],
     [{ deadlines: { eom: 0 } }, 'option "deadlines.eom" must be an integer from 1 to 2147483647, got 0'],
@@ -121,12 +120,5 @@ describe('readOptions', () => {
       /needs options, at least \{ socket \}/,
     );
     expect(() => readOptions('inet:1' as unknown as ServeOptions)).toThrow(/needs options/);
-  });
-
-  it('names the nearest of what there is', () => {
-    expect(() => refuseUnknown('thing', ['b', 'colour'], ['b', 'color', 'dolor'])).toThrow(
-      'unknown thing "colour"; did you mean "color"?',
-    );
-    expect(() => refuseUnknown('thing', ['a'], ['a'])).not.toThrow();
   });
 });
