@@ -1,5 +1,5 @@
 /**
- * The lossless type for message headers, shared by everything that reads or writes them.
+ * Message headers: the lossless type, and what may stand in a field, shared by everything that reads or writes them.
  */
 import { decodeText } from './text.ts';
 
@@ -41,4 +41,42 @@ class LazyHeader implements Header {
   [Symbol.for('nodejs.util.inspect.custom')](): { name: string; value: string } {
     return this.toJSON();
   }
+}
+
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+const TAB = 0x09;
+const COLON = 0x3a;
+
+/** Whether a field may have this name: printable ASCII without colon or space (RFC 5322 section 2.2). */
+export function isFieldName(name: string): boolean {
+  return /^[!-9;-~]+$/.test(name);
+}
+
+/** The index of the colon that ends the field name at `start`, or -1 if the line is no header field. */
+export function fieldColon(bytes: Buffer, start: number, end: number): number {
+  let i = start;
+  for (; i < end; i++) {
+    const byte = bytes[i] ?? 0;
+    if (byte === COLON || byte <= SPACE || byte > 0x7e) break;
+  }
+  if (i === start) return -1;
+  // White space before the colon is obsolete, not illegal (RFC 5322 section 4.5).
+  while (i < end && (bytes[i] === SPACE || bytes[i] === TAB)) i++;
+  return i < end && bytes[i] === COLON ? i : -1;
+}
+
+/**
+ * The index of the first byte of a field's value that would end the field (NUL, a lone CR, a line break that no white
+ * space follows), or -1: what a stranger's text could smuggle another field in with.
+ */
+export function smugglingByte(value: Buffer): number {
+  for (let i = 0; i < value.length; i++) {
+    const byte = value[i];
+    const next = value[i + 1];
+    const isBad = byte === LF ? next !== SPACE && next !== TAB : byte === 0 || (byte === CR && next !== LF);
+    if (isBad) return i;
+  }
+  return -1;
 }

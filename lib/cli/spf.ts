@@ -4,6 +4,7 @@ import type { Resolver } from '../dns/index.ts';
 import { createResolver } from '../dns/index.ts';
 import type { CheckResult, LintNode, LintReport, TraceStep } from '../spf/index.ts';
 import { checkHost, isSpfRecord, lintDomain } from '../spf/index.ts';
+import { printable } from './printable.ts';
 
 /** Where the command writes, and whom it asks. */
 export interface SpfIo {
@@ -72,7 +73,7 @@ export async function runSpf(args: readonly string[], io: SpfIo): Promise<number
     return 0;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
-    io.stderr.write(`milter spf: ${safe(error.message)}\n\n${USAGE}`);
+    io.stderr.write(`milter spf: ${printable(error.message)}\n\n${USAGE}`);
     return 2;
   }
 }
@@ -88,7 +89,7 @@ function formatCheck(check: CheckResult, steps: readonly TraceStep[]): string {
     ['lookups', `${check.lookups} of 10, ${check.voidLookups} of 2 void`],
   ]
     .filter(([, value]) => value !== undefined)
-    .map(([name = '', value = '']) => `${`${name}:`.padEnd(13)}${safe(value)}`);
+    .map(([name = '', value = '']) => `${`${name}:`.padEnd(13)}${printable(value)}`);
   return `${[...lines, '', ...steps.map(formatStep)].join('\n')}\n`;
 }
 
@@ -96,15 +97,15 @@ function formatStep(step: TraceStep): string {
   const indent = '    '.repeat(step.depth);
   switch (step.step) {
     case 'record':
-      return `${indent}${safe(step.domain)}: ${safe(step.record)}`;
+      return `${indent}${printable(step.domain)}: ${printable(step.record)}`;
     case 'term':
-      return `${indent}  ${step.lookups}. ${safe(step.term)}`;
+      return `${indent}  ${step.lookups}. ${printable(step.term)}`;
     case 'match':
-      return `${indent}  matches: ${safe(step.term)}`;
+      return `${indent}  matches: ${printable(step.term)}`;
     case 'query': {
       const { name, type, answer } = step;
       const found = answer.status === 'ok' ? `${answer.records.length} found` : answer.status;
-      return `${indent}  ? ${type} ${safe(name)}: ${found}`;
+      return `${indent}  ? ${type} ${printable(name)}: ${found}`;
     }
   }
 }
@@ -112,7 +113,7 @@ function formatStep(step: TraceStep): string {
 function formatLint({ tree, lookups, voidLookups, findings }: LintReport): string {
   const lines = [...formatNode(tree, 0), '', `lookups: ${lookups} of 10, ${voidLookups} of 2 void`];
   for (const { severity, domain, term, message } of findings) {
-    lines.push(safe(`${severity}: ${domain}: ${term === undefined ? '' : `${term}: `}${message}`));
+    lines.push(printable(`${severity}: ${domain}: ${term === undefined ? '' : `${term}: `}${message}`));
   }
   if (findings.length === 0) lines.push('nothing to complain about');
   return `${lines.join('\n')}\n`;
@@ -120,10 +121,8 @@ function formatLint({ tree, lookups, voidLookups, findings }: LintReport): strin
 
 function formatNode({ domain, record, term, lookups, children }: LintNode, depth: number): string[] {
   const head = `${term ?? domain} (lookups ${lookups}): ${record ?? 'no SPF record'}`;
-  return ['    '.repeat(depth) + safe(head), ...children.flatMap((child) => formatNode(child, depth + 1))];
-}
-
-/** What strangers wrote must not steer the terminal. */
-function safe(text: string): string {
-  return text.replace(/[^\x20-\x7e]/gu, '?');
+  return [
+    '    '.repeat(depth) + printable(head),
+    ...children.flatMap((child) => formatNode(child, depth + 1)),
+  ];
 }

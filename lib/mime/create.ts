@@ -3,6 +3,7 @@
  */
 import { isAscii } from 'node:buffer';
 import { wrongArgument } from '../errors.ts';
+import { isFieldName, smugglingByte } from '../headers.ts';
 import {
   checkOptions,
   checkValue,
@@ -96,13 +97,13 @@ function writePart(description: NewPart, lineEnd: '\r\n' | '\n'): Buffer[] {
       parseStructured(disposition).with(name === undefined ? {} : { filename: name }),
     ]);
   const head = fields.map(([field, value]) => {
-    const text = value.replace(/\r?\n/g, lineEnd);
-    if (!/^[!-9;-~]+$/.test(field) || /\0|\r(?!\n)|\n(?![ \t])/.test(text)) {
+    const raw = encodeText(value.replace(/\r?\n/g, lineEnd));
+    if (!isFieldName(field) || smugglingByte(raw) >= 0) {
       throw wrongArgument(
         `header field "${field}" cannot be written: check its name, and its value for line breaks`,
       );
     }
-    return encodeText(`${field}: ${text}${lineEnd}`);
+    return Buffer.concat([Buffer.from(`${field}: `), raw, Buffer.from(lineEnd)]);
   });
   return [...head, Buffer.from(lineEnd), ...body.pieces];
 }

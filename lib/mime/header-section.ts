@@ -2,9 +2,8 @@
  * The header section of one part: lossless reading, editing field by field, and the list of what was changed.
  */
 import { wrongArgument } from '../errors.ts';
-import { type Header, makeHeader } from '../headers.ts';
+import { fieldColon, type Header, isFieldName, makeHeader, smugglingByte } from '../headers.ts';
 import { encodeText } from '../text.ts';
-import { fieldColon } from './layout.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -160,12 +159,12 @@ export class PartHeaders implements Iterable<Header> {
   }
 
   #make(name: string, value: string | Uint8Array, origin: number | undefined): Entry {
-    if (!/^[!-9;-~]+$/.test(name)) {
+    if (!isFieldName(name)) {
       throw wrongArgument(`"${name}" is no header field name: use printable ASCII without colon or space`);
     }
     const text = typeof value === 'string' ? ` ${value.replace(/\r?\n/g, this.#lineEnd)}` : undefined;
     const raw = text === undefined ? Buffer.from(value as Uint8Array) : encodeText(text);
-    if (/\0|\r(?!\n)|\n(?![ \t])/.test(raw.toString('latin1'))) {
+    if (smugglingByte(raw) >= 0) {
       throw wrongArgument(
         `the value of header field "${name}" holds NUL or a line break that no white space follows: fold it, or take it out`,
       );

@@ -6,6 +6,7 @@
  * from the ranges it leaves.
  */
 
+import { fieldColon } from '../headers.ts';
 import { decodeText, encodeText } from '../text.ts';
 import { type ContentFields, noContentFields, readContentFields } from './content-fields.ts';
 import type { ParseLimits, ParseProblem } from './limits.ts';
@@ -49,7 +50,6 @@ const LF = 0x0a;
 const CR = 0x0d;
 const SPACE = 0x20;
 const TAB = 0x09;
-const COLON = 0x3a;
 const DASH = 0x2d;
 const LINE_AND_DASHES = Buffer.from('\n--');
 
@@ -59,19 +59,6 @@ const LINE_AND_DASHES = Buffer.from('\n--');
  */
 export function holdsMessage(type: string): boolean {
   return MESSAGES.has(type);
-}
-
-/** The index of the colon that ends the field name at `start`, or -1 if the line is no header field. */
-export function fieldColon(bytes: Buffer, start: number, end: number): number {
-  let i = start;
-  for (; i < end; i++) {
-    const byte = bytes[i] ?? 0;
-    if (byte === COLON || byte <= SPACE || byte > 0x7e) break;
-  }
-  if (i === start) return -1;
-  // White space before the colon is obsolete, not illegal (RFC 5322 section 4.5).
-  while (i < end && (bytes[i] === SPACE || bytes[i] === TAB)) i++;
-  return i < end && bytes[i] === COLON ? i : -1;
 }
 
 /** One open multipart, innermost last. */

@@ -4,6 +4,7 @@
  * more than a mebibyte in all.
  */
 import type { AddressObject, EmailAddress } from 'mailparser';
+import { MilterError } from '../errors.ts';
 import { makeBoundary } from './boundary.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
@@ -42,9 +43,10 @@ const BODY_FIELDS = /^content-(?:type|transfer-encoding|disposition|id)$/i;
 /**
  * Decodes a message for reading. Body text beyond 1 MiB is left out. Never rejects on any content: what cannot be read is
  * empty or undefined.
+ * @throws MilterError `ERR_MILTER_UNSUPPORTED` where the optional package mailparser is not installed
  */
 export async function readView({ root }: MimeMessage): Promise<MessageView> {
-  const { simpleParser } = await import('mailparser');
+  const { simpleParser } = await loadMailparser();
   const options = {
     skipImageLinks: true,
     skipTextLinks: true,
@@ -66,6 +68,18 @@ export async function readView({ root }: MimeMessage): Promise<MessageView> {
     html: mail?.html === false ? undefined : mail?.html,
     attachments: findAttachments(root),
   };
+}
+
+async function loadMailparser(): Promise<typeof import('mailparser')> {
+  try {
+    return await import('mailparser');
+  } catch (cause) {
+    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MODULE_NOT_FOUND';
+    if (!isMissing) throw cause;
+    throw new MilterError('ERR_MILTER_UNSUPPORTED', 'readView needs mailparser: npm install mailparser', {
+      cause,
+    });
+  }
 }
 
 function addresses(field: AddressObject | readonly AddressObject[] | undefined): readonly Address[] {

@@ -1,5 +1,5 @@
 /** Messages as files have them: reading one as an MTA takes it in, and writing it out again. */
-import { type Header, makeHeader } from '../headers.ts';
+import { fieldColon, type Header, makeHeader } from '../headers.ts';
 import { encodeText } from '../text.ts';
 
 /** The two halves of a message. */
@@ -26,7 +26,7 @@ export function readEml(eml: string | Uint8Array): MessageContent {
     const newline = bytes.indexOf(LF, at);
     const next = newline < 0 ? bytes.length : newline + 1;
     const line = withoutLineEnd(bytes.subarray(at, next));
-    const colon = headerColon(line);
+    const colon = fieldColon(line, 0, line.length);
     if (line.length === 0) {
       at = next;
       break;
@@ -57,12 +57,6 @@ export function writeEml({ headers, body }: MessageContent): Buffer {
 function withoutLineEnd(line: Buffer): Buffer {
   if (line.at(-1) !== LF) return line;
   return line.subarray(0, line.at(-2) === CR ? -2 : -1);
-}
-
-/** Where the colon of a header line is, or -1 where the line is no header (RFC 5322 section 2.2). */
-function headerColon(line: Buffer): number {
-  const colon = line.indexOf(':');
-  return colon > 0 && /^[!-9;-~]+[ \t]*$/.test(line.toString('latin1', 0, colon)) ? colon : -1;
 }
 
 function withoutNul(bytes: Buffer): Buffer {

@@ -1,7 +1,9 @@
-import { readFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createPart, parseMessage, readView } from '../../../lib/mime/index.ts';
+import { temporaryDirectory } from '../../helpers/directory.ts';
 
 function fixture(name: string) {
   return parseMessage(readFileSync(join(import.meta.dirname, '../../fixtures/mime', `${name}.eml`)));
@@ -80,4 +82,22 @@ describe('the view of a message', () => {
     expect(text.length).toBeGreaterThan(500_000);
     expect(text.length).toBeLessThanOrEqual(1 << 20);
   });
+});
+
+it('says in one line what to install where mailparser is missing', async () => {
+  await using directory = await temporaryDirectory();
+  const folder = directory.path;
+  const root = join(import.meta.dirname, '../../..');
+  cpSync(join(root, 'lib'), join(folder, 'lib'), { recursive: true });
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(join(root, 'node_modules/htmlparser2'), join(folder, 'node_modules/htmlparser2'));
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+  const script = `
+    import { parseMessage, readView } from './lib/mime/index.ts';
+    await readView(parseMessage(Buffer.from('Subject: x'))).catch((error) => console.log(error.code, error.message));`;
+  const { stdout, stderr } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  expect(stdout, stderr).toBe('ERR_MILTER_UNSUPPORTED readView needs mailparser: npm install mailparser\n');
 });
