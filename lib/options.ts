@@ -148,7 +148,7 @@ export function nearest(word: string, words: readonly string[]): string | undefi
 }
 
 /** How many letters differ: added, left out, replaced, or swapped with their neighbour. */
-function distance(a: string, b: string): number {
+export function distance(a: string, b: string): number {
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {

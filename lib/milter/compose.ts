@@ -2,6 +2,7 @@
  * Several filters made into one.
  */
 import { MilterError } from '../errors.ts';
+import { checkClass } from './check-class.ts';
 import { isMilterClass, Milter, type MilterClass } from './milter.ts';
 
 // Of the global registry: two copies of a package happen, and they must know each other.
@@ -16,7 +17,7 @@ export function membersOfClass(filter: MilterClass): readonly MilterClass[] {
  * Makes one filter of several, run in order over the same session and message. Each member sees the message as
  * received; their actions add up in member order. The first verdict other than continue ends the stage; accept
  * and skip remove that member alone, and the MTA gets them only when all members gave them.
- * @throws MilterError `ERR_MILTER_FILTER` when a member is no Milter class
+ * @throws MilterError `ERR_MILTER_FILTER` when a member is no Milter class, or one that cannot be served
  */
 export function compose(...filters: readonly MilterClass[]): MilterClass {
   for (const [index, filter] of filters.entries()) {
@@ -25,6 +26,7 @@ export function compose(...filters: readonly MilterClass[]): MilterClass {
   }
   if (filters.length === 0) throw new MilterError('ERR_MILTER_FILTER', 'compose: no Milter class given');
   const members = filters.flatMap(membersOfClass);
+  for (const member of members) checkClass(member);
   // Never run itself: the dispatcher makes an instance of each member.
   class Composed extends Milter {
     static readonly [membersOf]: readonly MilterClass[] = members;

@@ -46,6 +46,20 @@ const alsoWellKnown: Readonly<Partial<Record<MacroStage, readonly string[]>>> = 
 /** Those whose value belongs to one recipient. Fetched at every envrcpt. */
 export const ofRecipient: ReadonlySet<string> = new Set(['{rcpt_mailer}', '{rcpt_host}', '{rcpt_addr}']);
 
+/** The macros that Postfix and Sendmail have. What else a filter wishes may be some configuration's own. */
+export const knownMacros: ReadonlySet<string> = new Set([
+  ...Object.values(defaultMacros).flat(),
+  ...Object.values(alsoWellKnown).flat(),
+  ...(
+    'addr_type alg_bits cert_fp cert_md5 client_connections client_flags client_rate cn_issuer cn_subject ' +
+    'daemon_family daemon_flags daemon_info deliveryMode dsn_envid dsn_notify dsn_ret envid hdr_name hdrlen ' +
+    'if_addr_out if_family if_family_out if_name_out load_avg MessageIdCheck msg_size nbadrcpts nrcpts ntries ' +
+    'opMode quarantine server_addr server_name time total_rate verify'
+  )
+    .split(' ')
+    .map((name) => `{${name}}`),
+]);
+
 /** The name as libmilter wants it: one character bare, a longer name in braces. */
 export function macroName(name: string): string {
   const bare = name.startsWith('{') && name.endsWith('}') ? name.slice(1, -1) : name;

@@ -3,7 +3,7 @@
  */
 import { MilterError } from '../errors.ts';
 import type { Header } from '../headers.ts';
-import type { Stage } from '../protocol/stages.ts';
+import type { Stage, VerdictStage } from '../protocol/stages.ts';
 import type { MacroWishes } from './macros.ts';
 import type { Message } from './message.ts';
 import type { Client, Negotiated, Session } from './session.ts';
@@ -11,6 +11,9 @@ import type { Answer, BodyVerdict, ConnectionVerdict, MessageVerdict, UnknownVer
 
 /** What a failing handler is answered with. */
 export type OnError = 'tempfail' | 'reject' | 'accept' | 'continue';
+
+/** The stages that run at the end of the message unless a class wants them at once. */
+export type EarlyStage = 'header' | 'eoh' | 'body';
 
 /** What ties an instance to its connection. Shared with other copies of this package, so it only grows. */
 export interface Link {
@@ -24,11 +27,12 @@ export interface MilterClass {
   new (): Milter;
   readonly prototype: Milter;
   readonly name: string;
-  readonly early?: readonly ('header' | 'eoh' | 'body')[];
+  readonly early?: readonly EarlyStage[];
   readonly macros?: MacroWishes;
   readonly rejectedRecipients?: boolean;
   readonly body?: 'keep' | 'none';
   readonly onError?: OnError;
+  readonly deadlines?: { readonly [stage in VerdictStage]?: number };
 }
 
 // Symbols of the global registry: two copies of a package happen, and they must know each other.
@@ -53,7 +57,7 @@ const maker: Maker = registry[makerKey];
  */
 export class Milter {
   /** Stages whose verdict is wanted at once rather than at the end of the message. @default none */
-  static readonly early?: readonly ('header' | 'eoh' | 'body')[];
+  static readonly early?: readonly EarlyStage[];
   /** Macros wanted besides the well-known ones, by stage. */
   static readonly macros?: MacroWishes;
   /** Whether envrcpt also hears of recipients that the MTA itself refuses (SMFIP_RCPT_REJ). @default false */
@@ -62,6 +66,8 @@ export class Milter {
   static readonly body?: 'keep' | 'none';
   /** What a failing handler is answered with. @default the server's `onError`, `'tempfail'` */
   static readonly onError?: OnError;
+  /** How long its handlers may take, in milliseconds, by stage. @default the server's `deadlines` */
+  static readonly deadlines?: { readonly [stage in VerdictStage]?: number };
   /** @internal */
   static readonly [brand]: true = true;
 
@@ -151,6 +157,18 @@ export function isMilterClass(value: unknown): value is MilterClass {
 export function overrides(filter: MilterClass, stage: Stage): boolean {
   const method = filter.prototype[stage] as { [untouched]?: boolean } | undefined;
   return typeof method === 'function' && method[untouched] !== true;
+}
+
+/** A class and those that it extends, down to Milter, which is left out. */
+export function classesOf(filter: MilterClass): readonly MilterClass[] {
+  const classes: MilterClass[] = [];
+  for (
+    let at = filter;
+    isMilterClass(at) && !Object.hasOwn(at, brand);
+    at = Object.getPrototypeOf(at) as MilterClass
+  )
+    classes.push(at);
+  return classes;
 }
 
 /** Makes an instance that is tied to `link`. `make` calls the constructor. */

@@ -4,7 +4,10 @@
  */
 import { MilterError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
+import { checkClass } from '../milter/check-class.ts';
+import { membersOfClass } from '../milter/compose.ts';
 import { isMilterClass, type Milter, type MilterClass } from '../milter/milter.ts';
+import { verdictCode } from '../protocol/stages.ts';
 import type { Failure } from './handlers.ts';
 import type { NativePlan } from './native.ts';
 import { makePlan, type Plan, type PlanSettings } from './plan.ts';
@@ -20,6 +23,8 @@ export interface Backend {
 
 /** What to run: a class, or a function that makes the instance for each connection. */
 export type Filter = MilterClass | (() => Milter);
+
+const verdicts: ReadonlySet<number> = new Set(Object.values(verdictCode));
 
 export class Dispatcher implements RunnerHost {
   readonly factory: (() => Milter) | undefined;
@@ -57,6 +62,7 @@ export class Dispatcher implements RunnerHost {
     }
     const known = this.#plansOf.get(filter);
     if (known !== undefined) return known;
+    for (const member of membersOfClass(filter)) checkClass(member);
     const plan = this.#addPlan(filter, false);
     this.#plansOf.set(filter, plan);
     return plan;
@@ -67,7 +73,9 @@ export class Dispatcher implements RunnerHost {
     readBatch(tickets, bodies, (ticket) => this.#runnerOf(ticket).take(ticket));
   }
 
+  /** The border to the libmilter side: what is no verdict is a tempfail there, for the sender to try again. */
   settle(ticket: number, verdict: number, packed?: Buffer): boolean {
+    if (!verdicts.has(verdict)) return this.#backend.settle(ticket, verdictCode.tempfail);
     return packed === undefined
       ? this.#backend.settle(ticket, verdict)
       : this.#backend.settle(ticket, verdict, packed);

@@ -2,10 +2,10 @@
  * One filter class at work in one session. A plain filter has one member, a composed one several.
  */
 import { MilterError } from '../errors.ts';
+import { refuseFields } from '../milter/check-class.ts';
 import { type Fault, Message, type MessageState } from '../milter/message.ts';
 import { type Link, type Milter, makeInstance } from '../milter/milter.ts';
 import type { Session } from '../milter/session.ts';
-import { stages } from '../protocol/stages.ts';
 import type { MemberPlan } from './plan.ts';
 
 /** An instance, its view of the message, and whether it still takes part. */
@@ -49,14 +49,7 @@ export class Member {
   instance(make: () => Milter = () => new this.plan.filter()): Milter {
     if (this.#instance !== undefined) return this.#instance;
     const instance = makeInstance(this.#link, make);
-    // A field hides from negotiation, and would silently never run.
-    const field = stages.find((stage) => Object.hasOwn(instance, stage));
-    if (field !== undefined) {
-      throw new MilterError(
-        'ERR_MILTER_FILTER',
-        `${this.plan.filter.name}: write ${field} as a method; as a field it cannot be seen at negotiation`,
-      );
-    }
+    refuseFields(this.plan.filter, instance);
     this.#instance = instance;
     return instance;
   }

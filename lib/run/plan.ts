@@ -13,6 +13,7 @@ import {
 } from '../milter/macros.ts';
 import { type MilterClass, type OnError, overrides } from '../milter/milter.ts';
 import { type Reject, reject, type Tempfail, tempfail } from '../milter/verdicts.ts';
+import { readWishes, type Wishes } from '../milter/wishes.ts';
 import { type MacroStage, Mode, type Stage, stages, verdictCode } from '../protocol/stages.ts';
 import { packAnswer } from './answers.ts';
 import type { NativePlan } from './native.ts';
@@ -33,8 +34,9 @@ export interface PlanSettings {
 export interface MemberPlan {
   readonly filter: MilterClass;
   readonly handles: ReadonlySet<Stage>;
+  /** Its own wish, or else the server's. */
   readonly onError: OnError;
-  readonly rejectedRecipients: boolean;
+  readonly wishes: Wishes;
 }
 
 /** What was made of a filter. */
@@ -64,8 +66,8 @@ export function failureReply(onError: OnError): Reject | Tempfail | undefined {
 export function makePlan(id: number, filter: MilterClass, settings: PlanSettings, asks: boolean): Plan {
   const members = membersOfClass(filter).map((member) => planMember(member, settings.onError));
   const wants = (stage: Stage): boolean => members.some((member) => member.handles.has(stage));
-  const early = new Set(members.flatMap((member) => member.filter.early ?? []));
-  const noBody = members.every((member) => member.filter.body === 'none');
+  const early = new Set(members.flatMap((member) => member.wishes.early));
+  const noBody = members.every((member) => member.wishes.body === 'none');
   const late = new Set<Stage>(lateable.filter((stage) => wants(stage) && !early.has(stage)));
   if (noBody) late.delete('body');
 
@@ -109,7 +111,7 @@ export function makePlan(id: number, filter: MilterClass, settings: PlanSettings
       modes: stages.map(modeOf),
       deadlines: stages.map((stage) => deadlineOf(stage, settings.deadlines)),
       asksAtNegotiate: asks || wants('negotiate'),
-      rejectedRecipients: members.some((member) => member.rejectedRecipients),
+      rejectedRecipients: members.some((member) => member.wishes.rejectedRecipients),
       bodyChunks: late.has('body'),
       maxBody: settings.maxBody,
       onError: { verdict: verdictCode[onError], packed: packAnswer({ reply: failureReply(onError) }) },
@@ -125,11 +127,12 @@ export function makePlan(id: number, filter: MilterClass, settings: PlanSettings
 }
 
 function planMember(filter: MilterClass, onError: OnError): MemberPlan {
+  const wishes = readWishes(filter);
   return {
     filter,
+    wishes,
     handles: new Set(stages.filter((stage) => overrides(filter, stage))),
-    onError: filter.onError ?? onError,
-    rejectedRecipients: filter.rejectedRecipients ?? false,
+    onError: wishes.onError ?? onError,
   };
 }
 
@@ -142,9 +145,9 @@ function strictest(members: readonly MemberPlan[]): OnError {
 
 function mergeWishes(members: readonly MemberPlan[]): MacroWishes {
   const merged: { [Place in MacroStage]?: string[] } = {};
-  for (const { filter } of members) {
+  for (const { wishes } of members) {
     for (const stage of macroStages) {
-      const names = filter.macros?.[stage];
+      const names = wishes.macros[stage];
       if (names === undefined) continue;
       const list = merged[stage] ?? [];
       list.push(...names);

@@ -128,7 +128,7 @@ export class StagePlayer {
           'envrcpt',
           play,
           (filter) => filter.envrcpt(address, parameters),
-          (member) => !refusedByMta || member.plan.rejectedRecipients,
+          (member) => !refusedByMta || member.plan.wishes.rejectedRecipients,
         )
       : goOn;
     const refused = decision.word === 'reject' || decision.word === 'tempfail';

@@ -94,7 +94,7 @@ quarantine  looks odd
   it('says nothing changed when nothing did', async () => {
     const { out } = await tryFilter(
       'nothing.mjs',
-      "import { Milter } from 'libmilter'; export class A extends Milter {}",
+      "import { Milter } from 'libmilter'; export class A extends Milter { eom() {} }",
     );
     expect(out).toContain('nothing changed\n');
   });
@@ -147,21 +147,25 @@ export class Echo extends Milter {
 
 describe('a filter file', () => {
   it.each([
-    ['ESM', 'esm.mjs', "import { Milter } from 'libmilter'; export default class A extends Milter {}"],
+    [
+      'ESM',
+      'esm.mjs',
+      "import { Milter } from 'libmilter'; export default class A extends Milter { eom() {} }",
+    ],
     [
       'ESM without a package.json',
       'esm.js',
-      "import { Milter } from 'libmilter'; export default class A extends Milter {}",
+      "import { Milter } from 'libmilter'; export default class A extends Milter { eom() {} }",
     ],
     [
       'CommonJS',
       'cjs.cjs',
-      "const { Milter } = require('libmilter'); module.exports = class A extends Milter {};",
+      "const { Milter } = require('libmilter'); module.exports = class A extends Milter { eom() {} };",
     ],
     [
       'TypeScript',
       'ts.ts',
-      "import { Milter } from 'libmilter'; export const A: unknown = class extends Milter {};",
+      "import { Milter } from 'libmilter'; export const A: unknown = class extends Milter { eom() {} };",
     ],
   ])('may be %s', async (_, name, code) => {
     expect(await tryFilter(name, code)).toMatchObject({ status: 0, err: '' });
@@ -231,7 +235,7 @@ import { connectMta } from 'libmilter/testing';
 import * as mime from 'libmilter/mime';
 import { createRequire } from 'node:module';
 if (createRequire(import.meta.url)('libmilter/package.json').license !== 'MIT') throw new Error('wrong package.json');
-export default class A extends Milter {}`;
+export default class A extends Milter { eom() {} }`;
     const result = await tryFilter('parts.mjs', code);
     rmSync(decoy, { recursive: true });
     expect(result).toMatchObject({ status: 0, err: '' });
@@ -285,7 +289,7 @@ export default class A extends Milter {}`;
     [
       'several Milter classes',
       'two.mjs',
-      "import { Milter } from 'libmilter'; export class A extends Milter {} export class B extends Milter {}",
+      "import { Milter } from 'libmilter'; export class A extends Milter { eom() {} } export class B extends Milter {}",
       /exports several Milter classes \(A, B\)/,
     ],
   ])('with %s gives one line that says so', async (_, name, code, words) => {

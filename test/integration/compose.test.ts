@@ -335,7 +335,10 @@ describe('a member that fails', () => {
         throw new Error('broken');
       }
     }
-    await using t = await serving(compose(Failing, Milter), { onError: 'reject' });
+    class Fine extends Milter {
+      override eom() {}
+    }
+    await using t = await serving(compose(Failing, Fine), { onError: 'reject' });
     expect((await (await t.mta()).sendMessage(MESSAGE, ENVELOPE)).verdict).toBe('reject');
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Milter, type MilterClass, SMFIF, SMFIP } from '../../lib/index.ts';
+import { Milter, type MilterClass, SMFIF, SMFIP, serve } from '../../lib/index.ts';
 import { codeOf, ENVELOPE, MESSAGE, playUpTo, serving } from '../helpers/server.ts';
 
 /** A class that overrides exactly these methods. */
@@ -32,7 +32,6 @@ const NR = ['NR_HDR', 'NR_CONN', 'NR_HELO', 'NR_MAIL', 'NR_RCPT', 'NR_DATA', 'NR
 describe('overriding a method is the negotiation', () => {
   it.each([
     // What is overridden, what is switched off, what gets no reply.
-    [[], NO, NR],
     [['connect'], NO.filter((name) => name !== 'NOCONNECT'), NR.filter((name) => name !== 'NR_CONN')],
     [
       ['helo'],
@@ -284,13 +283,73 @@ describe('a factory', () => {
   });
 });
 
-describe('a handler written as a field', () => {
-  it('is refused, since negotiation cannot see it', async () => {
-    class Field extends Milter {
-      override envrcpt = () => undefined;
-      override eom() {}
+describe('a filter that could not do what it says', () => {
+  class Field extends Milter {
+    override envrcpt = () => undefined;
+    override eom() {}
+  }
+  class Hidden extends Milter {
+    constructor() {
+      super();
+      Object.assign(this, { envrcpt: () => 'reject' });
     }
-    await using t = await serving(Field as unknown as MilterClass);
+    override eom() {}
+  }
+  class WithArguments extends Milter {
+    constructor(options: { answer: 'reject' }) {
+      super();
+      const { answer } = options;
+      this.envrcpt = () => answer;
+    }
+    override eom() {}
+  }
+  class Misspelt extends Milter {
+    envRcpt() {
+      return 'reject';
+    }
+    override eom() {}
+  }
+  class Useless extends Milter {
+    check() {}
+  }
+  class WrongWish extends Milter {
+    static override readonly onError = 'rejct' as 'reject';
+    override eom() {
+      throw new Error('a handler that fails');
+    }
+  }
+
+  it.each([
+    [Field, 'Field: write envrcpt as a method'],
+    [Misspelt, 'Misspelt: the method envRcpt is no stage; did you mean "envrcpt"?'],
+    [Useless, 'Useless: has no stage'],
+    [
+      WrongWish,
+      'static onError must be tempfail, reject, accept or continue, got "rejct"; did you mean "reject"?',
+    ],
+  ])('is refused by serve: %o', async (filter, message) => {
+    const served = serve(filter, { socket: 'inet:0@127.0.0.1' });
+    await expect(served).rejects.toMatchObject({
+      code: 'ERR_MILTER_FILTER',
+      message: expect.stringContaining(message),
+    });
+  });
+
+  it.each([
+    [() => new Field(), 'write envrcpt as a method'],
+    [() => new WithArguments({ answer: 'reject' }), 'write envrcpt as a method'],
+    [() => new Misspelt(), 'the method envRcpt is no stage'],
+    [() => new Useless(), 'has no stage'],
+    [() => new WrongWish(), 'static onError must be'],
+  ])('has the connection closed where a factory makes it: %o', async (factory, message) => {
+    await using t = await serving(factory);
+    await expect(t.mta()).rejects.toMatchObject({ code: 'ERR_MILTER_CLOSED' });
+    expect(t.log).toMatchObject([{ level: 'error', fields: { stage: 'negotiate' } }]);
+    expect(String(t.log[0]?.fields.error)).toContain(message);
+  });
+
+  it('is answered for at its first stage where nothing could be seen before', async () => {
+    await using t = await serving(Hidden);
     expect((await playUpTo(await t.mta(), 'eom')).verdict).toBe('tempfail');
     expect(String(t.log[0]?.fields.error)).toContain('write envrcpt as a method');
   });

@@ -70,15 +70,19 @@ describe('a plan', () => {
   it('asks for rejected recipients when any member does', () => {
     class Asking extends Milter {
       static override readonly rejectedRecipients = true;
+      override envrcpt() {}
     }
-    expect(planOf(compose(Milter, Asking)).native.rejectedRecipients).toBe(true);
-    expect(planOf(compose(Milter, Milter)).native.rejectedRecipients).toBe(false);
+    const other = overriding('eom');
+    expect(planOf(compose(other, Asking)).native.rejectedRecipients).toBe(true);
+    expect(planOf(compose(other, other)).native.rejectedRecipients).toBe(false);
   });
 });
 
 describe('a Milter class', () => {
   it('is known by its brand', () => {
-    class Mine extends Milter {}
+    class Mine extends Milter {
+      override eom() {}
+    }
     expect([Milter, Mine, compose(Mine)].map(isMilterClass)).toEqual([true, true, true]);
     expect([class {}, () => undefined, {}, null, undefined, 'Milter'].map(isMilterClass)).toEqual(
       Array.from({ length: 6 }, () => false),
