@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findMissing, howToInstall } from '../native/requirements.cjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const say = (message) => process.stderr.write(`setup: ${message}\n`);
@@ -24,10 +25,6 @@ function run(program, args, { what, env = {} }) {
     process.stderr.write(stdout + stderr);
     fail(`${what} failed`);
   }
-}
-
-function works(program, args, input = '') {
-  return spawnSync(program, args, { input }).status === 0;
 }
 
 /** When the newest of these was changed. Folders count too: files that vanish show in them. */
@@ -68,30 +65,13 @@ const addon = 'build/Release/milter.node';
 const addonSources = ['native/core', 'native/binding', 'binding.gyp'];
 
 function checkCompiler() {
-  const compiler = process.env.CXX ?? 'c++';
-  const missing = [
-    [compiler, ['--version']],
-    ['make', ['--version']],
-    ['python3', ['--version']],
-  ].filter(([program, args]) => !works(program, args));
-  if (missing.length > 0) {
-    const names = missing.map(([program]) => program).join(', ');
+  const missing = findMissing();
+  if (missing.length === 0) return;
+  const [only, another] = missing;
+  const canInstall = process.getuid?.() === 0 && spawnSync('apt-get', ['--version']).status === 0;
+  if (another !== undefined || !only.includes('headers') || !canInstall) {
     fail(
-      `the addon must be compiled, and this is missing: ${names}; install build-essential and python3 (Debian, ` +
-        'Ubuntu), gcc-c++, make and python3 (Fedora), build-base and python3 (Alpine), gmake and python3 (FreeBSD), ' +
-        "or Xcode's command line tools (macOS)",
-    );
-  }
-  const includes = ['/usr/local/include', '/opt/local/include', '/opt/homebrew/include'].map(
-    (path) => `-I${path}`,
-  );
-  const headers = () =>
-    works(compiler, ['-E', '-x', 'c++', ...includes, '-'], '#include <libmilter/mfapi.h>\n');
-  if (headers()) return;
-  if (process.getuid?.() !== 0 || !works('apt-get', ['--version'])) {
-    fail(
-      "libmilter's headers are missing; install libmilter-dev (Debian, Ubuntu, Alpine), sendmail-milter-devel " +
-        '(Fedora), libmilter (FreeBSD, MacPorts)',
+      `the addon must be compiled, and this is missing: ${missing.join(', ')}; install it: ${howToInstall()}`,
     );
   }
   say("installing libmilter's headers (apt-get install libmilter-dev)");
@@ -101,7 +81,7 @@ function checkCompiler() {
     what: 'apt-get install libmilter-dev',
     env,
   });
-  if (!headers()) fail('libmilter/mfapi.h cannot be found although libmilter-dev is installed');
+  if (findMissing().length > 0) fail('libmilter/mfapi.h cannot be found although libmilter-dev is installed');
 }
 
 if (Number(process.versions.node.split('.')[0]) < 18) {

@@ -1,6 +1,8 @@
 /**
  * Sendmail's libmilter for Node.js: mail filters for Postfix and Sendmail.
  */
+import { checkNode } from './node-version.ts';
+
 export { MilterError, type MilterErrorCode } from './errors.ts';
 export type { Header } from './headers.ts';
 export type { LogFields, Logger } from './logger.ts';
@@ -28,3 +30,5 @@ export { libmilterInfo } from './run/native.ts';
 export type { Deadlines } from './run/plan.ts';
 export type { ServeOptions } from './serve/options.ts';
 export { type CloseOptions, type Counter, type Server, type ServerStats, serve } from './serve/serve.ts';
+
+checkNode();

@@ -3,6 +3,7 @@
  * The command `milter`: finds the subcommand, and turns what goes wrong into one line and an exit status.
  */
 import { MilterError } from '../errors.ts';
+import { checkNode } from '../node-version.ts';
 import { optionFault, refuseUnknown } from '../options.ts';
 import { packageJson } from './package.ts';
 import { printable } from './printable.ts';
@@ -26,12 +27,19 @@ const USAGE = `Usage: milter run [options] [FILTER]            serve a filter to
 
 async function main(args: readonly string[], io: CommandIo): Promise<number> {
   const [name = '', ...rest] = args;
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  // What follows would fail with words that help nobody.
-  if (major < 22 || (major === 22 && minor < 19)) {
-    io.stderr.write(`milter needs Node.js 22.19 or later, this is ${process.versions.node}\n`);
-    return 1;
+  try {
+    checkNode();
+    return await runCommand(name, rest, io);
+  } catch (error) {
+    if (!(error instanceof MilterError)) throw error;
+    const wrongUse = error.code === 'ERR_MILTER_OPTION';
+    const command = Object.hasOwn(commands, name) ? `milter ${name}` : 'milter';
+    io.stderr.write(`${command}: ${oneLine(error)}${wrongUse ? ` (see ${command} --help)` : ''}\n`);
+    return wrongUse ? 2 : 1;
   }
+}
+
+async function runCommand(name: string, args: readonly string[], io: CommandIo): Promise<number> {
   if (name === '--help' || name === '-h' || name === 'help') {
     io.stdout.write(USAGE);
     return 0;
@@ -44,17 +52,9 @@ async function main(args: readonly string[], io: CommandIo): Promise<number> {
     io.stderr.write(USAGE);
     return 2;
   }
-  try {
-    refuseUnknown('command', [name], Object.keys(commands), optionFault);
-    const command = await commands[name]?.();
-    return (await command?.(rest, io)) ?? 2;
-  } catch (error) {
-    if (!(error instanceof MilterError)) throw error;
-    const wrongUse = error.code === 'ERR_MILTER_OPTION';
-    const command = Object.hasOwn(commands, name) ? `milter ${name}` : 'milter';
-    io.stderr.write(`${command}: ${oneLine(error)}${wrongUse ? ` (see ${command} --help)` : ''}\n`);
-    return wrongUse ? 2 : 1;
-  }
+  refuseUnknown('command', [name], Object.keys(commands), optionFault);
+  const command = await commands[name]?.();
+  return (await command?.(args, io)) ?? 2;
 }
 
 /** The message, and what was underneath it, without stacks: these are mistakes of administrators. */

@@ -2,6 +2,8 @@
  * `libmilter/dns`: DNS as a mail filter needs it. Every outcome is a value, not an exception, and says whether there is
  * nothing (`nodata`, `nxdomain`) or nobody could say (`servfail`, `timeout`, …).
  */
+import { checkNode } from '../node-version.ts';
+
 export type {
   Absent,
   Answer,
@@ -18,3 +20,5 @@ export { cached } from './cache.ts';
 export { queryName } from './name.ts';
 export type { ResolverOptions } from './resolver.ts';
 export { createResolver } from './resolver.ts';
+
+checkNode();

@@ -1,6 +1,8 @@
 /**
  * Changing one part of a message and leaving every other byte alone.
  */
+import { checkNode } from '../node-version.ts';
+
 export { type ArchiveFormat, type ArchiveListing, type ArchiveMember, listArchive } from './archive.ts';
 export { type ArchiveLimits, type ArchiveProblem, defaultArchiveLimits } from './archive-budget.ts';
 export { bannedContentTypes, bannedExtension, bannedExtensions, modernBannedExtensions } from './banned.ts';
@@ -30,3 +32,5 @@ export type { Parameter } from './parameters.ts';
 export type { Part } from './part.ts';
 export { type Address, type MessageView, readView } from './view.ts';
 export { decodeWords, encodeWords } from './words.ts';
+
+checkNode();

@@ -104,18 +104,28 @@ export function loadAddon(): Addon {
       'Windows has no libmilter; run the filter on the mail server',
     );
   }
+  const require = createRequire(import.meta.url);
+  const path = findAddon(require);
   try {
-    const nodeGypBuild = createRequire(import.meta.url)('node-gyp-build') as (folder: string) => Addon;
-    addon = nodeGypBuild(fileURLToPath(new URL('../..', import.meta.url)));
+    addon = require(path) as Addon;
   } catch (cause) {
-    throw new MilterError(
-      'ERR_MILTER_LIBRARY',
-      `the addon cannot be loaded on ${process.platform}-${process.arch}: there is no prebuilt binary for it and none was ` +
-        "built; install a C++ compiler and libmilter's headers, then run: npm rebuild libmilter",
-      { cause },
-    );
+    throw new MilterError('ERR_MILTER_LIBRARY', `the addon ${path} cannot be loaded`, { cause });
   }
   return addon;
+}
+
+/** The addon's file: what was built on this machine, or else the prebuilt one that fits. */
+function findAddon(require: NodeJS.Require): string {
+  const nodeGypBuild = require('node-gyp-build') as { resolve(folder: string): string };
+  try {
+    return nodeGypBuild.resolve(fileURLToPath(new URL('../..', import.meta.url)));
+  } catch {
+    const { adviseOnAddon } = require('../../native/requirements.cjs') as {
+      adviseOnAddon(): { readonly why: string; readonly how: string };
+    };
+    const { why, how } = adviseOnAddon();
+    throw new MilterError('ERR_MILTER_LIBRARY', `${why}; ${how}`);
+  }
 }
 
 /**

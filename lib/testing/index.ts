@@ -1,4 +1,6 @@
 /** `libmilter/testing`: be the MTA in a test. */
+import { checkNode } from '../node-version.ts';
+
 export type {
   Action,
   ClientAddress,
@@ -29,3 +31,5 @@ export {
   type MemoryZone,
   type ScriptedStatus,
 } from './resolver.ts';
+
+checkNode();

@@ -27,6 +27,7 @@ const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as
 
 let folder: string;
 let consumer: string;
+let unbuilt: string;
 let bare: NodeJS.ProcessEnv;
 let packed: readonly string[];
 
@@ -65,9 +66,14 @@ beforeAll(() => {
   }
   symlinkSync(modules, join(stage, 'node_modules'));
   const source = pack(stage, join(folder, 'source'));
-  run('tar', ['-xzf', source.tarball, '-C', join(folder, 'source')], folder);
-  const unpacked = join(folder, 'source/package');
-  symlinkSync(modules, join(unpacked, 'node_modules'));
+  const unpack = (into: string): string => {
+    mkdirSync(join(folder, into), { recursive: true });
+    run('tar', ['-xzf', source.tarball, '-C', join(folder, into)], folder);
+    symlinkSync(modules, join(folder, into, 'package/node_modules'));
+    return join(folder, into, 'package');
+  };
+  unbuilt = unpack('unbuilt');
+  const unpacked = unpack('source');
   run('npm', ['run', '--silent', 'package:binary'], unpacked, { ...process.env, JOBS: 'max' });
   // What is packed has its dist already, and no TypeScript configuration to make another.
   const scripts = join(unpacked, 'package.json');
@@ -125,6 +131,66 @@ describe('the packed package', () => {
   });
 });
 
+describe('installed where there is no compiler and no binary', () => {
+  const install = (): ReturnType<typeof spawnSync> =>
+    spawnSync('node', ['native/install.cjs'], { cwd: unbuilt, env: bare, encoding: 'utf8' });
+
+  it('says in three lines what is missing and how to get it, and succeeds', () => {
+    const { status, stdout, stderr } = install();
+    expect({ status, stdout }).toEqual({ status: 0, stdout: '' });
+    const lines = String(stderr).trimEnd().split('\n');
+    expect(lines).toEqual([
+      expect.stringMatching(
+        /is not built; this is missing for it: a C\+\+ compiler \(c\+\+\), g?make, python3/,
+      ),
+      expect.stringMatching(/install that \(.*\), then run: npm rebuild libmilter$/),
+      expect.stringContaining('all but serving works'),
+    ]);
+  });
+
+  it('serving says the same, and the other parts work', () => {
+    const [, advice = ''] = /^libmilter: (.*)$/m.exec(String(install().stderr)) ?? [];
+    const code = `import { Milter, serve } from 'libmilter';
+import { parseMessage } from 'libmilter/mime';
+import { fakeSession } from 'libmilter/testing';
+class A extends Milter { eom() { return 'discard'; } }
+const mail = { sender: 'a@x.org', recipients: ['b@x.org'] };
+console.log((await fakeSession(A).sendMessage('Subject: x\\n\\n', mail)).verdict);
+console.log((await parseMessage(Buffer.from('Subject: x\\n\\n'))).changed);
+await serve(A, { socket: 'inet:0@127.0.0.1' }).catch(({ code, message }) => console.log(code, message));`;
+    writeFileSync(join(unbuilt, 'all.mjs'), code);
+    const lines = run('node', ['all.mjs'], unbuilt, bare).split('\n');
+    expect(lines).toEqual([
+      'discard',
+      'false',
+      expect.stringContaining(`ERR_MILTER_LIBRARY ${advice}; install`),
+      '',
+    ]);
+  });
+});
+
+// Tests run under a Node.js of their own; the machine's may be older.
+const { PATH = '' } = process.env;
+const nodes = PATH.split(':').map((path) => join(path, 'node'));
+const oldNode = nodes.find(
+  (path) => existsSync(path) && Number(/^v(\d+)/.exec(run(path, ['--version'], root))?.[1]) < 22,
+);
+
+describe.skipIf(oldNode === undefined)('on a Node.js that is too old', () => {
+  it.each(['libmilter', 'libmilter/spf', 'libmilter/testing'])('importing %s says what is needed', (name) => {
+    const code = `await import('${name}').catch(({ code, message }) => console.log(code, message));`;
+    const out = run(oldNode ?? '', ['--input-type=module', '--eval', code], consumer, bare);
+    expect(out).toMatch(/^ERR_MILTER_UNSUPPORTED libmilter needs Node\.js 22\.19 or later, this is \d/);
+  });
+
+  it('the command says so in one line', () => {
+    const command = join(consumer, 'node_modules/libmilter/dist/cli/main.js');
+    const { status, stderr } = spawnSync(oldNode ?? '', [command, 'run'], { encoding: 'utf8' });
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/^milter run: libmilter needs Node\.js 22\.19 or later, this is .*\n$/);
+  });
+});
+
 describe('installed without scripts and without a compiler', () => {
   it.each([
     ['an ES module', 'filter.mjs', `${IMPORTS}${FILTER}await main();`],
@@ -173,6 +239,27 @@ describe('installed without scripts and without a compiler', () => {
       'node',
     ];
     run(join(modules, '.bin/tsc'), [...strict, ...types, 'types.mts'], consumer);
+  });
+
+  it('`npm init` and a filter in TypeScript are enough', () => {
+    const project = join(folder, 'project');
+    mkdirSync(project);
+    run('npm', ['init', '-y', '--loglevel=error'], project);
+    symlinkSync(join(consumer, 'node_modules'), join(project, 'node_modules'));
+    writeFileSync(
+      join(project, 'gate.ts'),
+      `import { Milter } from 'libmilter';
+export default class Gate extends Milter { override eom(): void { this.message.addHeader('X-A', 'b'); } }`,
+    );
+    writeFileSync(join(project, 'm.eml'), 'Subject: x\n\nHi.\n');
+    const command = 'node_modules/.bin/milter';
+    const { status, stdout, stderr } = spawnSync(command, ['try', 'gate.ts', 'm.eml'], {
+      cwd: project,
+      env: bare,
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(stdout).toContain('+ X-A: b');
   });
 
   it.each(['consumer/node_modules/.bin/milter', 'global/bin/milter'])(
