@@ -39,6 +39,16 @@ export type BodyVerdict = MessageVerdict | 'skip';
 /** Verdicts on a command that the MTA does not know. */
 export type UnknownVerdict = 'continue' | 'reject' | 'tempfail' | Reject | Tempfail;
 
+type Digit = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9;
+
+/** The reply codes of a class (RFC 5321 section 4.2.1), each as a number: 500 to 599, or 400 to 499. */
+export type ReplyCode<Class extends 4 | 5> = `${Class}${Digit}${Digit}` extends `${infer Code extends number}`
+  ? Code
+  : never;
+
+/** The enhanced status codes of a class (RFC 3463 section 2), such as `5.7.1`. */
+export type EnhancedCode<Class extends 4 | 5> = `${Class}.${bigint}.${bigint}`;
+
 /** libmilter takes at most this many lines (smfi_setmlreply). */
 const MAX_LINES = 32;
 /** libmilter takes 980 bytes, SMTP 512 with the code and CRLF (RFC 5321 section 4.5.3.1.5). */
@@ -51,7 +61,7 @@ const MAX_LINE_BYTES = 500;
  * @param lines at least one; longer ones are split at a space
  * @throws TypeError where code, class or text cannot be sent
  */
-export function reject(code: number, enhanced: string | null, ...lines: string[]): Reject {
+export function reject(code: ReplyCode<5>, enhanced: EnhancedCode<5> | null, ...lines: string[]): Reject {
   return { verdict: 'reject', ...makeReply('reject', 5, code, enhanced, lines) };
 }
 
@@ -62,7 +72,7 @@ export function reject(code: number, enhanced: string | null, ...lines: string[]
  * @param lines at least one; longer ones are split at a space
  * @throws TypeError where code, class or text cannot be sent
  */
-export function tempfail(code: number, enhanced: string | null, ...lines: string[]): Tempfail {
+export function tempfail(code: ReplyCode<4>, enhanced: EnhancedCode<4> | null, ...lines: string[]): Tempfail {
   return { verdict: 'tempfail', ...makeReply('tempfail', 4, code, enhanced, lines) };
 }
 

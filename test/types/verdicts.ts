@@ -189,6 +189,27 @@ export class Acting extends Milter {
 reject(550);
 // @ts-expect-error: lines are text.
 reject(550, null, 5);
+// @ts-expect-error: that is a temporary refusal.
+reject(450, null, 'no');
+// @ts-expect-error: that is a permanent refusal.
+tempfail(550, null, 'later');
+// @ts-expect-error: an enhanced code of another class.
+reject(550, '4.7.1', 'no');
+// @ts-expect-error: an enhanced code of another class.
+tempfail(450, '5.7.1', 'later');
+// @ts-expect-error: an enhanced code has three numbers.
+reject(550, '5.7', 'no');
+// @ts-expect-error: no whole number.
+reject(550.5, null, 'no');
+// @ts-expect-error: there is no such code.
+reject(600, null, 'no');
+// @ts-expect-error: nor an enhanced code with words.
+reject(550, '5.7.one', 'no');
+// @ts-expect-error: any number might be of the wrong class.
+reject(Number('550'), null, 'no');
+reject(554, '5.7.23', 'no');
+reject(500, `5.${7}.${1}`, 'no', 'never');
+tempfail(421, '4.3.2', 'later');
 
 /** Never called. */
 export async function serving(filter: MilterClass): Promise<void> {

@@ -17,12 +17,12 @@ describe('reject and tempfail', () => {
   it.each([200, 354, 450, 499, 600, 55, 5500, 550.5, Number.NaN, '550' as unknown as number])(
     'refuse %s as the code of a rejection',
     (code) => {
-      expect(() => reject(code, null, 'x')).toThrow(/the code must be 500 to 599/);
+      expect(() => reject(code as 550, null, 'x')).toThrow(/the code must be 500 to 599/);
     },
   );
 
   it.each([500, 550, 399, 500.1])('refuse %s as the code of a tempfail', (code) => {
-    expect(() => tempfail(code, null, 'x')).toThrow(/the code must be 400 to 499/);
+    expect(() => tempfail(code as 450, null, 'x')).toThrow(/the code must be 400 to 499/);
   });
 
   it.each([
@@ -37,13 +37,13 @@ describe('reject and tempfail', () => {
     '5.a.1',
     5 as unknown as string,
   ])('refuse %j as an enhanced code', (enhanced) => {
-    expect(() => reject(550, enhanced, 'x')).toThrow(TypeError);
+    expect(() => reject(550, enhanced as '5.7.1', 'x')).toThrow(TypeError);
   });
 
   it('refuse an enhanced code of another class', () => {
-    expect(() => reject(550, '4.7.1', 'x')).toThrow(/begins with 5/);
-    expect(() => tempfail(450, '5.7.1', 'x')).toThrow(/begins with 4/);
-    expect(() => tempfail(450, '2.0.0', 'x')).toThrow(/begins with 4/);
+    expect(() => reject(550, '4.7.1' as string as '5.7.1', 'x')).toThrow(/begins with 5/);
+    expect(() => tempfail(450, '5.7.1' as string as '4.7.1', 'x')).toThrow(/begins with 4/);
+    expect(() => tempfail(450, '2.0.0' as string as '4.7.1', 'x')).toThrow(/begins with 4/);
   });
 
   it.each(['a\nb', 'a\rb', 'a\0b', '\r\n'])('refuse the line %j', (line) => {
@@ -62,7 +62,7 @@ describe('reject and tempfail', () => {
 
   it('refuse with a TypeError that carries a code', () => {
     try {
-      reject(250, null, 'x');
+      reject(250 as number as 550, null, 'x');
       expect.unreachable();
     } catch (error) {
       expect(error).toBeInstanceOf(TypeError);
