@@ -10,19 +10,20 @@ import type {
   Resolver,
 } from './answer.ts';
 import { queryName } from './name.ts';
-import type { Reply } from './packet.ts';
-import { encodeQuery, RCODE } from './packet.ts';
-import type { Server } from './servers.ts';
+import { RCODE, type Reply } from './reply.ts';
+import { type Server, ServerOrder } from './servers.ts';
 import type { Limit } from './transport.ts';
 import { askTcp, askUdp } from './transport.ts';
 
 /** Aliases that are followed, in one reply and by further queries together. */
 const MAX_ALIASES = 10;
 
-/** Settings of a {@link DnsClient}; times are in milliseconds. */
+/** Whom to ask, and how long; times are in milliseconds. */
 export interface ClientSettings {
-  /** Asked in this order. */
+  /** Asked in this order, which is the same object as long as nothing changes. */
   readonly servers: readonly Server[];
+  /** Whether each question begins with another server. */
+  readonly rotate: boolean;
   /** For the first try at each server; each further round takes twice as long. */
   readonly timeout: number;
   /** How often the list of servers is gone through. */
@@ -31,14 +32,23 @@ export interface ClientSettings {
   readonly deadline: number;
 }
 
+/** Loaded with the first question: who brings a resolver of his own needs no dns2. */
+let packets: Promise<typeof import('./packet.ts')> | undefined;
+
 /** Asks recursive name servers, over UDP and where needed TCP. */
 export class DnsClient implements Resolver {
-  readonly #settings: ClientSettings;
+  readonly #settings: () => ClientSettings;
+  readonly #order: ServerOrder;
   /** Servers that choked on EDNS. */
-  readonly #withoutEdns = new Set<Server>();
+  readonly #withoutEdns = new WeakSet<Server>();
 
-  constructor(settings: ClientSettings) {
+  /**
+   * @param settings asked for the settings of each question
+   * @param now the clock by which silent servers are remembered, in milliseconds
+   */
+  constructor(settings: () => ClientSettings, now: () => number = () => performance.now()) {
     this.#settings = settings;
+    this.#order = new ServerOrder(now);
   }
 
   resolve<T extends RecordType>(
@@ -53,11 +63,12 @@ export class DnsClient implements Resolver {
 
   /** Asks, and asks again where a reply ends in an alias. */
   async #follow<T extends RecordType>(name: string, type: T, signal?: AbortSignal): Promise<Answer<T>> {
-    const until = performance.now() + this.#settings.deadline;
+    const settings = this.#settings();
+    const until = performance.now() + settings.deadline;
     const visited = new Set<string>();
     let ttl = Number.POSITIVE_INFINITY;
     for (let owner = name; ; ) {
-      const reply = await this.#ask(owner, type, until, signal);
+      const reply = await this.#ask(owner, type, settings, until, signal);
       if ('status' in reply) return reply;
       const end = readAnswer(reply, owner, type, visited);
       if (end.status !== 'alias') return end.status === 'ok' ? { ...end, ttl: Math.min(end.ttl, ttl) } : end;
@@ -70,20 +81,37 @@ export class DnsClient implements Resolver {
    * The first conclusive reply. A server that did not answer is asked again in the next round; one that failed or
    * refused is not.
    */
-  async #ask(name: string, type: RecordType, until: number, signal?: AbortSignal): Promise<Reply | Failed> {
-    const { servers, timeout, tries } = this.#settings;
+  async #ask(
+    name: string,
+    type: RecordType,
+    { servers, rotate, timeout, tries }: ClientSettings,
+    until: number,
+    signal?: AbortSignal,
+  ): Promise<Reply | Failed> {
     let failure: Failed = { status: 'timeout', reason: 'no time was left to ask' };
-    let candidates = servers;
+    let candidates = this.#order.next(servers, rotate);
+    const isStopped = (): boolean => signal?.aborted === true;
     for (let round = 0; round < tries; round++) {
       const silent: Server[] = [];
       for (const server of candidates) {
-        if (signal?.aborted === true) return { status: 'timeout', reason: 'the query was stopped' };
-        const milliseconds = Math.min(timeout * 2 ** round, until - performance.now());
+        if (isStopped()) return { status: 'timeout', reason: 'the query was stopped' };
+        const patience = timeout * 2 ** round;
+        const milliseconds = Math.min(patience, until - performance.now());
         if (milliseconds <= 0) return failure;
+        this.#order.asking(server);
         const outcome = await this.#askServer(server, name, type, { milliseconds, signal });
-        if (!('status' in outcome)) return outcome;
+        if (!('status' in outcome)) {
+          this.#order.heard(server);
+          return outcome;
+        }
         failure = outcome;
-        if (failure.status === 'timeout') silent.push(server);
+        if (failure.status !== 'timeout') {
+          this.#order.heard(server);
+          continue;
+        }
+        silent.push(server);
+        // A server whose time was cut short has not shown anything.
+        if (milliseconds === patience && !isStopped()) this.#order.silent(server);
       }
       candidates = silent;
     }
@@ -92,6 +120,8 @@ export class DnsClient implements Resolver {
 
   async #askServer(server: Server, name: string, type: RecordType, limit: Limit): Promise<Reply | Failed> {
     const edns = !this.#withoutEdns.has(server);
+    packets ??= import('./packet.ts');
+    const { encodeQuery } = await packets;
     const query = encodeQuery(name, type, edns);
     let reply = await askUdp(server, query, limit);
     if (!('status' in reply) && reply.truncated) reply = await askTcp(server, query, limit);

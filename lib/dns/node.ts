@@ -19,20 +19,15 @@ const STATUS_OF_CODE: ReadonlyMap<string, Exclude<Answer['status'], 'ok'>> = new
 
 /**
  * A {@link Resolver} over `node:dns`. Compared with the default: the TTL is known for A and AAAA only, and is 0
- * otherwise; a TXT record with bytes beyond ASCII is `malformed`, because Node decodes it and they are lost.
+ * otherwise; `rotate` is not known; a TXT record with bytes beyond ASCII is `malformed`, because Node decodes it and they are lost.
  */
 export class NodeResolver implements Resolver {
-  readonly #resolver: NodeDnsResolver;
-  readonly #deadline: number;
+  readonly #settings: () => ClientSettings;
+  #made: { readonly settings: ClientSettings; readonly resolver: NodeDnsResolver } | undefined;
 
-  constructor({ servers, timeout, tries, deadline }: ClientSettings) {
-    this.#resolver = new NodeDnsResolver({ timeout, tries });
-    this.#resolver.setServers(
-      servers.map(({ address, family, port }) =>
-        family === 6 ? `[${address}]:${port}` : `${address}:${port}`,
-      ),
-    );
-    this.#deadline = deadline;
+  /** @param settings asked for the settings of each question */
+  constructor(settings: () => ClientSettings) {
+    this.#settings = settings;
   }
 
   resolve<T extends RecordType>(
@@ -43,6 +38,8 @@ export class NodeResolver implements Resolver {
     const asked = queryName(name);
     if (asked === undefined) return { status: 'badname', reason: `"${name}" cannot be asked` };
     const { signal } = options ?? {};
+    const settings = this.#settings();
+    const resolver = this.#resolver(settings);
     return new Promise((resolve) => {
       const finish = (answer: Answer<T>): void => {
         clearTimeout(timer);
@@ -50,51 +47,73 @@ export class NodeResolver implements Resolver {
         resolve(answer);
       };
       const stop = (): void => finish({ status: 'timeout', reason: 'the query was stopped' });
-      const timer = setTimeout(() => finish({ status: 'timeout' }), this.#deadline);
+      const timer = setTimeout(() => finish({ status: 'timeout' }), settings.deadline);
       signal?.addEventListener('abort', stop, { once: true });
       if (signal?.aborted === true) stop();
-      else this.#ask(asked, type).then(finish, (error: unknown) => finish(failureOf(error)));
+      else ask(resolver, asked, type).then(finish, (error: unknown) => finish(failureOf(error)));
     });
   }
 
-  async #ask<T extends RecordType>(name: string, type: T): Promise<Answer<T>> {
-    const { records, ttl } = await this.#records(name, type);
-    return { status: 'ok', records: records as readonly RecordOf[T][], ttl }; // The type that was asked for.
+  /** c-ares by these settings; one resolver until they change. */
+  #resolver(settings: ClientSettings): NodeDnsResolver {
+    if (this.#made?.settings === settings) return this.#made.resolver;
+    const { servers, timeout, tries } = settings;
+    const resolver = new NodeDnsResolver({ timeout: Math.ceil(timeout), tries });
+    resolver.setServers(
+      servers.map(({ address, family, port }) =>
+        family === 6 ? `[${address}]:${port}` : `${address}:${port}`,
+      ),
+    );
+    this.#made = { settings, resolver };
+    return resolver;
   }
+}
 
-  async #records(name: string, type: RecordType): Promise<Omit<Found<RecordType>, 'status'>> {
-    switch (type) {
-      case 'A':
-      case 'AAAA': {
-        const found =
-          type === 'A'
-            ? await this.#resolver.resolve4(name, { ttl: true })
-            : await this.#resolver.resolve6(name, { ttl: true });
-        return {
-          records: found.map(({ address }) => address),
-          ttl: Math.min(...found.map(({ ttl }) => ttl)),
-        };
-      }
-      case 'MX': {
-        const found = await this.#resolver.resolveMx(name);
-        return {
-          records: found.map(({ priority, exchange }) => ({ preference: priority, exchange })),
-          ttl: 0,
-        };
-      }
-      case 'TXT': {
-        const found = await this.#resolver.resolveTxt(name);
-        // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is ASCII, all of it.
-        if (found.flat().some((text) => /[^\x00-\x7f]/.test(text))) throw new BeyondAscii();
-        return { records: found.map((strings) => strings.map((text) => Buffer.from(text))), ttl: 0 };
-      }
-      case 'CNAME':
-        return { records: await this.#resolver.resolveCname(name), ttl: 0 };
-      case 'NS':
-        return { records: await this.#resolver.resolveNs(name), ttl: 0 };
-      case 'PTR':
-        return { records: await this.#resolver.resolvePtr(name), ttl: 0 };
+async function ask<T extends RecordType>(
+  resolver: NodeDnsResolver,
+  name: string,
+  type: T,
+): Promise<Answer<T>> {
+  const { records, ttl } = await recordsOf(resolver, name, type);
+  return { status: 'ok', records: records as readonly RecordOf[T][], ttl }; // The type that was asked for.
+}
+
+async function recordsOf(
+  resolver: NodeDnsResolver,
+  name: string,
+  type: RecordType,
+): Promise<Omit<Found<RecordType>, 'status'>> {
+  switch (type) {
+    case 'A':
+    case 'AAAA': {
+      const found =
+        type === 'A'
+          ? await resolver.resolve4(name, { ttl: true })
+          : await resolver.resolve6(name, { ttl: true });
+      return {
+        records: found.map(({ address }) => address),
+        ttl: Math.min(...found.map(({ ttl }) => ttl)),
+      };
     }
+    case 'MX': {
+      const found = await resolver.resolveMx(name);
+      return {
+        records: found.map(({ priority, exchange }) => ({ preference: priority, exchange })),
+        ttl: 0,
+      };
+    }
+    case 'TXT': {
+      const found = await resolver.resolveTxt(name);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: the range is ASCII, all of it.
+      if (found.flat().some((text) => /[^\x00-\x7f]/.test(text))) throw new BeyondAscii();
+      return { records: found.map((strings) => strings.map((text) => Buffer.from(text))), ttl: 0 };
+    }
+    case 'CNAME':
+      return { records: await resolver.resolveCname(name), ttl: 0 };
+    case 'NS':
+      return { records: await resolver.resolveNs(name), ttl: 0 };
+    case 'PTR':
+      return { records: await resolver.resolvePtr(name), ttl: 0 };
   }
 }
 

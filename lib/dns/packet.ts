@@ -7,48 +7,8 @@
  */
 import type DNS from 'dns2';
 import { Packet } from 'dns2';
-import type { RecordOf, RecordType } from './answer.ts';
-
-/** A query as sent, by which its reply is known. */
-export interface Query {
-  readonly id: number;
-  /** In lower case, without the final dot. */
-  readonly name: string;
-  readonly type: RecordType;
-  readonly bytes: Buffer;
-}
-
-/** A record of class IN and a type that can be asked for. */
-export type ReplyRecord = {
-  [T in RecordType]: {
-    /** In lower case, without the final dot. */
-    readonly owner: string;
-    readonly type: T;
-    readonly ttl: number;
-    readonly data: RecordOf[T];
-  };
-}[RecordType];
-
-/** A reply to our query. */
-export interface Reply {
-  /** With the upper bits of EDNS. */
-  readonly rcode: number;
-  readonly truncated: boolean;
-  readonly answers: readonly ReplyRecord[];
-  /** Seconds for which an absence may be kept (RFC 2308 section 5); undefined without an SOA. */
-  readonly absenceTtl: number | undefined;
-}
-
-/** Codes of RFC 1035 section 4.1.1 and RFC 6891 section 9. */
-export const RCODE = {
-  ok: 0,
-  formerr: 1,
-  servfail: 2,
-  nxdomain: 3,
-  notimp: 4,
-  refused: 5,
-  badvers: 16,
-} as const;
+import type { RecordType } from './answer.ts';
+import { type Query, RCODE, type Reply, type ReplyRecord } from './reply.ts';
 
 /** What fits into a UDP packet on every path (the DNS flag day of 2020). */
 const UDP_PAYLOAD = 1232;
@@ -62,14 +22,12 @@ export function encodeQuery(name: string, type: RecordType, edns: boolean): Quer
   const packet = new Packet(new Packet.Header({ id, rd: 1 }));
   packet.questions.push(new Packet.Question(name, Packet.TYPE[type], Packet.CLASS.IN));
   if (edns) packet.additionals.push(Packet.Resource.EDNS([], { udpPayloadSize: UDP_PAYLOAD }));
-  return { id, name, type, bytes: packet.toBuffer() };
+  const query: Query = { id, name, type, bytes: packet.toBuffer(), read: (bytes) => readReply(bytes, query) };
+  return query;
 }
 
-/**
- * Reads what came for `query`. `foreign` is no reply to it, and must not end the wait for one; `malformed` is a reply,
- * but broken.
- */
-export function readReply(bytes: Buffer, query: Query): Reply | 'foreign' | 'malformed' {
+/** See {@link Query.read}. */
+function readReply(bytes: Buffer, query: Query): Reply | 'foreign' | 'malformed' {
   if (bytes.length < HEADER_SIZE) return 'foreign';
   const reader = new BoundedReader(bytes);
   const header = Packet.Header.parse(reader);

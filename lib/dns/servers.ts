@@ -1,5 +1,4 @@
-/** Which name servers to ask. */
-import { readFileSync } from 'node:fs';
+/** Name servers: how they are written, and in which order they are asked. */
 import { isIP } from 'node:net';
 import { wrongArgument } from '../errors.ts';
 
@@ -10,7 +9,6 @@ export interface Server {
   readonly port: number;
 }
 
-const RESOLV_CONF = '/etc/resolv.conf';
 const DNS_PORT = 53;
 
 /**
@@ -30,15 +28,46 @@ export function parseServer(text: string): Server {
   return { address, family, port };
 }
 
-/** The `nameserver` lines of /etc/resolv.conf, in order; this host where there are none, as resolv.conf(5) has it. */
-export function systemServers(path: string = RESOLV_CONF): Server[] {
-  let text = '';
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch {
-    // A host without the file asks itself.
+/** For so long a server that did not answer is asked after the others. */
+export const SILENCE_MS = 30_000;
+
+/** Remembers which servers are silent, so that a dead one does not cost its time-out on every question. */
+export class ServerOrder {
+  readonly #now: () => number;
+  /** By server, until when it comes last. */
+  readonly #silentUntil = new WeakMap<Server, number>();
+  #turn = 0;
+
+  /** @param now the clock, in milliseconds */
+  constructor(now: () => number) {
+    this.#now = now;
   }
-  const addresses = [...text.matchAll(/^nameserver[ \t]+(\S+)/gm)].map(([, address = '']) => address);
-  const usable = addresses.filter((address) => isIP(address) !== 0);
-  return (usable.length > 0 ? usable : ['127.0.0.1']).map(parseServer);
+
+  /**
+   * The servers in the order of asking for one question: those that were silent of late come last.
+   * @param rotate whether each question begins with another one
+   */
+  next(servers: readonly Server[], rotate: boolean): readonly Server[] {
+    const start = rotate ? this.#turn++ % servers.length : 0;
+    const turned = start === 0 ? servers : [...servers.slice(start), ...servers.slice(0, start)];
+    const isSilent = (server: Server): boolean => (this.#silentUntil.get(server) ?? 0) > this.#now();
+    if (!turned.some(isSilent)) return turned;
+    return [...turned.filter((server) => !isSilent(server)), ...turned.filter(isSilent)];
+  }
+
+  /** Before a server is asked. One whose time is over is tried by this question alone; others still ask it last. */
+  asking(server: Server): void {
+    const until = this.#silentUntil.get(server);
+    if (until !== undefined && until <= this.#now()) this.silent(server);
+  }
+
+  /** The server did not answer within its time. */
+  silent(server: Server): void {
+    this.#silentUntil.set(server, this.#now() + SILENCE_MS);
+  }
+
+  /** The server answered, whatever it said. */
+  heard(server: Server): void {
+    this.#silentUntil.delete(server);
+  }
 }

@@ -2,8 +2,7 @@
 import { createSocket } from 'node:dgram';
 import { connect } from 'node:net';
 import type { Failed } from './answer.ts';
-import type { Query, Reply } from './packet.ts';
-import { readReply } from './packet.ts';
+import type { Query, Reply } from './reply.ts';
 import type { Server } from './servers.ts';
 
 /** The length in front of a message over TCP has two bytes. */
@@ -24,7 +23,7 @@ export function askUdp(server: Server, query: Query, limit: Limit): Promise<Repl
     const socket = createSocket(server.family === 6 ? 'udp6' : 'udp4');
     socket.on('error', (error) => finish({ status: 'timeout', reason: error.message }));
     socket.on('message', (bytes) => {
-      const reply = readReply(bytes, query);
+      const reply = query.read(bytes);
       if (reply === 'malformed') finish({ status: 'malformed', reason: 'broken reply' });
       else if (reply !== 'foreign') finish(reply);
     });
@@ -50,7 +49,7 @@ export function askTcp(server: Server, query: Query, limit: Limit): Promise<Repl
       const end = 2 + received.readUInt16BE();
       if (size < 2 || size < end) return;
       // Copied, so that who keeps a record does not keep all of the buffer.
-      const reply = readReply(Buffer.from(received.subarray(2, end)), query);
+      const reply = query.read(Buffer.from(received.subarray(2, end)));
       if (typeof reply !== 'string') finish(reply);
       else finish({ status: 'malformed', reason: 'TCP: the reply is broken or to another query' });
     });

@@ -2,10 +2,15 @@
 import type { Socket } from 'node:net';
 import { Packet } from 'dns2';
 import { describe, expect, it } from 'vitest';
+import { DnsClient } from '../../lib/dns/client.ts';
 import type { Resolver, ResolverOptions } from '../../lib/dns/index.ts';
 import { createResolver } from '../../lib/dns/index.ts';
+import { parseResolvConf } from '../../lib/dns/resolv-conf.ts';
+import { settingsFrom } from '../../lib/dns/resolver.ts';
+import { SILENCE_MS } from '../../lib/dns/servers.ts';
 import type { ServerQuery } from '../helpers/dns-server.ts';
 import { closedPort, framed, replyTo, startDnsServer } from '../helpers/dns-server.ts';
+import { until } from '../helpers/wait.ts';
 
 const { TYPE } = Packet;
 const GOOD = { answers: [{ address: '192.0.2.1' }] };
@@ -20,6 +25,7 @@ function client(servers: readonly string[], options: ResolverOptions = {}): Reso
 
 const answerWell = (query: ServerQuery): void => query.send(replyTo(query, GOOD));
 const silent = (): void => {};
+const noSystem = () => parseResolvConf('');
 
 describe('records', () => {
   it.each([
@@ -235,6 +241,58 @@ describe('servers', () => {
     expect(first).toMatchObject({ status: 'timeout' });
     expect(second).toEqual(OK);
     expect(order).toEqual(['loud.example', 'mute.example']);
+  });
+
+  it('is asked last for half a minute, and then tried again by one question', async () => {
+    await using first = await startDnsServer({ udp: (query) => (dead ? silent() : answerWell(query)) });
+    await using second = await startDnsServer({ udp: answerWell });
+    let now = 0;
+    let dead = true;
+    const servers = [first.spec, second.spec];
+    const resolver = new DnsClient(settingsFrom({ servers, timeout: 1000 }, noSystem), () => now);
+    const ask = () => resolver.resolve('name.example', 'A');
+    for (let i = 0; i < 3; i++) expect(await ask()).toEqual(OK);
+    expect([first.asked.length, second.asked.length]).toEqual([1, 3]);
+    now = SILENCE_MS;
+    expect(await Promise.all([ask(), ask(), ask()])).toEqual([OK, OK, OK]);
+    expect([first.asked.length, second.asked.length]).toEqual([2, 6]);
+    dead = false;
+    now = 2 * SILENCE_MS;
+    for (let i = 0; i < 3; i++) expect(await ask()).toEqual(OK);
+    expect([first.asked.length, second.asked.length]).toEqual([5, 6]);
+  });
+
+  it('is not one that was given no time, or whose question was stopped', async () => {
+    await using first = await startDnsServer({ udp: silent });
+    await using second = await startDnsServer({ udp: silent });
+    const servers = [first.spec, second.spec];
+    const resolver = client(servers, { deadline: 100 });
+    const stopped = new AbortController();
+    const question = resolver.resolve('name.example', 'A', { signal: stopped.signal });
+    await until('the question', () => first.asked.length === 1);
+    stopped.abort();
+    expect(await question).toMatchObject({ status: 'timeout' });
+    for (let i = 0; i < 2; i++)
+      expect(await resolver.resolve('name.example', 'A')).toMatchObject({ status: 'timeout' });
+    expect([first.asked.length, second.asked.length]).toEqual([3, 0]);
+  });
+
+  it('is not one that refuses or fails, which is asked first again', async () => {
+    await using first = await startDnsServer({
+      udp: (query) => query.send(replyTo(query, { header: { rcode: 5 } })),
+    });
+    await using second = await startDnsServer({ udp: answerWell });
+    const resolver = client([first.spec, second.spec]);
+    for (let i = 0; i < 2; i++) expect(await resolver.resolve('name.example', 'A')).toEqual(OK);
+    expect([first.asked.length, second.asked.length]).toEqual([2, 2]);
+  });
+
+  it('takes turns with the others where that is wanted', async () => {
+    await using first = await startDnsServer({ udp: answerWell });
+    await using second = await startDnsServer({ udp: answerWell });
+    const resolver = client([first.spec, second.spec], { rotate: true });
+    for (let i = 0; i < 4; i++) expect(await resolver.resolve('name.example', 'A')).toEqual(OK);
+    expect([first.asked.length, second.asked.length]).toEqual([2, 2]);
   });
 
   it('keeps to its deadline, however many servers are silent', async () => {

@@ -1,11 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createResolver, queryName } from '../../../lib/dns/index.ts';
-import { encodeQuery, readReply } from '../../../lib/dns/packet.ts';
-import { parseServer, systemServers } from '../../../lib/dns/servers.ts';
+import { encodeQuery } from '../../../lib/dns/packet.ts';
+import { parseServer, type Server, ServerOrder, SILENCE_MS } from '../../../lib/dns/servers.ts';
 import { MemoryResolver } from '../../../lib/testing/resolver.ts';
 
 describe('queryName', () => {
@@ -52,19 +49,45 @@ describe('name servers', () => {
     expect(() => createResolver({ servers: [text] })).toThrow(TypeError);
   });
 
-  it('come from resolv.conf, in order', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'resolv-'));
-    try {
-      const path = join(folder, 'resolv.conf');
-      writeFileSync(
-        path,
-        '# nameserver 9.9.9.9\nsearch a\nnameserver 192.0.2.1\n nameserver 8.8.8.8\nnameserver\t::1 \nnameserver x\n',
-      );
-      expect(systemServers(path).map(({ address }) => address)).toEqual(['192.0.2.1', '::1']);
-      expect(systemServers(join(folder, 'absent')).map(({ address }) => address)).toEqual(['127.0.0.1']);
-    } finally {
-      rmSync(folder, { recursive: true });
-    }
+  it('are asked last for a while after they were silent', () => {
+    const [a, b, c] = ['192.0.2.1', '192.0.2.2', '192.0.2.3'].map(parseServer) as [Server, Server, Server];
+    let now = 0;
+    const order = new ServerOrder(() => now);
+    const next = () => order.next([a, b, c], false);
+    expect(next()).toEqual([a, b, c]);
+    order.silent(a);
+    expect(next()).toEqual([b, c, a]);
+    now = SILENCE_MS / 2;
+    order.silent(b);
+    expect(next()).toEqual([c, a, b]);
+    order.heard(b);
+    expect(next()).toEqual([b, c, a]);
+    now = SILENCE_MS;
+    expect(next()).toEqual([a, b, c]);
+    // One question tries it again. Those that come meanwhile do not wait for that.
+    order.asking(a);
+    expect(next()).toEqual([b, c, a]);
+    order.heard(a);
+    expect(next()).toEqual([a, b, c]);
+    order.asking(a);
+    expect(next()).toEqual([a, b, c]);
+  });
+
+  it('take turns where that is wanted, silent ones last', () => {
+    const servers = ['192.0.2.1', '192.0.2.2', '192.0.2.3'].map(parseServer);
+    const order = new ServerOrder(() => 0);
+    const next = () => order.next(servers, true).map((server) => servers.indexOf(server));
+    expect([next(), next(), next(), next()]).toEqual([
+      [0, 1, 2],
+      [1, 2, 0],
+      [2, 0, 1],
+      [0, 1, 2],
+    ]);
+    order.silent(servers[2] as Server);
+    expect([next(), next()]).toEqual([
+      [1, 0, 2],
+      [0, 1, 2],
+    ]);
   });
 });
 
@@ -92,7 +115,7 @@ describe('a reply', () => {
       fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(0xffff), fc.boolean(), (tail, count, ours) => {
         const bytes = ours ? Buffer.concat([start, tail]) : Buffer.from(tail);
         if (ours) bytes.writeUInt16BE(count, 6);
-        const reply = readReply(bytes, query);
+        const reply = query.read(bytes);
         if (typeof reply === 'string') return;
         for (const record of reply.answers) expect(record.ttl).toBeGreaterThanOrEqual(0);
       }),
@@ -117,7 +140,7 @@ it('a reply in which every name leads through a chain of pointers is malformed',
   const reply = Buffer.concat([query.bytes, chain, ...new Array<Buffer>(4000).fill(record)]);
   reply.writeUInt16BE(0x8180, 2);
   reply.writeUInt16BE(4001, 6);
-  expect(readReply(reply, query)).toBe('malformed');
+  expect(query.read(reply)).toBe('malformed');
 });
 
 describe('MemoryResolver', () => {
