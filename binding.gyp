@@ -7,6 +7,7 @@
         "native/core/callbacks.cc",
         "native/core/lane.cc",
         "native/core/library.cc",
+        "native/core/listener.cc",
         "native/core/macros.cc",
         "native/core/recorder.cc",
         "native/core/server.cc",

@@ -4,8 +4,7 @@
  *
  * A batch is one buffer of tickets. Numbers are little-endian; a text is its length (u32) and its bytes.
  *
- *     ticket  := u32 length of records, u32 ticket, u32 session, u32 plan, u8 stage, u8 first contact, u8 body apart, u8 0,
- *                records
+ *     ticket  := u32 length of records, u32 ticket, u32 session, u32 plan, u8 stage, u8 body apart, u16 0, records
  *     record  := u8 stage, macros, what belongs to the stage
  *     macros  := u8 count, and if there are any: u32 length, then for each u8 index in the plan, text
  *     negotiate: u32 actions, u32 steps         connect: text host name, u8 family, u16 port, text address
@@ -66,7 +65,14 @@ interface Counter {
 export interface NativeServer {
   start(): void;
   addPlan(plan: NativePlan): void;
+  /** New connections follow this plan. */
   usePlan(id: number): void;
+  /**
+   * Forgets a plan; sessions that follow it keep it. An error if there is none with that id, or new connections follow
+   * it. A negotiation that was answered with the plan fetches it a moment later: it is safe to remove when that session
+   * has been heard of again.
+   */
+  removePlan(id: number): void;
   /** Answers a ticket. False when it was answered already: its deadline passed, or the server closed. */
   settle(ticket: number, verdict: number, packed?: Buffer): boolean;
   /** smfi_getsymval, while the ticket waits. */

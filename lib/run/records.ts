@@ -27,7 +27,7 @@ export function readBatch(
   let body = 0;
   for (let at = 0; at < batch.length; ) {
     const end = at + HEADER_BYTES + batch.readUInt32LE(at);
-    const apart = batch.readUInt8(at + 18) === 1 ? bodies?.[body++] : undefined;
+    const apart = batch.readUInt8(at + 17) === 1 ? bodies?.[body++] : undefined;
     each({
       id: batch.readUInt32LE(at + 4),
       session: batch.readUInt32LE(at + 8),

@@ -14,6 +14,10 @@ constexpr size_t kTicketHeader = 20;
 
 void Put(uint8_t* to, uint32_t value) { std::memcpy(to, &value, sizeof value); }
 
+void Refuse(Napi::Env env, const std::string& why) {
+  Napi::Error::New(env, why).ThrowAsJavaScriptException();
+}
+
 // Hands a body's memory to JavaScript without a copy, where the engine allows memory from outside.
 Napi::Value ToBuffer(Napi::Env env, std::string body) {
   auto owned = std::make_unique<std::string>(std::move(body));
@@ -53,6 +57,7 @@ Napi::Function NativeServer::Define(Napi::Env env) {
                          InstanceMethod<&NativeServer::Start>("start"),
                          InstanceMethod<&NativeServer::AddPlan>("addPlan"),
                          InstanceMethod<&NativeServer::UsePlan>("usePlan"),
+                         InstanceMethod<&NativeServer::RemovePlan>("removePlan"),
                          InstanceMethod<&NativeServer::Settle>("settle"),
                          InstanceMethod<&NativeServer::Lookup>("lookup"),
                          InstanceMethod<&NativeServer::Resume>("resume"),
@@ -111,7 +116,14 @@ void NativeServer::AddPlan(const Napi::CallbackInfo& info) {
 }
 
 void NativeServer::UsePlan(const Napi::CallbackInfo& info) {
-  server_->UsePlan(info[0].As<Napi::Number>().Uint32Value());
+  const uint32_t id = info[0].As<Napi::Number>().Uint32Value();
+  if (!server_->UsePlan(id)) Refuse(info.Env(), "usePlan: no plan " + std::to_string(id));
+}
+
+void NativeServer::RemovePlan(const Napi::CallbackInfo& info) {
+  const uint32_t id = info[0].As<Napi::Number>().Uint32Value();
+  if (server_->RemovePlan(id)) return;
+  Refuse(info.Env(), "removePlan: no plan " + std::to_string(id) + ", or new connections follow it");
 }
 
 Napi::Value NativeServer::Settle(const Napi::CallbackInfo& info) {
@@ -225,8 +237,8 @@ void NativeServer::Deliver(Napi::Env env, const std::vector<std::shared_ptr<Tick
     Put(to + 8, ticket->session_id);
     Put(to + 12, ticket->plan_id);
     to[16] = ticket->stage_code;
-    to[17] = ticket->first_contact ? 1 : 0;
-    to[18] = ticket->body.empty() ? 0 : 1;
+    to[17] = ticket->body.empty() ? 0 : 1;
+    to[18] = 0;
     to[19] = 0;
     if (!ticket->body.empty()) {
       if (body_count == 0) bodies = Napi::Array::New(env);

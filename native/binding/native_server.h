@@ -23,6 +23,7 @@ class NativeServer : public Napi::ObjectWrap<NativeServer> {
   void Start(const Napi::CallbackInfo& info);
   void AddPlan(const Napi::CallbackInfo& info);
   void UsePlan(const Napi::CallbackInfo& info);
+  void RemovePlan(const Napi::CallbackInfo& info);
   Napi::Value Settle(const Napi::CallbackInfo& info);
   Napi::Value Lookup(const Napi::CallbackInfo& info);
   void Resume(const Napi::CallbackInfo& info);

@@ -59,7 +59,6 @@ std::string ResolveAll(void* handle, Library& library) {
   Resolve(handle, "smfi_getsymval", library.getsymval, missing);
   Resolve(handle, "smfi_setpriv", library.setpriv, missing);
   Resolve(handle, "smfi_getpriv", library.getpriv, missing);
-  Resolve(handle, "smfi_setreply", library.setreply, missing);
   Resolve(handle, "smfi_setmlreply", library.setmlreply, missing);
   Resolve(handle, "smfi_setsymlist", library.setsymlist, missing);
   Resolve(handle, "smfi_addheader", library.addheader, missing);

@@ -28,7 +28,6 @@ struct Library {
   decltype(&smfi_getsymval) getsymval;
   decltype(&smfi_setpriv) setpriv;
   decltype(&smfi_getpriv) getpriv;
-  decltype(&smfi_setreply) setreply;
   decltype(&smfi_setmlreply) setmlreply;
   decltype(&smfi_setsymlist) setsymlist;
   decltype(&smfi_addheader) addheader;

@@ -5,8 +5,6 @@
 // what it guards. The object lives until the last session, thread or JavaScript handle lets go of it.
 #pragma once
 
-#include <sys/types.h>
-
 #include <atomic>
 #include <condition_variable>
 #include <functional>
@@ -18,6 +16,7 @@
 
 #include "lane.h"
 #include "library.h"
+#include "listener.h"
 #include "plan.h"
 #include "session.h"
 #include "starter.h"
@@ -31,15 +30,7 @@ struct Counters {
   std::atomic<uint64_t> messages_freed{0};
 };
 
-struct ServerOptions {
-  std::string socket;          // libmilter's spec, already checked by lib/protocol/socket.ts.
-  std::string unix_path;       // The path in a unix spec, else empty.
-  int socket_mode = -1;        // Permission bits for a unix socket; -1 leaves them to the umask.
-  int socket_group = -1;       // Group id for a unix socket; -1 leaves it.
-  int backlog = 0;             // 0: libmilter's default.
-  int timeout_seconds = 0;     // 0: libmilter's default, 7210.
-  int debug = 0;               // For smfi_setdbg.
-  uint32_t max_data_size = 0;  // For smfi_setmaxdatasize; 0: libmilter's default, 65535.
+struct ServerOptions : ListenOptions {
   uint32_t max_connections = 1000;
 };
 
@@ -69,8 +60,11 @@ class Server : public std::enable_shared_from_this<Server> {
   void Close(std::chrono::milliseconds grace);
 
   void AddPlan(std::shared_ptr<const Plan> plan);
-  // New connections follow this plan.
-  void UsePlan(uint32_t id);
+  // New connections follow this plan. Returns false when there is none with that id.
+  bool UsePlan(uint32_t id);
+  // Forgets a plan; the sessions that follow it keep it. Returns false when there is none with that id, or
+  // new connections follow it.
+  bool RemovePlan(uint32_t id);
 
   // For sessions.
   const Library& library() const { return *library_; }
@@ -122,15 +116,12 @@ class Server : public std::enable_shared_from_this<Server> {
   void Run();
   void Enter(Phase phase);
   bool Listen(Started& started);
-  bool OpenSocket();
   void Drain(std::chrono::milliseconds grace);
   bool WaitForSessions(Clock::time_point until);
   template <typename Act>
   void ForEachSession(Act act);
   void Stop();
-  void HangUpOrphans() const;
   int SocketOf(SMFICTX* context) const;
-  void RemoveSocketFile() const;
 
   const std::shared_ptr<const Library> library_;
   const ServerOptions options_;
@@ -140,10 +131,7 @@ class Server : public std::enable_shared_from_this<Server> {
   std::atomic<bool> draining_{false};
   std::unique_ptr<Starter> starter_;  // Set before smfi_main() runs, on worker-pool builds.
   size_t slot_ = 0;
-  int listener_ = -1;  // Set before smfi_main() runs, like the next. -1: unknown.
-  ListenAddress address_;
-  dev_t socket_device_ = 0;  // The file that we made, so that a successor's is never removed. Like listener_.
-  ino_t socket_inode_ = 0;
+  Listener listener_;
 
   std::mutex mutex_;
   std::condition_variable changed_;

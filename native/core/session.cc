@@ -62,8 +62,9 @@ bool Session::Negotiate(Offer& offer) {
     AnswerParts parts;
     if (!Unpack(answer.packed, parts) || answer.verdict != Verdict::kContinue) return false;
     if (parts.changes_plan) {
-      plan_ = server_->FindPlan(parts.plan);
-      if (!plan_) return false;
+      auto chosen = server_->FindPlan(parts.plan);
+      if (!chosen) return false;  // Removed meanwhile. The old plan stays, for what is still to come.
+      plan_ = std::move(chosen);
       plan_id_ = plan_->id;
       recorder_.SetPlan(*plan_);
       constexpr uint32_t kByPlan = 0xffffffff;
@@ -231,7 +232,6 @@ void Session::Detach() { server_->Remove(context_, id_); }
 std::shared_ptr<Ticket> Session::MakeTicket(Stage stage) {
   auto ticket = std::make_shared<Ticket>(id_, plan_->id, static_cast<uint8_t>(stage));
   recorder_.Take(ticket->records, ticket->body);
-  ticket->first_contact = !known_;
   known_ = true;
   if (in_message()) message_known_ = true;
   return ticket;

@@ -1,13 +1,6 @@
 // See starter.h.
 #include "starter.h"
 
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <cerrno>
 #include <chrono>
 
 namespace milter {
@@ -18,34 +11,9 @@ constexpr std::chrono::milliseconds kPatience{5};
 // How long a dial may take to be served while the machine is busy.
 constexpr std::chrono::milliseconds kDialPatience{100};
 
-// A listener on all addresses is reached by loopback.
-void PointToLoopback(sockaddr_storage& address) {
-  if (address.ss_family == AF_INET) {
-    auto& in = reinterpret_cast<sockaddr_in&>(address);
-    if (in.sin_addr.s_addr == htonl(INADDR_ANY)) in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  } else if (address.ss_family == AF_INET6) {
-    auto& in6 = reinterpret_cast<sockaddr_in6&>(address);
-    if (IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr)) in6.sin6_addr = in6addr_loopback;
-  }
-}
-
 }  // namespace
 
-bool DialListener(const ListenAddress& listener) {
-  if (listener.length == 0) return false;
-  sockaddr_storage address = listener.address;
-  PointToLoopback(address);
-  const int dial = socket(address.ss_family, SOCK_STREAM, 0);
-  if (dial < 0) return false;
-  fcntl(dial, F_SETFD, FD_CLOEXEC);
-  fcntl(dial, F_SETFL, O_NONBLOCK);
-  const bool dialled = connect(dial, reinterpret_cast<const sockaddr*>(&address), listener.length) == 0 ||
-                       errno == EINPROGRESS;
-  close(dial);
-  return dialled;
-}
-
-Starter::Starter(const ListenAddress& listener) : listener_(listener), thread_([this] { Run(); }) {}
+Starter::Starter(const Listener& listener) : listener_(listener), thread_([this] { Run(); }) {}
 
 Starter::~Starter() { End(); }
 
@@ -96,7 +64,7 @@ void Starter::Run() {
       const auto entered = [&] { return entered_ != entered_before; };
       watching_ = true;
       lock.unlock();
-      const bool dialled = DialListener(listener_);
+      const bool dialled = listener_.Dial();
       lock.lock();
       if (!dialled) break;
       changed_.wait_for(lock, kDialPatience, [&] { return arrived_ != arrived_before || ending_; });

@@ -8,28 +8,18 @@
 // Threads: its own, which sleeps until Suspect(); the other functions are called by libmilter's threads.
 #pragma once
 
-#include <sys/socket.h>
-
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 
+#include "listener.h"
+
 namespace milter {
-
-// Where a listener listens, as getsockname() told it. Its descriptor's number may be another's by the time it
-// is dialled; its address is not.
-struct ListenAddress {
-  sockaddr_storage address{};
-  socklen_t length = 0;  // 0: unknown.
-};
-
-// Connects to a listener and hangs up. Never blocks.
-bool DialListener(const ListenAddress& listener);
 
 class Starter {
  public:
-  explicit Starter(const ListenAddress& listener);
+  explicit Starter(const Listener& listener);
   ~Starter();
   Starter(const Starter&) = delete;
   Starter& operator=(const Starter&) = delete;
@@ -52,7 +42,7 @@ class Starter {
   void Run();
   void Notice();
 
-  const ListenAddress listener_;
+  const Listener& listener_;  // Outlives this: both are the server's.
   std::atomic<uint64_t> entered_{0};
   std::atomic<int> slow_{0};           // Callbacks that have been waiting for a while.
   std::atomic<bool> watching_{false};  // The thread waits for entered_ to grow.

@@ -80,11 +80,10 @@ class Ticket {
 
   const uint32_t session_id;
   const uint32_t plan_id;
-  const uint8_t stage_code;    // A Stage or a Notice.
-  uint32_t id = 0;             // Given by the lane; for a Notice the ticket it is about; 0 when nobody waits.
-  bool first_contact = false;  // JavaScript has not heard of this session yet.
-  std::string records;         // Packed, see lib/run/native.ts.
-  std::string body;            // A large body, kept out of the records so that it need not be copied.
+  const uint8_t stage_code;  // A Stage or a Notice.
+  uint32_t id = 0;           // Given by the lane; for a Notice the ticket it is about; 0 when nobody waits.
+  std::string records;       // Packed, see lib/run/native.ts.
+  std::string body;          // A large body, kept out of the records so that it need not be copied.
 
   // Before the ticket is posted: the session whose callback will sleep here.
   void set_session(Session* session) { session_ = session; }

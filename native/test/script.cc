@@ -82,8 +82,8 @@ void Script::Take() {
     const auto batch = lane_->Take();
     if (batch.empty()) return;
     for (const auto& ticket : batch) {
-      const Seen seen{ticket->id,      ticket->session_id,     ticket->stage_code, ticket->first_contact,
-                      ticket->records, std::move(ticket->body)};
+      const Seen seen{ticket->id, ticket->session_id, ticket->stage_code, ticket->records,
+                      std::move(ticket->body)};
       {
         std::lock_guard lock(mutex_);
         seen_.push_back(seen);

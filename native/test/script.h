@@ -29,7 +29,6 @@ struct Seen {
   uint32_t ticket;
   uint32_t session;
   uint8_t stage;  // A Stage or a Notice.
-  bool first_contact;
   std::string records;
   std::string body;
 

@@ -32,7 +32,6 @@ TEST("every stage that waits crosses by itself") {
   CHECK(filter.script().Came(Stage::kClose));
   std::string order;
   for (const Seen& seen : filter.script().seen()) {
-    CHECK_EQ(seen.first_contact, order.empty());
     for (const Record& record : ReadRecords(seen.records)) {
       order += std::string(order.empty() ? "" : " ") + NameOf(record.stage);
       if (record.stage == Stage::kConnect) {
@@ -282,26 +281,69 @@ TEST("a refused connection that goes on all the same is refused at every stage")
   CHECK(filter.script().seen().empty());
 }
 
-TEST("the class is chosen at negotiation when the plan says so") {
-  Plan asking = PlanFor({}, Mode::kOff);
-  asking.asks_at_negotiate = true;
-  Plan chosen = PlanFor({Stage::kEnvfrom});
-  chosen.id = 2;
+// The answer to a negotiation: to follow that plan, with these actions.
+std::string PackPlan(uint32_t id) {
   ByteWriter change;
   change.U8(4);
-  change.U32(2);
+  change.U32(id);
   change.U32(SMFIF_ADDHDRS);
   change.U32(0xffffffff);
-  const std::string packed = change.Take();
-  Filter filter(asking, [&](const Seen& seen) {
-    return seen.Is(Stage::kNegotiate) ? Reply{Verdict::kContinue, packed} : Reply{Verdict::kReject, {}};
-  });
+  return change.Take();
+}
+
+Plan Asking() {
+  Plan plan = PlanFor({}, Mode::kOff);
+  plan.asks_at_negotiate = true;
+  return plan;
+}
+
+Reply FollowPlan2(const Seen& seen) {
+  return seen.Is(Stage::kNegotiate) ? Reply{Verdict::kContinue, PackPlan(2)} : Reply{Verdict::kReject, {}};
+}
+
+TEST("the class is chosen at negotiation when the plan says so") {
+  Plan chosen = PlanFor({Stage::kEnvfrom});
+  chosen.id = 2;
+  Filter filter(Asking(), FollowPlan2);
   filter.server().AddPlan(std::make_shared<const Plan>(chosen));
   Mta mta(filter.address());
   const Packet answer = mta.Negotiate();
   CHECK_EQ(answer.data.substr(4, 4), Big32(SMFIF_ADDHDRS));
   mta.Connect();
   CHECK_EQ(mta.Mail(), "r");
+}
+
+TEST("a plan that is removed serves the sessions that follow it, and is then gone") {
+  Plan chosen = PlanFor({Stage::kEnvfrom});
+  chosen.id = 2;
+  auto plan = std::make_shared<const Plan>(chosen);
+  const std::weak_ptr<const Plan> watched = plan;
+  Filter filter(Asking(), FollowPlan2);
+  filter.server().AddPlan(std::move(plan));
+  {
+    Mta before(filter.address());
+    before.Negotiate();
+    before.Connect();
+    CHECK(filter.server().RemovePlan(2));
+    CHECK_EQ(before.Mail(), "r");
+    Mta after(filter.address());
+    CHECK(after.Negotiate().command != 'O');
+    CHECK(!watched.expired());
+  }
+  CHECK(Eventually([&] { return watched.expired(); }));
+}
+
+TEST("a plan that is unknown, or that new connections follow, cannot be removed") {
+  Filter filter(PlanFor({Stage::kEnvfrom}));
+  Plan next = PlanFor({});
+  next.id = 2;
+  filter.server().AddPlan(std::make_shared<const Plan>(next));
+  CHECK(!filter.server().RemovePlan(1));
+  CHECK(!filter.server().RemovePlan(3));
+  CHECK(!filter.server().UsePlan(3));
+  CHECK(filter.server().UsePlan(2));
+  CHECK(filter.server().RemovePlan(1));
+  CHECK(!filter.server().RemovePlan(1));
 }
 
 }  // namespace
