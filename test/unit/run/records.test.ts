@@ -20,7 +20,7 @@ function ticket(id: number, session: number, apart: boolean, ...records: readonl
     u32(id),
     u32(session),
     u32(1),
-    u8(stageIndex.eom, 0, apart ? 1 : 0, 0),
+    u8(stageIndex.eom, apart ? 1 : 0, 0, 0),
     body,
   ]);
 }
