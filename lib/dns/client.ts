@@ -97,7 +97,7 @@ export class DnsClient implements Resolver {
         if (isStopped()) return { status: 'timeout', reason: 'the query was stopped' };
         const patience = timeout * 2 ** round;
         const milliseconds = Math.min(patience, until - performance.now());
-        if (milliseconds <= 0) return failure;
+        if (milliseconds < 1) return failure;
         this.#order.asking(server);
         const outcome = await this.#askServer(server, name, type, { milliseconds, signal });
         if (!('status' in outcome)) {
