@@ -12,6 +12,7 @@ export type { MacroWishes } from './milter/macros.ts';
 export type { Message, Recipient } from './milter/message.ts';
 export { isMilterClass, Milter, type MilterClass, type OnError } from './milter/milter.ts';
 export type { Client, Negotiated, Session } from './milter/session.ts';
+export { type PlacesOwner, type Slot, type SlotHolder, slot } from './milter/slots.ts';
 export {
   type Answer,
   type BodyVerdict,

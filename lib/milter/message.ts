@@ -9,6 +9,7 @@ import { ActionList } from './actions.ts';
 import { HeaderList, type Headers } from './header-list.ts';
 import type { Macros } from './macros.ts';
 import type { Negotiated } from './session.ts';
+import { type Places, placesKey } from './slots.ts';
 
 /** A recipient that the filter has not refused. */
 export interface Recipient {
@@ -26,6 +27,8 @@ export class MessageState {
   readonly headers: HeaderList = new HeaderList();
   readonly actions: ActionList;
   readonly macros: Macros;
+  /** What members have put into slots. */
+  readonly places: Places = new Map();
   /** The end has come, and the filter had asked for headers and body. */
   received = false;
   readonly #maxBody: number;
@@ -219,6 +222,11 @@ export class Message {
   /** Has the MTA hold the message (smfi_quarantine). Postfix drops the reason. */
   quarantine(reason: string): void {
     this.#act().quarantine(this.#owner, reason);
+  }
+
+  /** @internal */
+  get [placesKey](): Places {
+    return this.#state.places;
   }
 
   /** Whether the message has ended for this member. @internal */

@@ -3,6 +3,7 @@
  */
 import { type Macros, macroName } from './macros.ts';
 import type { MessageState } from './message.ts';
+import { type Places, placesKey } from './slots.ts';
 
 /** The SMTP client of a session, as the MTA told it with connect. */
 export interface Client {
@@ -43,10 +44,16 @@ export const nobody: Client = { hostname: '', family: 'unknown', address: undefi
 /** One MTA connection. Most MTAs send several messages over one. */
 export class Session {
   readonly #state: SessionState;
+  readonly #places: Places = new Map();
 
   /** Sessions are made by the server. */
   constructor(state: SessionState) {
     this.#state = state;
+  }
+
+  /** @internal */
+  get [placesKey](): Places {
+    return this.#places;
   }
 
   /** A number for the logs, unique within the server. */

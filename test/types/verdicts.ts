@@ -6,6 +6,7 @@ import {
   type MilterClass,
   reject,
   serve,
+  slot,
   tempfail,
 } from '../../lib/index.ts';
 
@@ -225,3 +226,19 @@ export async function serving(filter: MilterClass): Promise<void> {
   // @ts-expect-error: not a Milter class.
   await serve(class {}, { socket: 'inet:0' });
 }
+
+const counter = slot('types.counter', 'session', () => 0);
+const found = slot<string>('types.found', 'message');
+export class Slotted extends Milter {
+  override eom() {
+    counter.set(this, counter.get(this) + 1);
+    // @ts-expect-error: not of the slot's type.
+    counter.set(this, 'one');
+    // @ts-expect-error: it may be undefined where there is no initialiser.
+    found.get(this).trim();
+    // @ts-expect-error: the filter, not its message.
+    found.get(this.message);
+  }
+}
+// @ts-expect-error: sessions and messages have places, recipients have none.
+slot<string>('types.wrong', 'recipient');
