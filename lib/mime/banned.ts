@@ -1,6 +1,7 @@
 /**
  * What is dangerous to open: by extension, by content type, by the first bytes.
  */
+import { extensionsOf } from './names.ts';
 
 /** The classic list of extensions that Windows runs: the defaults of pymilter, whose users know them. */
 export const bannedExtensions: readonly string[] =
@@ -32,21 +33,13 @@ export const bannedContentTypes: readonly string[] = [
 
 /**
  * The extension of this name if it is among the banned ones, lower case; undefined otherwise. The name is seen as Windows
- * sees it: without final dots and spaces and without characters that show nothing or turn the writing round. A class
- * identifier as extension is always banned.
+ * sees it: without final dots and spaces and without characters that show nothing or turn the writing round; and as those see
+ * it who end a name at a NUL or a colon. A class identifier as extension is always banned.
  */
 export function bannedExtension(name: string, banned: ReadonlySet<string>): string | undefined {
-  // Nearly every parameter of nearly every mail ends here.
-  if (!/[.\u0080-\uffff]/.test(name)) return undefined;
-  const seen = name
-    .normalize('NFKC')
-    .replace(/[\p{Cc}\p{Cf}]/gu, '')
-    .toLowerCase();
-  let end = seen.length;
-  while (end > 0 && /[\s."']/.test(seen[end - 1] ?? '')) end--;
-  const extension = seen.slice(seen.lastIndexOf('.', end - 1) + 1, end);
-  if (banned.has(extension) && extension.length < end) return extension;
-  return /^\{[0-9a-f-]{36}\}$/.test(extension) ? extension : undefined;
+  return extensionsOf(name).find(
+    (extension) => banned.has(extension) || /^\{[0-9a-f-]{36}\}$/.test(extension),
+  );
 }
 
 const PROGRAMS: readonly (readonly [format: string, signature: string])[] = [

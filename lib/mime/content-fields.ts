@@ -1,41 +1,90 @@
 /**
- * The fields that decide how a part is read: Content-Type, Content-Disposition, Content-Transfer-Encoding.
+ * The fields that decide how a part is read and what it is called: Content-Type, Content-Disposition,
+ * Content-Transfer-Encoding, and the older Content-Name and X-Sun-Data-Name.
  */
-import { type Encoding, parseEncoding } from './encodings.ts';
-import { parseStructured, type Structured } from './parameters.ts';
+import { type Encoding, parseEncodings } from './encodings.ts';
+import { NameList } from './names.ts';
+import { type Parameter, parseStructured, type Structured } from './parameters.ts';
 
-/** What the first field of each name says, and the further ones that a reader might heed instead. */
-export interface ContentFields {
-  readonly type: Structured | undefined;
-  readonly disposition: Structured | undefined;
-  readonly encoding: Encoding;
-  readonly duplicates: readonly { readonly name: string; readonly value: Structured }[];
+/** Lower-case names of the fields read here. */
+const NAMES = new Set([
+  'content-type',
+  'content-disposition',
+  'content-transfer-encoding',
+  'content-name',
+  'x-sun-data-name',
+]);
+
+/** Whether a field, its name in lower case, decides how a part is read or what it is called. */
+export function isContentField(name: string): boolean {
+  return NAMES.has(name);
+}
+
+/** What the content fields of one part say. Of several fields of one name readers heed one or another: all are here. */
+export class ContentFields {
+  readonly types: readonly Structured[];
+  readonly dispositions: readonly Structured[];
+  /** How the body may be written, the likeliest first; never empty. */
+  readonly encodings: readonly Encoding[];
+  readonly #namingFields: readonly string[];
+  #names: readonly string[] | undefined;
+
+  constructor(
+    types: readonly Structured[],
+    dispositions: readonly Structured[],
+    encodings: readonly Encoding[],
+    namingFields: readonly string[],
+  ) {
+    this.types = types;
+    this.dispositions = dispositions;
+    this.encodings = encodings;
+    this.#namingFields = namingFields;
+  }
+
+  /** The first Content-Type. */
+  get type(): Structured | undefined {
+    return this.types[0];
+  }
+
+  /** The first Content-Disposition. */
+  get disposition(): Structured | undefined {
+    return this.dispositions[0];
+  }
+
+  get encoding(): Encoding {
+    return this.encodings[0] ?? 'identity';
+  }
+
+  /** Every parameter of all fields of one of the two names. */
+  parametersOf(field: 'content-type' | 'content-disposition'): readonly Parameter[] {
+    const fields = field === 'content-type' ? this.types : this.dispositions;
+    return fields.length === 1 && fields[0] ? fields[0].parameters : fields.flatMap((one) => one.parameters);
+  }
+
+  /** Every name in these fields. */
+  get names(): readonly string[] {
+    if (this.#names) return this.#names;
+    const list = new NameList();
+    for (const field of ['content-disposition', 'content-type'] as const)
+      list.addParameters(field, this.parametersOf(field));
+    for (const text of this.#namingFields) list.addField(text);
+    this.#names = list.all;
+    return this.#names;
+  }
 }
 
 /** The fields of a part that has none. */
-export const noContentFields: ContentFields = {
-  type: undefined,
-  disposition: undefined,
-  encoding: 'identity',
-  duplicates: [],
-};
+export const noContentFields: ContentFields = new ContentFields([], [], ['identity'], []);
 
 /** Reads them from fields whose names are in lower case; other fields may be among them. */
 export function readContentFields(
   fields: readonly { readonly name: string; readonly read: () => string }[],
 ): ContentFields {
-  let type: Structured | undefined;
-  let disposition: Structured | undefined;
-  let encoding: Encoding | undefined;
-  const duplicates: { name: string; value: Structured }[] = [];
-  for (const { name, read } of fields) {
-    if (name === 'content-type') {
-      if (type) duplicates.push({ name, value: parseStructured(read()) });
-      else type = parseStructured(read());
-    } else if (name === 'content-disposition') {
-      if (disposition) duplicates.push({ name, value: parseStructured(read()) });
-      else disposition = parseStructured(read());
-    } else if (name === 'content-transfer-encoding') encoding ??= parseEncoding(read());
-  }
-  return { type, disposition, encoding: encoding ?? 'identity', duplicates };
+  const read = (wanted: string) => fields.filter(({ name }) => name === wanted).map((field) => field.read());
+  return new ContentFields(
+    read('content-type').map(parseStructured),
+    read('content-disposition').map(parseStructured),
+    parseEncodings(read('content-transfer-encoding')),
+    [...read('content-name'), ...read('x-sun-data-name')],
+  );
 }

@@ -203,6 +203,7 @@ class Defanger {
     };
     const saved = (await this.#policy.save?.(poisonous)) ?? undefined;
     const text = (this.#policy.warning ?? defaultWarning)(poisonous, saved);
+    part.rename(undefined);
     for (const name of ['Content-Transfer-Encoding', 'Content-Disposition', 'Content-MD5'])
       part.headers.remove(name);
     part.retype('text/plain', { charset: 'utf-8', name: 'WARNING.TXT' });

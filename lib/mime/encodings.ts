@@ -1,6 +1,7 @@
 /**
  * Content transfer encodings (RFC 2045 section 6): decoding that never fails, encoding that keeps within the rules.
  */
+import { withoutComments } from './comments.ts';
 import type { Steps } from './slice.ts';
 
 const LF = 0x0a;
@@ -16,14 +17,22 @@ export type Encoding = 'identity' | 'base64' | 'quoted-printable' | 'uuencode';
 /** The ways in which bodies are written; uuencode is only read. */
 export type WritableEncoding = Exclude<Encoding, 'uuencode'>;
 
-/** Reads a Content-Transfer-Encoding value, comments and case aside. */
-export function parseEncoding(value: string | undefined): Encoding {
-  const word = (value ?? '')
-    .trim()
-    .toLowerCase()
-    .split(/[\s;(]/, 1)[0];
+/** Reads a Content-Transfer-Encoding value, comments, quotes and case aside. */
+function parseEncoding(value: string): Encoding {
+  const [word = ''] = withoutComments(value).replaceAll('"', '').trim().toLowerCase().split(/[\s;]/, 1);
   if (word === 'base64' || word === 'quoted-printable') return word;
-  return word === 'x-uuencode' || word === 'uuencode' || word === 'x-uue' ? 'uuencode' : 'identity';
+  return /^(?:x-)?uue(?:ncode)?$/.test(word) ? 'uuencode' : 'identity';
+}
+
+/**
+ * The encodings that one or several Content-Transfer-Encoding values may mean to some reader, the likeliest first. Who
+ * knows no comments and no quotes takes what has them for unencoded.
+ */
+export function parseEncodings(values: readonly string[]): readonly Encoding[] {
+  if (values.length === 0) return ['identity'];
+  const found = new Set(values.map(parseEncoding));
+  if (values.some((value) => /^\s*[("]/.test(value))) found.add('identity');
+  return [...found];
 }
 
 /** Decodes a body. Identity gives the very bytes, not a copy. */

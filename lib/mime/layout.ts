@@ -8,10 +8,9 @@
 
 import { fieldColon } from '../headers.ts';
 import { decodeText, encodeText } from '../text.ts';
-import { type ContentFields, noContentFields, readContentFields } from './content-fields.ts';
+import { type ContentFields, isContentField, noContentFields, readContentFields } from './content-fields.ts';
 import type { ParseLimits, ParseProblem } from './limits.ts';
 
-const CONTENT_FIELDS = new Set(['content-type', 'content-disposition', 'content-transfer-encoding']);
 const MESSAGES = new Set(['message/rfc822', 'message/global', 'message/news', 'message/partial']);
 
 /** The ranges of one part in `source`. A multipart's bytes are: header, preamble, (delimiter, child)*, tail. */
@@ -59,6 +58,12 @@ const LINE_AND_DASHES = Buffer.from('\n--');
  */
 export function holdsMessage(type: string): boolean {
   return MESSAGES.has(type);
+}
+
+/** A first look: whether a line starts as `Content-` or `X-Sun-` do. */
+function mayBeContentField(bytes: Buffer, line: number): boolean {
+  const first = (bytes[line] ?? 0) | 0x20;
+  return (first === 0x63 && bytes[line + 7] === DASH) || (first === 0x78 && bytes[line + 5] === DASH);
 }
 
 /** One open multipart, innermost last. */
@@ -147,9 +152,9 @@ export class Scanner {
           // mail readers differ and a type declared after it must not slip by. "From " is an mbox separator.
           const isFirst = position === part.start && given === undefined;
           if (isFirst && bytes.toString('latin1', position, position + 5) !== 'From ') break;
-        } else if (((first ?? 0) | 0x20) === 0x63 && bytes[position + 7] === DASH) {
+        } else if (mayBeContentField(bytes, position)) {
           const name = bytes.toString('latin1', position, colon).trimEnd().toLowerCase();
-          if (CONTENT_FIELDS.has(name)) {
+          if (isContentField(name)) {
             const field = { name, end: next, read: () => decodeText(bytes, colon + 1, field.end).trimEnd() };
             found.push(field);
             growing = field;
@@ -177,10 +182,10 @@ export class Scanner {
     const { type, encoding } = part.fields;
     part.type = type?.value || (inDigest ? 'message/rfc822' : 'text/plain');
     const isMessage = holdsMessage(part.type) && encoding === 'identity';
-    const boundary = part.type.startsWith('multipart/') ? type?.literal('boundary') : undefined;
-    if (!isMessage && !boundary) return;
+    const boundary = part.type.startsWith('multipart/') ? type?.literals('boundary')[0] : undefined;
+    if (!isMessage && boundary === undefined) return;
     if (part.depth >= this.#context.limits.depth) this.#problem('depth', part.bodyStart);
-    else if (boundary) this.#open(part, encodeText(boundary).toString('latin1'));
+    else if (boundary !== undefined) this.#open(part, encodeText(boundary).toString('latin1'));
     else this.#begin(part, part.bodyStart);
   }
 

@@ -4,6 +4,7 @@
  * semicolons, duplicates.
  */
 import { decodeCharset } from './charsets.ts';
+import { type Comments, NO_COMMENTS, pairBrackets, withoutComments } from './comments.ts';
 import { decodeWords } from './words.ts';
 
 /** One parameter, decoded. A name may come more than once. */
@@ -25,24 +26,37 @@ interface RawParameter {
 
 /** A structured field's value and parameters. */
 export class Structured {
-  /** What stands before the first semicolon, lower case, without white space and comments. */
+  /** What stands before the first semicolon, lower case, without white space, quotes and comments. */
   readonly value: string;
   /** The text of the field before its parameters. */
   readonly head: string;
   readonly #text: string;
   readonly #raw: readonly RawParameter[];
+  /** The parameters as other readers see them, who know comments everywhere, or not at all. */
+  readonly #others: readonly (readonly RawParameter[])[];
   #parameters: readonly Parameter[] | undefined;
 
-  constructor(text: string, head: string, raw: readonly RawParameter[]) {
+  constructor(
+    text: string,
+    head: string,
+    raw: readonly RawParameter[],
+    others: readonly (readonly RawParameter[])[],
+  ) {
     this.#text = text;
     this.head = head;
-    this.value = withoutComments(head).replace(/\s+/g, '').toLowerCase();
+    this.value = withoutComments(head)
+      .replace(/[\s"]+/g, '')
+      .toLowerCase();
     this.#raw = raw;
+    this.#others = others;
   }
 
-  /** All parameters in order, decoded; the pieces of one RFC 2231 value put together where the first stood. */
+  /**
+   * All parameters in order, decoded; the pieces of one RFC 2231 value put together where the first stood. Behind them those
+   * that only some readers see.
+   */
   get parameters(): readonly Parameter[] {
-    this.#parameters ??= decodeParameters(this.#raw);
+    this.#parameters ??= joinReadings(decodeParameters(this.#raw), this.#others.map(decodeParameters));
     return this.#parameters;
   }
 
@@ -51,9 +65,13 @@ export class Structured {
     return this.parameters.find((parameter) => parameter.name === name)?.value;
   }
 
-  /** A parameter that is no text for people, such as a boundary: encoded words in it are what they look like. */
-  literal(name: string): string | undefined {
-    return this.#raw.find((raw) => raw.name === name)?.value ?? this.get(name);
+  /**
+   * Every value that some reader may take for this parameter, the likeliest first. It is no text for people, such as a
+   * boundary: encoded words in it are what they look like.
+   */
+  literals(name: string): readonly string[] {
+    const all = [...this.#raw, ...this.#others.flat(), ...this.parameters];
+    return [...new Set(all.filter((parameter) => parameter.name === name).map(({ value }) => value))];
   }
 
   /** The field's text with these parameters set, those given as undefined left out, all others as they were written. */
@@ -74,95 +92,161 @@ function bareName(name: string): string {
   return star < 0 ? name : name.slice(0, star);
 }
 
+/**
+ * Where a reader sees comments: between words, as most mails mean brackets (`report (1).pdf` has none); wherever RFC 822
+ * has them, inside an unquoted value too; or nowhere, as not all readers know them.
+ */
+type CommentsSeen = 'apart' | 'everywhere' | 'nowhere';
+
 /** Reads a structured field's text, folding and leading white space included. Never throws. */
 export function parseStructured(text: string): Structured {
-  const headEnd = skipHead(text);
-  const raw: RawParameter[] = [];
-  let position = headEnd;
-  while (position < text.length) {
-    const start = skip(text, position, isFillCode);
-    const nameEnd = skip(text, start, isNameCode);
-    const equals = skip(text, nameEnd, isBlankCode);
-    if (nameEnd === start || text[equals] !== '=') {
-      // No parameter: on to the next semicolon.
-      const semicolon = text.indexOf(';', Math.max(start, position + 1));
-      position = semicolon < 0 ? text.length : semicolon;
-      continue;
+  const comments = pairBrackets(text);
+  const { head, raw } = new FieldReader(text, comments, 'apart').read();
+  const others = comments.closes.size === 0 ? [] : (['everywhere', 'nowhere'] as const);
+  return new Structured(
+    text,
+    head,
+    raw,
+    others.map((seen) => new FieldReader(text, comments, seen).read().raw),
+  );
+}
+
+/** What all readers see, then what only some do. */
+function joinReadings(
+  usual: readonly Parameter[],
+  others: readonly (readonly Parameter[])[],
+): readonly Parameter[] {
+  if (others.length === 0) return usual;
+  const key = ({ name, value }: Parameter) => `${name}=${value}`;
+  const seen = new Set(usual.map(key));
+  const joined = [...usual];
+  for (const parameter of others.flat()) {
+    if (seen.has(key(parameter))) continue;
+    seen.add(key(parameter));
+    joined.push(parameter);
+  }
+  return joined;
+}
+
+/** One reading of one field. */
+class FieldReader {
+  readonly #text: string;
+  readonly #comments: Comments;
+  readonly #seen: CommentsSeen;
+
+  constructor(text: string, comments: Comments, seen: CommentsSeen) {
+    this.#text = text;
+    this.#comments = seen === 'nowhere' ? NO_COMMENTS : comments;
+    this.#seen = seen;
+  }
+
+  read(): { readonly head: string; readonly raw: readonly RawParameter[] } {
+    const text = this.#text;
+    const headEnd = this.#semicolon(0, true);
+    const raw: RawParameter[] = [];
+    let position = headEnd;
+    while (position < text.length) {
+      const start = this.#skipFill(position, isFillCode);
+      const nameEnd = this.#nameEnd(start);
+      const equals = this.#skipFill(nameEnd, isBlankCode);
+      if (nameEnd === start || text[equals] !== '=') {
+        // No parameter: on to the next semicolon.
+        position = this.#semicolon(Math.max(start, position + 1), true);
+        continue;
+      }
+      const name = text.slice(start, nameEnd).toLowerCase();
+      const { value, end } = this.#readValue(this.#skipFill(equals + 1, isBlankCode));
+      raw.push({ name, value, start, end });
+      position = end;
     }
-    const name = text.slice(start, nameEnd).toLowerCase();
-    const { value, end } = readValue(text, skip(text, equals + 1, isBlankCode));
-    raw.push({ name, value, start, end });
-    position = end;
+    return { head: text.slice(0, headEnd), raw };
   }
-  return new Structured(text, text.slice(0, headEnd), raw);
-}
 
-/** The first semicolon outside a comment; without one, the end. */
-function skipHead(text: string): number {
-  let depth = 0;
-  for (let i = 0; i < text.length; i++) {
-    const character = text[i];
-    if (character === '(') depth++;
-    else if (character === ')') depth--;
-    else if (character === ';' && depth <= 0) return i;
+  /** Behind what fills the space between words, comments among it. */
+  #skipFill(start: number, fills: (code: number) => boolean): number {
+    let i = start;
+    for (;;) {
+      i = skip(this.#text, i, fills);
+      const close = this.#comments.closes.get(i);
+      if (close === undefined) return i;
+      i = close + 1;
+    }
   }
-  const semicolon = text.indexOf(';');
-  return semicolon < 0 ? text.length : semicolon;
-}
 
-function withoutComments(text: string): string {
-  if (!text.includes('(')) return text;
-  let kept = '';
-  let depth = 0;
-  for (const character of text) {
-    if (character === '(') depth++;
-    else if (character === ')') depth = Math.max(0, depth - 1);
-    else if (depth === 0) kept += character;
+  #nameEnd(start: number): number {
+    let i = start;
+    while (i < this.#text.length && isNameCode(this.#text.charCodeAt(i))) {
+      if (this.#seen === 'everywhere' && this.#comments.closes.has(i)) break;
+      i++;
+    }
+    return i;
   }
-  return kept;
-}
 
-/** Reads a value, quoted or not, and where it ends: at a semicolon, at the end, or where the next parameter begins. */
-function readValue(text: string, start: number): { value: string; end: number } {
-  let value = '';
-  let position = start;
-  if (text[position] === '"') {
-    position++;
-    let pieceStart = position;
-    for (; position < text.length && text[position] !== '"'; position++) {
-      if (text[position] !== '\\') continue;
+  /** The next semicolon that is not in a comment; the end if there is none. */
+  #semicolon(start: number, isBetweenWords: boolean): number {
+    const text = this.#text;
+    let from = start;
+    if (this.#comments.closes.size > 0) {
+      for (; from < text.length && text[from] !== ';'; from++) {
+        const close = this.#comments.closes.get(from);
+        if (close === undefined) continue;
+        const isComment =
+          isBetweenWords || this.#seen === 'everywhere' || from === start || isBlank(text, from - 1);
+        if (isComment) from = close;
+      }
+    }
+    const semicolon = text.indexOf(';', from);
+    return semicolon < 0 ? text.length : semicolon;
+  }
+
+  /** Reads a value, quoted or not, and where it ends: at a semicolon, at the end, or where the next parameter begins. */
+  #readValue(start: number): { value: string; end: number } {
+    const text = this.#text;
+    let value = '';
+    let position = start;
+    if (text[position] === '"') {
+      position++;
+      let pieceStart = position;
+      for (; position < text.length && text[position] !== '"'; position++) {
+        if (text[position] !== '\\') continue;
+        value += text.slice(pieceStart, position);
+        pieceStart = ++position;
+      }
       value += text.slice(pieceStart, position);
-      pieceStart = ++position;
+      position++;
+      const next = this.#skipFill(position, isBlankCode);
+      const nameEnd = this.#nameEnd(next);
+      // A forgotten semicolon.
+      if (next > position && nameEnd > next && text[this.#skipFill(nameEnd, isBlankCode)] === '=') {
+        return { value: unfold(value), end: next };
+      }
     }
-    value += text.slice(pieceStart, position);
-    position++;
-    const next = skip(text, position, isBlankCode);
-    const nameEnd = skip(text, next, isNameCode);
-    // A forgotten semicolon.
-    if (next > position && nameEnd > next && text[skip(text, nameEnd, isBlankCode)] === '=') {
-      return { value: unfold(value), end: next };
-    }
+    const end = this.#semicolon(position, false);
+    // Text right behind the closing quote is glued on: some readers take it for part of the name.
+    const isApart = position > start && (isBlank(text, position) || this.#comments.closes.has(position));
+    const rest = isApart ? '' : this.#unquoted(position, withoutFields(text, position, end));
+    return { value: unfold(value + rest), end };
   }
-  const semicolon = text.indexOf(';', position);
-  const end = semicolon < 0 ? text.length : semicolon;
-  // Text right behind the closing quote is glued on: some readers take it for part of the name.
-  const isApart = position > start && isBlankCode(text.charCodeAt(position));
-  const rest = isApart ? '' : withoutTrailingComment(withoutFields(text.slice(position, end)).trim());
-  return { value: unfold(value + rest), end };
+
+  /** An unquoted value without the comments seen in it. */
+  #unquoted(start: number, end: number): string {
+    const text = this.#text.slice(start, end);
+    if (this.#comments.closes.size === 0) return text.trim();
+    if (this.#seen === 'everywhere') return withoutComments(text).trim();
+    let last = start + text.trimEnd().length;
+    for (;;) {
+      const open = this.#comments.opens.get(last - 1);
+      if (open === undefined || open < start || (open > start && !isBlank(this.#text, open - 1))) break;
+      last = start + this.#text.slice(start, open).trimEnd().length;
+    }
+    return this.#text.slice(start, last).trim();
+  }
 }
 
-/** Text before a folded line that looks like a field: somebody indented it by mistake. */
-function withoutFields(text: string): string {
-  const field = text.search(/\n[ \t]+[A-Za-z][\w-]*:/);
-  return field < 0 ? text : text.slice(0, field);
-}
-
-function withoutTrailingComment(text: string): string {
-  if (!text.endsWith(')')) return text;
-  const open = text.lastIndexOf('(');
-  return open === 0 || (open > 0 && isBlankCode(text.charCodeAt(open - 1)))
-    ? text.slice(0, open).trimEnd()
-    : text;
+/** Where a value ends in front of a folded line that looks like a field: somebody indented it by mistake. */
+function withoutFields(text: string, start: number, end: number): number {
+  const field = text.slice(start, end).search(/\n[ \t]+[A-Za-z][\w-]*:/);
+  return field < 0 ? end : start + field;
 }
 
 /** Folded lines joined: the line break goes, the white space stays as one space. */
@@ -174,6 +258,10 @@ function skip(text: string, start: number, accepts: (code: number) => boolean): 
   let i = start;
   while (i < text.length && accepts(text.charCodeAt(i))) i++;
   return i;
+}
+
+function isBlank(text: string, index: number): boolean {
+  return index < text.length && isBlankCode(text.charCodeAt(index));
 }
 
 function isBlankCode(code: number): boolean {
@@ -194,7 +282,7 @@ function decodeParameters(raws: readonly RawParameter[]): readonly Parameter[] {
   if (!raws.some(({ name }) => name.includes('*'))) {
     return raws.map(({ name, value }) => ({ name, value: decodeWords(value) }));
   }
-  const extended = new Map<string, { index: number; encoded: boolean; value: string }[]>();
+  const extended = new Map<string, Piece[]>();
   const plain: Parameter[] = [];
   for (const { name, value } of raws) {
     const form = /^(.+?)\*(?:(\d{1,4})(\*?))?$/.exec(name);
@@ -214,30 +302,41 @@ function decodeParameters(raws: readonly RawParameter[]): readonly Parameter[] {
   return [...joined, ...plain];
 }
 
-/** One value of the pieces `name*0*=`, `name*1=` …, sorted by number (RFC 2231 section 3); each repeated number 0 begins another. */
-function joinPieces(
-  pieces: readonly { readonly index: number; readonly encoded: boolean; readonly value: string }[],
-): string[] {
-  const groups: (typeof pieces)[number][][] = [];
+/** One piece of a value in the form of RFC 2231 section 3. */
+interface Piece {
+  readonly index: number;
+  readonly encoded: boolean;
+  readonly value: string;
+}
+
+/** One value of the pieces `name*0*=`, `name*1=` …, sorted by number; each repeated number 0 begins another. */
+function joinPieces(pieces: readonly Piece[]): string[] {
+  const groups: Piece[][] = [];
   for (const piece of pieces.toSorted((a, b) => a.index - b.index)) {
     const last = groups.at(-1);
     if (!last || piece.index === 0) groups.push([piece]);
     else last.push(piece);
   }
-  return groups.map((group) => {
-    let charset = '';
-    const bytes = group.map(({ encoded, value }, position) => {
-      if (!encoded) return Buffer.from(value, 'utf8');
-      let text = value;
-      const frame = position === 0 ? /^([^']*)'[^']*'/.exec(value) : null;
-      if (frame) {
-        charset = frame[1] ?? '';
-        text = value.slice(frame[0].length);
-      }
-      return percentDecode(text);
-    });
-    return decodeWords(decodeCharset(Buffer.concat(bytes), charset));
+  return groups.flatMap((group) => {
+    // Where a number is missing some readers stop.
+    const gap = group.findIndex(({ index }, i) => i > 0 && index !== (group[i - 1]?.index ?? 0) + 1);
+    return (gap < 0 ? [group] : [group, group.slice(0, gap)]).map(joinGroup);
   });
+}
+
+function joinGroup(group: readonly Piece[]): string {
+  let charset = '';
+  const bytes = group.map(({ encoded, value }, position) => {
+    if (!encoded) return Buffer.from(value, 'utf8');
+    let text = value;
+    const frame = position === 0 ? /^([^']*)'[^']*'/.exec(value) : null;
+    if (frame) {
+      charset = frame[1] ?? '';
+      text = value.slice(frame[0].length);
+    }
+    return percentDecode(text);
+  });
+  return decodeWords(decodeCharset(Buffer.concat(bytes), charset));
 }
 
 function percentDecode(text: string): Buffer {

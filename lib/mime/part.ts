@@ -31,13 +31,6 @@ export interface Tree {
   readonly lineEnd: '\r\n' | '\n';
 }
 
-/** Content-Type parameters whose values are never file names. */
-const KNOWN_PARAMETERS = new Set(
-  'access-type boundary charset component delsp directory expiration format id method micalg mode number permission protocol reply-type report-type server site size smime-type start start-info subject total type url x-mac-creator x-mac-type x-unix-mode'.split(
-    ' ',
-  ),
-);
-
 const LF = 0x0a;
 
 /** One part of a message, or the message itself. Parsing makes them; so does `createPart`. */
@@ -96,10 +89,14 @@ export class Part {
 
   /** Every content type that the part claims: where there are several fields, a reader may heed another than the first. */
   get contentTypes(): readonly string[] {
-    const others = this.#fields().duplicates.filter(({ name }) => name === 'content-type');
-    return others.length === 0
-      ? [this.contentType]
-      : [this.contentType, ...others.map(({ value }) => value.value)];
+    return [
+      ...new Set([
+        this.contentType,
+        ...this.#fields()
+          .types.slice(1)
+          .map(({ value }) => value),
+      ]),
+    ];
   }
 
   /** Parameters of Content-Type, decoded, by lower-case name; of duplicates the one that readers prefer. */
@@ -119,27 +116,16 @@ export class Part {
 
   /** Every parameter of one of the two fields, duplicates included, those of further fields of that name too, decoded. */
   parametersOf(field: 'content-type' | 'content-disposition'): readonly Parameter[] {
-    const { type, disposition, duplicates } = this.#fields();
-    const first = (field === 'content-type' ? type : disposition)?.parameters ?? [];
-    if (duplicates.length === 0) return first;
-    return [...first, ...duplicates.flatMap(({ name, value }) => (name === field ? value.parameters : []))];
+    return this.#fields().parametersOf(field);
   }
 
   /**
    * Every name this part goes by, whatever a mail reader might show or save it as: file name parameters in all their
-   * forms and duplicates, and values of unknown Content-Type parameters that look like file names.
+   * forms and duplicates, values of unknown Content-Type parameters that look like file names, Content-Name and
+   * X-Sun-Data-Name; one with a NUL in it both whole and as far as the NUL.
    */
   get names(): readonly string[] {
-    const found = new Set<string>();
-    for (const { name, value } of this.parametersOf('content-disposition')) {
-      if (name === 'filename' || name === 'name') found.add(value);
-    }
-    for (const { name, value } of this.parametersOf('content-type')) {
-      const isName = name === 'filename' || name === 'name';
-      if (isName || (!KNOWN_PARAMETERS.has(name) && /\.\w/.test(value))) found.add(value);
-    }
-    found.delete('');
-    return [...found];
+    return this.#fields().names;
   }
 
   /** How the body is to be written (Content-Transfer-Encoding). */
@@ -255,8 +241,9 @@ export class Part {
     this.#touchBody();
   }
 
-  /** Gives the part this name, or none, in place of all file names in Content-Type and Content-Disposition. */
+  /** Gives the part this name, or none, in place of all file names that its header has. */
   rename(name: string | undefined): void {
+    for (const field of ['Content-Name', 'X-Sun-Data-Name']) this.headers.remove(field);
     const { type, disposition } = this.#fields();
     if (type && (!disposition || type.get('name') !== undefined))
       this.#setParameters('Content-Type', { name });

@@ -120,3 +120,77 @@ describe('encoded words', () => {
     },
   );
 });
+
+describe('comments', () => {
+  it.each([
+    ['before a parameter', 'Content-Disposition: attachment; (x) filename=a.exe', ['a.exe']],
+    [
+      'that are nested',
+      'Content-Disposition: attachment; (x (y; filename=b.txt) z) filename=a.exe',
+      ['a.exe'],
+    ],
+    [
+      'with quoted pairs',
+      'Content-Disposition: attachment; (x \\) ; filename=b.txt) filename=a.exe',
+      ['a.exe'],
+    ],
+    ['before the type', 'Content-Type: (x; y) text/plain; name=a.exe', ['a.exe']],
+    ['inside the type', 'Content-Type: text (x) / (y) plain; name=a.exe', ['a.exe']],
+    ['before the equals sign', 'Content-Type: text/plain; name (x) =a.exe', ['a.exe']],
+    ['glued to the name of a parameter', 'Content-Type: text/plain; name(x)=a.exe', ['a.exe']],
+    ['behind the equals sign', 'Content-Type: text/plain; name= (x) a.exe', ['a.exe']],
+    ['glued to a value', 'Content-Type: text/plain; name=a.exe(.txt)', ['a.exe(.txt)', 'a.exe']],
+    ['inside a value', 'Content-Type: text/plain; name=a(b).exe', ['a(b).exe', 'a .exe']],
+    ['behind a quoted value', 'Content-Type: text/plain; name="a.exe"(.txt); x=y', ['a.exe']],
+    ['on the next line', 'Content-Type: text/plain;\r\n (x)\r\n name=a.exe', ['a.exe']],
+  ])('are seen %s', (_, line, wanted) => {
+    const names = namesOf(line);
+    for (const name of wanted) expect(names).toContain(name);
+  });
+
+  it('are none where a bracket has no partner, nor for readers that know none', () => {
+    expect(namesOf('Content-Disposition: attachment; (x; filename=a.exe')).toContain('a.exe');
+    expect(namesOf('Content-Disposition: attachment (; filename=a.exe ; x)')).toContain('a.exe');
+  });
+
+  it('leave the usual brackets in names alone', () => {
+    expect(namesOf('Content-Type: text/plain; name=report (1).pdf')[0]).toBe('report (1).pdf');
+    expect(namesOf('Content-Type: text/plain; name="report (1).pdf"')).toEqual(['report (1).pdf']);
+  });
+
+  it.each(['(x) base64', 'base64 (x)', ' (x (y\\)) )\r\n base64', '"base64"'])(
+    'may stand in Content-Transfer-Encoding: %j',
+    (value) => {
+      const { root } = parseMessage(Buffer.from(`Content-Transfer-Encoding:${value}\r\n\r\nYQ==`));
+      expect(root.content().toString()).toBe('a');
+    },
+  );
+});
+
+describe('a name', () => {
+  it('ends at NUL for some readers', () => {
+    expect(namesOf("Content-Disposition: attachment; filename*=utf-8''evil.exe%00.txt")).toEqual([
+      'evil.exe\0.txt',
+      'evil.exe',
+    ]);
+  });
+
+  it('ends for some where a piece is missing', () => {
+    expect(namesOf('Content-Disposition: x; filename*0=evil.exe; filename*2=.txt')).toEqual([
+      'evil.exe.txt',
+      'evil.exe',
+    ]);
+  });
+
+  it.each([
+    ['Content-Name: evil.exe'],
+    ['Content-Name: "evil.exe" (x)'],
+    ['Content-Name: =?utf-8?B?ZXZpbC5leGU=?='],
+    ['X-Sun-Data-Name: evil.exe'],
+  ])('may be written as %s', (line) => {
+    expect(namesOf(line)).toEqual(['evil.exe']);
+    const { root } = parseMessage(Buffer.from(`${line}\r\n\r\nbody`));
+    root.rename('good.txt');
+    expect(parseMessage(root.toBytes()).root.names).toEqual(['good.txt']);
+  });
+});
