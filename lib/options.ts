@@ -180,7 +180,7 @@ function list(words: readonly string[], last: 'and' | 'or'): string {
 }
 
 /** A value in one short line, whatever it is. */
-function show(value: unknown): string {
+export function show(value: unknown): string {
   if (typeof value === 'string') {
     const quoted = JSON.stringify(value);
     return quoted.length <= 100 ? quoted : `${quoted.slice(0, 100)}…"`;

@@ -2,6 +2,7 @@
 import type { Resolver } from '../dns/index.ts';
 import { cached, createResolver } from '../dns/index.ts';
 import { wrongArgument } from '../errors.ts';
+import { parseAddress } from '../ip.ts';
 import {
   callback,
   checkOptions,
@@ -14,7 +15,6 @@ import {
   milliseconds,
   text,
 } from '../options.ts';
-import { parseAddress } from './address.ts';
 import { Budget } from './budget.ts';
 import type { TraceStep, Verdict } from './evaluate.ts';
 import { Evaluation, printable } from './evaluate.ts';

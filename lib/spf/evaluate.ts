@@ -5,8 +5,8 @@
  * a test, is used at once: a check that needs no network runs through without a single promise.
  */
 import type { Answer, RecordOf, RecordType, ResolveOptions, Resolver } from '../dns/index.ts';
-import type { Address } from './address.ts';
-import { dottedAddress, parseIp4, parseIp6, reverseName, sameNetwork4, sameNetwork6 } from './address.ts';
+import type { Address } from '../ip.ts';
+import { dottedAddress, parseIp4, parseIp6, reverseName, sameNetwork4, sameNetwork6 } from '../ip.ts';
 import { failureText, isEmpty, isVoid, joinText, ptrNames } from './answers.ts';
 import type { Identity } from './identity.ts';
 import { isCheckable } from './identity.ts';

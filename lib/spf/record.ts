@@ -1,7 +1,7 @@
 /** The text of an SPF record, read once: RFC 7208 sections 4.5, 4.6, 5, 6 and 12. */
 
-import type { Ip6 } from './address.ts';
-import { parseIp4, parseIp6 } from './address.ts';
+import type { Ip6 } from '../ip.ts';
+import { parseIp4, parseIp6 } from '../ip.ts';
 import type { DomainSpec, Wrong } from './macro.ts';
 import { parseDomainSpec, parseMacroString } from './macro.ts';
 
