@@ -14,6 +14,8 @@ export type MilterErrorCode =
   | 'ERR_MILTER_LIBRARY'
   /** An option of `serve`, `close`, `fakeSession` or the command is unknown or has an impossible value. */
   | 'ERR_MILTER_OPTION'
+  /** The filter's configuration has faults; the error lists them. */
+  | 'ERR_MILTER_CONFIG'
   /** What should be a Milter class is none, or its module cannot be imported. */
   | 'ERR_MILTER_FILTER'
   /** The MTA did not grant this action during negotiation. */

@@ -1,0 +1,214 @@
+/**
+ * The kinds of values that recur in the options of modules. Each is made with what holds where the key is not given,
+ * written as in the file; made without, the key must be given.
+ */
+import { resolve } from 'node:path';
+import { show } from '../../options.ts';
+import type { Action, ActionWord } from '../findings/action.ts';
+import { aLabels, isDomain } from './domains.ts';
+import { BadValue, unknownWord } from './faults.ts';
+import { textKind, type WithDefault } from './kind.ts';
+import { readNow } from './lists/files.ts';
+import { reading } from './reading.ts';
+import { Template } from './template.ts';
+
+export { addresses } from './lists/addresses.ts';
+export { networks } from './lists/networks.ts';
+
+type Maybe = string | undefined;
+
+const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+/** Longer than any mail server waits for anything, and exact in milliseconds. */
+const MAX_DAYS = 36_500;
+
+/** A duration, `"300ms" "8s" "5m" "6h" "36d"`: milliseconds. */
+export function duration<D extends Maybe = undefined>(otherwise?: D): WithDefault<number, string, D> {
+  const expected = 'a duration such as "300ms", "8s", "5m", "6h" or "36d"';
+  return textKind(
+    expected,
+    (text) => {
+      const [, digits, unit = ''] = /^(\d{1,12})(ms|s|m|h|d)$/.exec(text) ?? [];
+      const milliseconds = Number(digits) * (UNITS[unit] ?? Number.NaN);
+      return milliseconds <= MAX_DAYS * 86_400_000 ? milliseconds : undefined;
+    },
+    otherwise as D,
+    { pattern: '^\\d{1,12}(ms|s|m|h|d)$', examples: ['300ms', '8s', '5m', '6h', '36d'] },
+  );
+}
+
+const SIZES: Readonly<Record<string, number>> = {
+  B: 1,
+  kB: 1e3,
+  MB: 1e6,
+  GB: 1e9,
+  TB: 1e12,
+  KiB: 2 ** 10,
+  MiB: 2 ** 20,
+  GiB: 2 ** 30,
+  TiB: 2 ** 40,
+};
+
+/** A size, `"180kB" "64MiB"` (kB = 1000, KiB = 1024): bytes. */
+export function size<D extends Maybe = undefined>(otherwise?: D): WithDefault<number, string, D> {
+  return textKind(
+    'a size such as "180kB" or "64MiB" (kB = 1000, KiB = 1024)',
+    (text) => {
+      const [, digits, unit = ''] = /^(\d{1,15})([kKMGT]?i?B)$/.exec(text) ?? [];
+      const bytes = Number(digits) * (SIZES[unit] ?? Number.NaN);
+      return Number.isSafeInteger(bytes) ? bytes : undefined;
+    },
+    otherwise as D,
+    { pattern: '^\\d{1,15}(B|kB|MB|GB|TB|KiB|MiB|GiB|TiB)$', examples: ['180kB', '64MiB'] },
+  );
+}
+
+const ACTIONS = [
+  'continue',
+  'reject',
+  'tempfail',
+  'discard',
+  'hold',
+  'quarantine',
+  'tag',
+  'accept',
+] as const satisfies ActionWord[];
+
+/** What follows from a finding; `more` are words that this key alone knows. */
+export function action<More extends string = never, D extends Maybe = undefined>(
+  otherwise?: D,
+  more: readonly More[] = [],
+): WithDefault<Action | { readonly word: More }, string, D> {
+  const words: readonly string[] = [...ACTIONS, ...more];
+  return textKind(
+    `an action: ${[...words, 'score N'].map((word) => `"${word}"`).join(' ')}`,
+    (text): Action | { readonly word: More } => {
+      const plain = ACTIONS.find((word) => word === text);
+      if (plain !== undefined) return { word: plain };
+      const special = more.find((word) => word === text);
+      if (special !== undefined) return { word: special };
+      const [, digits] = /^score ([+-]?\d{1,6}(?:\.\d{1,6})?)$/.exec(text) ?? [];
+      if (digits !== undefined) return { word: 'score', points: Number(digits) };
+      throw new BadValue(unknownWord(`action; there are ${words.join(' ')} and "score 5"`, text, words));
+    },
+    otherwise as D,
+    {
+      description: 'What follows from it',
+      anyOf: [{ enum: [...words] }, { pattern: '^score [+-]?\\d{1,6}(\\.\\d{1,6})?$' }],
+    },
+  );
+}
+
+/** A text with `%{…}`; `more` are variables besides {@link templateVariables}. The text may be `file:PATH`. */
+export function template<D extends Maybe = undefined>(
+  otherwise?: D,
+  more: readonly string[] = [],
+): WithDefault<Template, string, D> {
+  return textKind('a text', (text) => new Template(literal(text), more), otherwise as D);
+}
+
+/** A text, or `file:PATH` for what is in that file when the configuration is read. */
+export function text<D extends Maybe = undefined>(otherwise?: D): WithDefault<string, string, D> {
+  return textKind('a text', literal, otherwise as D);
+}
+
+/** A secret: itself, or `env:NAME`, `credential:NAME` (systemd), `file:PATH`. The final end of line is no part of it. */
+export function secret<D extends Maybe = undefined>(otherwise?: D): WithDefault<string, string, D> {
+  return textKind('a secret, or "env:NAME", "credential:NAME", "file:PATH"', readSecret, otherwise as D, {
+    writeOnly: true,
+  });
+}
+
+/** Secrets, one a line of what {@link secret} would be; empty for none. */
+export function secrets<D extends Maybe = undefined>(
+  otherwise?: D,
+): WithDefault<readonly string[], string, D> {
+  return textKind(
+    'secrets: "file:PATH", "env:NAME" or "credential:NAME", one a line',
+    (text) =>
+      readSecret(text)
+        .split('\n')
+        .map((line) => line.trim())
+        .filter((line) => line !== '' && !line.startsWith('#')),
+    otherwise as D,
+    { writeOnly: true },
+  );
+}
+
+/** The path of something that the filter stores: absolute, or below `data`. Empty stays empty. */
+export function storedPath<D extends Maybe = undefined>(otherwise?: D): WithDefault<string, string, D> {
+  return textKind(
+    'a path',
+    (text) => (text === '' ? '' : resolve(reading().data, noNul(text))),
+    otherwise as D,
+  );
+}
+
+/** The path of something that is given, `file:PATH` or a plain path: absolute, or beside the configuration. Empty stays empty. */
+export function givenPath<D extends Maybe = undefined>(otherwise?: D): WithDefault<string, string, D> {
+  return textKind(
+    'a path such as "file:keys/2026.pem"',
+    (text) => {
+      const path = noNul(text.replace(/^file:/, ''));
+      if (path === '' && text !== '') return undefined;
+      return path === '' ? '' : resolve(reading().directory, path);
+    },
+    otherwise as D,
+  );
+}
+
+/** One domain, as A-labels; empty stays empty. */
+export function domain<D extends Maybe = undefined>(otherwise?: D): WithDefault<string, string, D> {
+  return textKind(
+    'a domain such as "example.org"',
+    (text) => {
+      const name = aLabels(text);
+      return text === '' || isDomain(name) ? name : undefined;
+    },
+    otherwise as D,
+  );
+}
+
+/** One mail address without brackets; empty stays empty. */
+export function address<D extends Maybe = undefined>(otherwise?: D): WithDefault<string, string, D> {
+  return textKind(
+    'an address such as "postmaster@example.org"',
+    (text) => {
+      if (text === '') return '';
+      const at = text.lastIndexOf('@');
+      const isSound = at > 0 && !/[\s<>,;\p{Cc}]/u.test(text) && isDomain(aLabels(text.slice(at + 1)));
+      return isSound ? text : undefined;
+    },
+    otherwise as D,
+  );
+}
+
+function literal(text: string): string {
+  return text.startsWith('file:') ? readText(text.slice(5)) : text;
+}
+
+function readText(name: string): string {
+  return readNow(resolve(reading().directory, name)).text;
+}
+
+function readSecret(text: string): string {
+  const [, scheme, name = ''] = /^(env|credential|file):(.*)$/s.exec(text) ?? [];
+  const { environment } = reading();
+  if (scheme === 'env') {
+    const value = environment[name];
+    if (value === undefined)
+      throw new BadValue(`names the environment variable ${show(name)}, which is not set`);
+    return value;
+  }
+  if (scheme === 'file') return readText(name).replace(/\r?\n$/, '');
+  if (scheme !== 'credential') return text;
+  const { CREDENTIALS_DIRECTORY: folder } = environment;
+  if (folder === undefined) throw new BadValue('names a credential, but systemd gave none (LoadCredential=)');
+  if (!/^[\w.-]+$/.test(name) || name === '..')
+    throw new BadValue(`has ${show(name)}, which is no credential's name`);
+  return readNow(resolve(folder, name)).text.replace(/\r?\n$/, '');
+}
+
+function noNul(text: string): string {
+  if (text.includes('\0')) throw new BadValue('holds a NUL');
+  return text;
+}

@@ -1,0 +1,60 @@
+/** What lists of all kinds have in common: entries in the configuration, and in files that it names. */
+import { resolve } from 'node:path';
+import { show } from '../../../options.ts';
+import { BadValue } from '../faults.ts';
+import { type Kind, mustBe, reporting, withDefault } from '../kind.ts';
+import { reading } from '../reading.ts';
+import { z } from '../zod.ts';
+import type { Entries, ListFile } from './files.ts';
+
+/** The sets that a list consists of: first that of the configuration, then one of each file. */
+export type Parts<E extends Entries> = readonly Pick<ListFile<E>, 'entries'>[];
+
+const MAX_ENTRIES = 100_000;
+
+/**
+ * A list whose entries may be `file:PATH`.
+ * @param expected continues "must be"
+ * @param kind tells this kind of list from others, for files that hold both
+ * @param make makes an empty set
+ * @param finish makes of the sets, whose `entries` change with their files, what modules get
+ */
+export function listKind<E extends Entries, List>(
+  expected: string,
+  kind: object,
+  make: () => E,
+  finish: (parts: Parts<E>) => List,
+  description: string,
+  otherwise: readonly string[],
+): Kind<List, readonly string[] | undefined> {
+  const entry = z.string({ error: mustBe('a string') });
+  const schema = z
+    .array(entry, {
+      error: ({ code, input }) => (code === 'invalid_type' ? mustBe(expected)({ input }) : undefined),
+    })
+    .max(MAX_ENTRIES, { error: `has more than ${MAX_ENTRIES} entries; put them into a file, as "file:PATH"` })
+    .meta({ description });
+  const whole = schema.transform((texts, context) => {
+    const inline = make();
+    const parts: { readonly entries: E }[] = [{ entries: inline }];
+    for (const [i, text] of texts.entries()) {
+      reporting(context, () => {
+        if (text.startsWith('file:')) parts.push(openFile(text.slice(5), kind, make));
+        else inline.add(text);
+      }, [i]);
+    }
+    return finish(parts);
+  });
+  return withDefault(whole as Kind<List, readonly string[]>, otherwise);
+}
+
+function openFile<E extends Entries>(name: string, kind: object, make: () => E): ListFile<E> {
+  if (name === '') throw new BadValue('has "file:" without a path');
+  const { directory, files } = reading();
+  return files.open(resolve(directory, name), kind, make);
+}
+
+/** What a list says of an entry that is none. */
+export function badEntry(entry: string, what: string): BadValue {
+  return new BadValue(`has ${show(entry)}, ${what}`);
+}
