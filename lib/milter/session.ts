@@ -2,7 +2,6 @@
  * One MTA connection, as a filter sees it: what lasts from connect to close.
  */
 import { type Macros, macroName } from './macros.ts';
-import type { MessageState } from './message.ts';
 import { type Places, placesKey } from './slots.ts';
 
 /** The SMTP client of a session, as the MTA told it with connect. */
@@ -24,16 +23,16 @@ export interface Negotiated {
   readonly steps: number;
 }
 
-/** What changes during a session. Kept by the session's runner; filters see it through {@link Session}. */
+/** What filters see of a session through {@link Session}. Kept by the session's runner. */
 export interface SessionState {
   readonly id: number;
-  client: Client;
-  helo: string;
-  negotiated: Negotiated;
+  readonly client: Client;
+  readonly helo: string;
+  readonly negotiated: Negotiated;
   /** Those that hold for the connection. */
-  macros: Macros;
+  readonly macros: Macros;
   /** The message under way. */
-  message: MessageState | undefined;
+  readonly message: { readonly macros: Macros } | undefined;
   /** Asks libmilter, which answers only while a stage of this session waits for its verdict. */
   readonly lookUp: (name: string) => string | undefined;
 }

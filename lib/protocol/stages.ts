@@ -25,6 +25,26 @@ export type Stage = (typeof stages)[number];
 /** The stages that may be overridden and answered with a verdict. */
 export type VerdictStage = Exclude<Stage, 'negotiate' | 'abort' | 'close'>;
 
+/**
+ * What a stage belongs to. An accepted message hears no more stages of its own, and a stage of the connection ends no
+ * message.
+ */
+export const scope: Readonly<Record<Stage, 'connection' | 'message'>> = {
+  negotiate: 'connection',
+  connect: 'connection',
+  helo: 'connection',
+  envfrom: 'message',
+  envrcpt: 'message',
+  data: 'message',
+  unknown: 'connection',
+  header: 'message',
+  eoh: 'message',
+  body: 'message',
+  eom: 'message',
+  abort: 'message',
+  close: 'connection',
+};
+
 /** The stages with which an MTA sends macros. */
 export type MacroStage = 'connect' | 'helo' | 'envfrom' | 'envrcpt' | 'data' | 'eoh' | 'eom';
 
@@ -50,21 +70,21 @@ export const verdictCode: Readonly<Record<VerdictWord, number>> = {
   skip: 8,
 };
 
-const ofConnection: readonly VerdictWord[] = ['continue', 'accept', 'reject', 'tempfail'];
-const ofMessage: readonly VerdictWord[] = [...ofConnection, 'discard'];
+const onConnection: readonly VerdictWord[] = ['continue', 'accept', 'reject', 'tempfail'];
+const onMessage: readonly VerdictWord[] = [...onConnection, 'discard'];
 
 /** Which verdicts a stage allows. */
 export const allowedVerdicts: Readonly<Record<VerdictStage, readonly VerdictWord[]>> = {
-  connect: ofConnection,
-  helo: ofConnection,
-  envfrom: ofMessage,
-  envrcpt: ofMessage,
-  data: ofMessage,
+  connect: onConnection,
+  helo: onConnection,
+  envfrom: onMessage,
+  envrcpt: onMessage,
+  data: onMessage,
   unknown: ['continue', 'reject', 'tempfail'],
-  header: ofMessage,
-  eoh: ofMessage,
-  body: [...ofMessage, 'skip'],
-  eom: ofMessage,
+  header: onMessage,
+  eoh: onMessage,
+  body: [...onMessage, 'skip'],
+  eom: onMessage,
 };
 
 /** Which changes the MTA lets a filter make: libmilter's SMFIF_* bits. */

@@ -4,29 +4,21 @@
  */
 import { MilterError } from '../errors.ts';
 import type { Milter } from '../milter/milter.ts';
-import type { Session, SessionState } from '../milter/session.ts';
+import type { Negotiated } from '../milter/session.ts';
 import { isReply } from '../milter/verdicts.ts';
-import { allowedVerdicts, type Stage, type VerdictStage } from '../protocol/stages.ts';
-import { Member } from './member.ts';
-import { failureReply, type Plan } from './plan.ts';
-import {
-  connectionStages,
-  type Decision,
-  ended,
-  goOn,
-  isThenable,
-  type Outcome,
-  overdue,
-  type Play,
-  type Steps,
-} from './play.ts';
+import { allowedVerdicts, type Stage, scope, type VerdictStage } from '../protocol/stages.ts';
+import type { Life } from './life.ts';
+import type { Member } from './member.ts';
+import { failureReply } from './plan.ts';
+import { type Decision, goOn, isThenable, type Outcome, overdue, type Pausing, type Play } from './play.ts';
 
 /** A handler that did not answer as it should. */
 export interface Failure {
   readonly stage: Stage;
   readonly session: number;
   readonly queueId: string | undefined;
-  readonly filter: string;
+  /** The class whose handler it was; undefined where it was nobody's. */
+  readonly filter: string | undefined;
   readonly error: MilterError;
 }
 
@@ -35,49 +27,34 @@ const late = Symbol('late');
 /** Answers to eom after which the message goes on as the member edited it. */
 const keepingEdits: ReadonlySet<unknown> = new Set([undefined, 'continue', 'accept']);
 
+/** What the handler of a stage is called with. */
+type Arguments<S extends Stage> = Parameters<Milter[S]>;
+
 export class Handlers {
-  plan: Plan;
-  members: readonly Member[];
-  readonly #state: SessionState;
-  readonly #session: Session;
+  readonly #life: Life;
   readonly #report: (failure: Failure) => void;
 
-  constructor(plan: Plan, state: SessionState, session: Session, report: (failure: Failure) => void) {
-    this.#state = state;
-    this.#session = session;
+  constructor(life: Life, report: (failure: Failure) => void) {
+    this.#life = life;
     this.#report = report;
-    this.plan = plan;
-    this.members = this.#makeMembers(plan);
   }
 
-  /** From now on these are the classes at work. */
-  use(plan: Plan): void {
-    this.plan = plan;
-    this.members = this.#makeMembers(plan);
-  }
-
-  /** Asks the members one after another. `concerns` leaves out those that did not ask for this. */
-  *ask(
-    stage: VerdictStage,
-    play: Play,
-    call: (filter: Milter) => unknown,
-    concerns: (member: Member) => boolean = () => true,
-  ): Steps<Decision> {
-    const ofConnection = connectionStages.has(stage) || stage === 'unknown';
+  /** Asks the members one after another. */
+  *ask<S extends VerdictStage>(stage: S, play: Play, ...values: Arguments<S>): Pausing<Decision> {
+    const ofConnection = scope[stage] === 'connection';
     let allAccept = true;
     let allSkip = stage === 'body';
-    for (const member of this.members) {
+    for (const member of this.#life.members) {
       if (member.connectionAccepted || (!ofConnection && member.messageAccepted)) continue;
       if (stage === 'body' && member.bodySkipped) {
         allAccept = false;
         continue;
       }
-      const decision =
-        member.plan.handles.has(stage) && concerns(member)
-          ? yield* this.call(member, stage, play, call)
-          : goOn;
+      const decision = concerns(stage, member, play)
+        ? yield* this.call(member, stage, play, ...values)
+        : goOn;
       if (decision.word === 'accept') {
-        this.#accepted(member, stage);
+        this.#life.accepted(member, stage);
         allSkip = false;
       } else if (decision.word === 'skip') {
         member.bodySkipped = true;
@@ -93,28 +70,17 @@ export class Handlers {
     return allSkip ? { word: 'skip' } : goOn;
   }
 
-  #accepted(member: Member, stage: Stage): void {
-    if (connectionStages.has(stage)) {
-      member.connectionAccepted = true;
-    } else {
-      member.messageAccepted = true;
-      if (stage !== 'eom') {
-        member.message?.end(ended('the filter accepted the message'));
-      }
-    }
-  }
-
   /** Calls one handler and makes a verdict of whatever comes of it. */
-  *call(member: Member, stage: Stage, play: Play, call: (filter: Milter) => unknown): Steps<Decision> {
-    const connection = connectionStages.has(stage) || stage === 'unknown' || stage === 'close';
-    const unable = member.overrun !== undefined || (member.missed && !connection);
+  *call<S extends Stage>(member: Member, stage: S, play: Play, ...values: Arguments<S>): Pausing<Decision> {
+    const unable = member.overrun !== undefined || (member.missed && scope[stage] === 'message');
     if (unable || play.answered) return this.#policy(member, stage);
-    const mark = this.#state.message?.actions.mark() ?? 0;
+    const mark = this.#life.state.message?.actions.mark() ?? 0;
     let outcome: Outcome;
     // What outlives its message goes on reading it; what comes after it, like helo or close, must not.
     member.handling = stage === 'abort' || member.message?.ended === false;
     try {
-      const value = call(member.instance());
+      const filter = member.instance();
+      const value: unknown = Reflect.apply(filter[stage], filter, values);
       outcome = { value };
       if (value instanceof Promise || isThenable(value)) {
         const handler = Promise.resolve(value);
@@ -145,10 +111,11 @@ export class Handlers {
     stage: Stage,
     { ticket, begun }: Play,
   ): Promise<unknown> {
-    const watchedThere = this.members.length === 1 && this.#state.message?.actions.changed !== true;
+    const watchedThere =
+      this.#life.members.length === 1 && this.#life.state.message?.actions.changed !== true;
     if (watchedThere || ticket.id === 0 || stage === 'abort') return handler;
-    const deadline = begun + 0.9 * (this.plan.native.deadlines[ticket.stage] ?? 0);
-    const share = (deadline - performance.now()) / (this.members.length - member.owner);
+    const deadline = begun + 0.9 * (this.#life.plan.native.deadlines[ticket.stage] ?? 0);
+    const share = (deadline - performance.now()) / (this.#life.members.length - member.owner);
     const { promise, resolve } = Promise.withResolvers<unknown>();
     const timer = setTimeout(() => resolve(late), share);
     return Promise.race([handler, promise]).finally(() => clearTimeout(timer));
@@ -157,7 +124,8 @@ export class Handlers {
   /** What a handler's answer means. */
   #judge(member: Member, stage: Stage, mark: number, value: unknown): Decision {
     if (value === undefined) return goOn;
-    if (stage === 'abort' || stage === 'close' || stage === 'negotiate') return goOn;
+    if (stage === 'negotiate') return { word: 'continue', flags: value as Partial<Negotiated> };
+    if (stage === 'abort' || stage === 'close') return goOn;
     const allowed = allowedVerdicts[stage];
     const word = allowed.find((candidate) => candidate === value);
     if (word !== undefined) return { word };
@@ -171,7 +139,7 @@ export class Handlers {
   }
 
   failed(member: Member, stage: Stage, mark: number, cause: unknown): Decision {
-    this.#state.message?.actions.rollBack(member.owner, mark);
+    this.#life.state.message?.actions.rollBack(member.owner, mark);
     const error =
       cause instanceof MilterError && cause.code === 'ERR_MILTER_HANDLER'
         ? cause
@@ -181,9 +149,9 @@ export class Handlers {
   }
 
   overran(member: Member, stage: Stage, handler: Promise<unknown>, mark: number): Decision {
-    this.#state.message?.actions.rollBack(member.owner, mark);
+    this.#life.state.message?.actions.rollBack(member.owner, mark);
     const error = overdue(stage);
-    member.overran(handler, () => error);
+    this.#life.overran(member, handler, () => error);
     this.report(member, stage, error);
     return this.#policy(member, stage);
   }
@@ -197,14 +165,15 @@ export class Handlers {
   report(member: Member | undefined, stage: Stage, error: MilterError): void {
     this.#report({
       stage,
-      session: this.#state.id,
-      queueId: this.#state.message?.macros.get('i'),
-      filter: (member ?? this.members[0])?.plan.filter.name ?? '',
+      session: this.#life.state.id,
+      queueId: this.#life.state.message?.macros.get('i'),
+      filter: member?.plan.filter.name,
       error,
     });
   }
+}
 
-  #makeMembers(plan: Plan): readonly Member[] {
-    return plan.members.map((member, owner) => new Member(member, owner, this.#session));
-  }
+/** Whether this stage is to be heard by this member. */
+function concerns(stage: Stage, { plan }: Member, { refusedByMta }: Play): boolean {
+  return plan.handles.has(stage) && !(stage === 'envrcpt' && refusedByMta && !plan.wishes.rejectedRecipients);
 }

@@ -3,7 +3,7 @@
  */
 import { MilterError } from '../errors.ts';
 import { refuseFields } from '../milter/check-class.ts';
-import { type Fault, Message, type MessageState } from '../milter/message.ts';
+import { Message, type MessageState } from '../milter/message.ts';
 import { type Link, type Milter, makeInstance } from '../milter/milter.ts';
 import type { Session } from '../milter/session.ts';
 import type { MemberPlan } from './plan.ts';
@@ -62,10 +62,9 @@ export class Member {
     if (!this.missed) this.#message = new Message(state, this.owner);
   }
 
-  /** Its handler did not come back in time: until it does, and for this message, it is called no more. */
-  overran(handler: Promise<unknown>, fault: Fault): void {
+  /** Its handler is not waited for: until it comes back, and for this message, it is called no more. */
+  leaveBehind(handler: Promise<unknown>): void {
     this.missed = true;
-    this.#message?.end(fault);
     const back = (): void => {
       this.overrun = undefined;
       this.handling = false;

@@ -14,7 +14,7 @@ import {
 import { type MilterClass, type OnError, overrides } from '../milter/milter.ts';
 import { type Reject, reject, type Tempfail, tempfail } from '../milter/verdicts.ts';
 import { readWishes, type Wishes } from '../milter/wishes.ts';
-import { type MacroStage, Mode, type Stage, stages, verdictCode } from '../protocol/stages.ts';
+import { type MacroStage, Mode, type Stage, scope, stages, verdictCode } from '../protocol/stages.ts';
 import { packAnswer } from './answers.ts';
 import type { NativePlan } from './native.ts';
 
@@ -46,12 +46,11 @@ export interface Plan {
   /** Stages whose handlers run in the batch of a later one. */
   readonly late: ReadonlySet<Stage>;
   readonly macroNames: readonly string[];
+  /** What a stage that overran as a whole is answered with. */
+  readonly onError: OnError;
   readonly native: NativePlan;
 }
 
-const messageStages: readonly Stage[] = stages.filter(
-  (stage) => !['negotiate', 'connect', 'helo', 'unknown', 'close'].includes(stage),
-);
 const contentStages: readonly Stage[] = ['header', 'eoh', 'body', 'eom'];
 const lateable = ['header', 'eoh', 'body'] as const;
 
@@ -79,9 +78,10 @@ export function makePlan(id: number, filter: MilterClass, settings: PlanSettings
     if (stage === 'unknown') return Mode.off;
     if (contentStages.includes(stage)) return contentStages.some(wants) ? Mode.record : Mode.off;
     const later = stages.slice(stages.indexOf(stage) + 1);
-    const relevant = messageStages.includes(stage)
-      ? later.filter((next) => messageStages.includes(next) || next === 'close')
-      : later;
+    const relevant =
+      scope[stage] === 'message'
+        ? later.filter((next) => scope[next] === 'message' || next === 'close')
+        : later;
     return relevant.some(wants) ? Mode.record : Mode.off;
   };
 
@@ -106,6 +106,7 @@ export function makePlan(id: number, filter: MilterClass, settings: PlanSettings
     members,
     late,
     macroNames,
+    onError,
     native: {
       id,
       modes: stages.map(modeOf),

@@ -1,9 +1,9 @@
 /**
- * The words that the parts of a session's work share: a play, which is a ticket being worked on, its steps, and what
- * comes of a stage.
+ * The words that the parts of a session's work share: a play, which is a ticket being worked on, the pauses in it, and
+ * what comes of a stage.
  */
 import { MilterError } from '../errors.ts';
-import type { Fault } from '../milter/message.ts';
+import type { Negotiated } from '../milter/session.ts';
 import type { Reject, Tempfail } from '../milter/verdicts.ts';
 import type { Stage, VerdictWord } from '../protocol/stages.ts';
 import type { Member } from './member.ts';
@@ -13,6 +13,8 @@ import type { Ticket } from './records.ts';
 export interface Decision {
   readonly word: VerdictWord;
   readonly reply?: Reject | Tempfail | undefined;
+  /** Of negotiate: the flags that the handler wants. */
+  readonly flags?: Partial<Negotiated>;
   /** Who ended it. */
   readonly by?: Member;
 }
@@ -22,8 +24,8 @@ export const goOn: Decision = { word: 'continue' };
 /** What came of a handler. */
 export type Outcome = { readonly value: unknown } | { readonly error: unknown };
 
-/** Yields the promises of handlers that are not done at once. */
-export type Steps<T> = Generator<Promise<unknown>, T, Outcome>;
+/** Work that pauses at each handler that is not done at once, yielding that handler's promise. */
+export type Pausing<T> = Generator<Promise<unknown>, T, Outcome>;
 
 /** A ticket being played. */
 export interface Play {
@@ -32,6 +34,8 @@ export interface Play {
   readonly answered: boolean;
   /** When it began, by performance.now(). */
   readonly begun: number;
+  /** The recipient asked about is one that the MTA itself refused. */
+  refusedByMta: boolean;
   /** The handler for which the play is suspended. */
   waiting: Waiting | undefined;
 }
@@ -43,17 +47,6 @@ export interface Waiting {
   readonly handler: Promise<unknown>;
   /** Where the message's actions stood before the call. */
   readonly mark: number;
-}
-
-/** Stages about the connection rather than a message. */
-export const connectionStages: ReadonlySet<Stage> = new Set(['connect', 'helo']);
-
-export function ended(why: string): Fault {
-  return () => new MilterError('ERR_MILTER_MESSAGE_ENDED', why);
-}
-
-export function closed(why: string): Fault {
-  return () => new MilterError('ERR_MILTER_CLOSED', why);
 }
 
 export function overdue(stage: Stage): MilterError {

@@ -5,25 +5,15 @@
  */
 import { MilterError } from '../errors.ts';
 import { Macros, ofRecipient } from '../milter/macros.ts';
-import type { Fault } from '../milter/message.ts';
-import { nobody, Session, type SessionState } from '../milter/session.ts';
+import { nobody, Session } from '../milter/session.ts';
 import { SMFIP, type Stage, stages, verdictCode } from '../protocol/stages.ts';
 import { decodeText } from '../text.ts';
 import { packAnswer } from './answers.ts';
 import { type Failure, Handlers } from './handlers.ts';
+import { closed, fateOf, Life, type LiveState } from './life.ts';
 import { Notice } from './native.ts';
 import type { Plan } from './plan.ts';
-import {
-  closed,
-  connectionStages,
-  type Decision,
-  ended,
-  goOn,
-  type Outcome,
-  overdue,
-  type Play,
-  type Steps,
-} from './play.ts';
+import { type Decision, goOn, type Outcome, overdue, type Pausing, type Play } from './play.ts';
 import type { Ticket } from './records.ts';
 import { type PlayerHost, StagePlayer } from './stage-player.ts';
 
@@ -40,7 +30,7 @@ const batchStages: ReadonlySet<Stage> = new Set(['eoh', 'body', 'eom']);
 
 export class SessionRunner {
   readonly #host: RunnerHost;
-  readonly #state: SessionState;
+  readonly #life: Life;
   readonly #handlers: Handlers;
   readonly #stages: StagePlayer;
   #queue: Ticket[] = [];
@@ -50,7 +40,7 @@ export class SessionRunner {
 
   constructor(host: RunnerHost, id: number, plan: Plan) {
     this.#host = host;
-    this.#state = {
+    const state: LiveState = {
       id,
       client: nobody,
       helo: '',
@@ -59,9 +49,9 @@ export class SessionRunner {
       message: undefined,
       lookUp: (name) => this.#lookUp(name),
     };
-    const session = new Session(this.#state);
-    this.#handlers = new Handlers(plan, this.#state, session, (failure) => host.failed(failure));
-    this.#stages = new StagePlayer(host, this.#state, this.#handlers);
+    this.#life = new Life(plan, state, new Session(state));
+    this.#handlers = new Handlers(this.#life, (failure) => host.failed(failure));
+    this.#stages = new StagePlayer(host, this.#life, this.#handlers);
   }
 
   /** Takes the session's next ticket, or news about one. */
@@ -74,14 +64,20 @@ export class SessionRunner {
   #start(first: Ticket | undefined): void {
     for (let ticket = first; ticket !== undefined; ticket = this.#queue.shift()) {
       const answered = this.#answered.delete(ticket.id);
-      const play: Play = { ticket, answered, begun: performance.now(), waiting: undefined };
+      const play: Play = {
+        ticket,
+        answered,
+        begun: performance.now(),
+        refusedByMta: false,
+        waiting: undefined,
+      };
       this.#play = play;
       if (!this.#advance(play, this.#run(play), undefined)) return;
     }
   }
 
   /** Goes on until a handler has to be waited for. Returns whether the play is over. */
-  #advance(play: Play, steps: Steps<void>, outcome: Outcome | undefined): boolean {
+  #advance(play: Play, steps: Pausing<void>, outcome: Outcome | undefined): boolean {
     try {
       const step = outcome === undefined ? steps.next() : steps.next(outcome);
       if (step.done !== true) {
@@ -106,9 +102,9 @@ export class SessionRunner {
     return true;
   }
 
-  *#run(play: Play): Steps<void> {
+  *#run(play: Play): Pausing<void> {
     const { ticket } = play;
-    if (ticket.plan !== this.#handlers.plan.id) this.#handlers.use(this.#host.plan(ticket.plan));
+    if (ticket.plan !== this.#life.plan.id) this.#life.use(this.#host.plan(ticket.plan));
     const own = stages[ticket.stage];
     const { records } = ticket;
     let decision = goOn;
@@ -120,41 +116,31 @@ export class SessionRunner {
         return;
       }
       const asks =
-        stage === own || (own !== undefined && batchStages.has(own) && this.#handlers.plan.late.has(stage));
+        stage === own || (own !== undefined && batchStages.has(own) && this.#life.plan.late.has(stage));
       decision = yield* this.#stages.record(stage, asks, play);
     }
     if (ticket.id !== 0) yield* this.#finish(own ?? 'eom', play, decision);
   }
 
   /** Settles the ticket, and ends the message where the verdict does. */
-  *#finish(own: Stage, play: Play, decision: Decision): Steps<void> {
-    const { id } = play.ticket;
+  *#finish(own: Stage, play: Play, decision: Decision): Pausing<void> {
     const { word, reply, by } = decision;
-    const message = this.#state.message;
-    const refusedRecipient = own === 'envrcpt' && (word === 'reject' || word === 'tempfail');
-    const ends = word !== 'continue' && word !== 'skip' && !refusedRecipient;
-    const keepsActions = !ends || word === 'accept';
-    if (play.answered) {
-      this.#host.settle(id, verdictCode.tempfail);
-    } else {
+    const { message, negotiated } = this.#life.state;
+    if (!play.answered) {
+      const keepsActions = fateOf(own, word) !== 'over' || word === 'accept';
       const actions = keepsActions ? message?.actions.takeChanges() : undefined;
-      if (!this.#host.settle(id, verdictCode[word], packAnswer({ reply, actions }))) {
+      if (!this.#host.settle(play.ticket.id, verdictCode[word], packAnswer({ reply, actions }))) {
         this.#settledTooLate(own);
         return;
       }
     }
     // Where the MTA did not grant it, the rest of the body comes all the same.
-    if (word === 'skip' && (this.#state.negotiated.steps & SMFIP.SKIP) !== 0) message?.truncateBody();
-    if (message === undefined || connectionStages.has(own) || own === 'unknown') return;
-    if (own === 'eom' && keepsActions) {
-      this.#stages.endMessage();
-    } else if (ends) {
-      this.#stages.endMessage(ended(`the filter answered ${own} with ${word}`));
-      for (const member of this.#handlers.members) {
-        if (by === undefined || member === by || !member.plan.handles.has('abort')) continue;
-        if (member.connectionAccepted || member.messageAccepted) continue;
-        yield* this.#handlers.call(member, 'abort', play, (filter) => filter.abort());
-      }
+    if (word === 'skip' && (negotiated.steps & SMFIP.SKIP) !== 0) message?.truncateBody();
+    if (this.#life.answered(own, word) !== 'over' || message === undefined || by === undefined) return;
+    for (const member of this.#life.members) {
+      if (member === by || !member.plan.handles.has('abort')) continue;
+      if (member.connectionAccepted || member.messageAccepted) continue;
+      yield* this.#handlers.call(member, 'abort', play);
     }
   }
 
@@ -162,43 +148,33 @@ export class SessionRunner {
   #settledTooLate(stage: Stage): void {
     const error = overdue(stage);
     this.#handlers.report(undefined, stage, error);
-    this.#applyExpiry(stage, () => error);
+    this.#life.expired(stage, () => error);
   }
 
-  /** What the libmilter side answered in our place has its consequences here too. */
-  #applyExpiry(stage: Stage, error: Fault): void {
-    const answered = this.#handlers.plan.native.onError.verdict;
-    const ofConnection = connectionStages.has(stage) || stage === 'unknown' || stage === 'negotiate';
-    const refusal = answered === verdictCode.reject || answered === verdictCode.tempfail;
-    if (ofConnection || answered === verdictCode.continue) {
-      if (stage === 'eom') this.#stages.endMessage(error);
-    } else if (!(stage === 'envrcpt' && refusal)) {
-      this.#stages.endMessage(error);
+  #notice({ stage, id }: Ticket): void {
+    switch (stage) {
+      case Notice.replayFailed:
+        this.#host.warn(
+          { session: this.#life.state.id },
+          'libmilter could not send an action to the MTA; it will retry',
+        );
+        return;
+      case Notice.hangup:
+        this.#life.lost(closed('the MTA closed the connection'));
+        return;
+      default:
+        this.#answeredForUs(id, stage === Notice.expired);
     }
   }
 
-  #notice(ticket: Ticket): void {
-    if (ticket.stage === Notice.replayFailed) {
-      this.#host.warn(
-        { session: this.#state.id },
-        'libmilter could not send an action to the MTA; it will retry',
-      );
-      return;
-    }
-    if (ticket.stage === Notice.hangup) {
-      const gone = closed('the MTA closed the connection');
-      for (const member of this.#handlers.members) member.message?.fire(gone);
-      return;
-    }
-    const expired = ticket.stage === Notice.expired;
+  /** A ticket was answered by the libmilter side: its deadline passed, or the server is closing. */
+  #answeredForUs(ticket: number, expired: boolean): void {
     const playing = this.#play;
     if (playing === undefined) return;
-    if (playing.ticket.id !== ticket.id) {
+    if (playing.ticket.id !== ticket) {
       // It waited behind a handler of this session, which is thus the one that took too long.
-      if (!this.#queue.some((queued) => queued.id === ticket.id)) return;
-      this.#answered.add(ticket.id);
-    } else {
-      this.#host.settle(ticket.id, verdictCode.tempfail);
+      if (!this.#queue.some((queued) => queued.id === ticket)) return;
+      this.#answered.add(ticket);
     }
     this.#abandon(playing, expired);
     this.#start(this.#queue.shift());
@@ -212,18 +188,18 @@ export class SessionRunner {
     const { member, stage, handler, mark } = waiting;
     if (expired) {
       this.#handlers.overran(member, stage, handler, mark);
-      this.#applyExpiry(stages[play.ticket.stage] ?? 'eom', () => overdue(stage));
+      this.#life.expired(stages[play.ticket.stage] ?? 'eom', () => overdue(stage));
     } else {
       const closing = closed('the server is shutting down');
-      member.overran(handler, closing);
-      this.#stages.endMessage(closing);
+      this.#life.overran(member, handler, closing);
+      this.#life.end(closing);
     }
-    for (const other of this.#handlers.members) if (other.owner > member.owner) other.missed = true;
+    for (const other of this.#life.members) if (other.owner > member.owner) other.missed = true;
   }
 
   #lookUp(name: string): string | undefined {
     // libmilter goes on showing those of the recipient before, and after a message those of that message.
-    const stale = ofRecipient.has(name) || this.#stages.betweenMessages;
+    const stale = ofRecipient.has(name) || this.#life.betweenMessages;
     const id = stale ? 0 : (this.#play?.ticket.id ?? 0);
     const value = id === 0 ? undefined : this.#host.lookup(id, name);
     return value === undefined ? undefined : decodeText(value);

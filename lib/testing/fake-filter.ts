@@ -4,8 +4,16 @@
  */
 import type { Duplex } from 'node:stream';
 import type { Negotiated } from '../protocol/exchange.ts';
-import type { MacroStage } from '../protocol/stages.ts';
-import { Mode, SMFIF, SMFIP, type Stage, stageIndex, verdictCode } from '../protocol/stages.ts';
+import {
+  type MacroStage,
+  Mode,
+  SMFIF,
+  SMFIP,
+  type Stage,
+  scope,
+  stageIndex,
+  verdictCode,
+} from '../protocol/stages.ts';
 import { encodeFrame, type Frame, FrameReader, STAGES } from '../protocol/wire.ts';
 import { BY_PLAN } from '../run/answers.ts';
 import type { Backend } from '../run/dispatcher.ts';
@@ -155,7 +163,7 @@ export class FakeFilter implements Backend {
   }
 
   async #stage(stage: Exclude<WireStage, 'eom'>, payload: Buffer): Promise<Buffer> {
-    const ofMessage = stageIndex[stage] >= stageIndex.envfrom && stage !== 'unknown';
+    const ofMessage = scope[stage] === 'message';
     if (stage === 'envfrom') {
       this.#inMessage = true;
       this.#final = verdictCode.continue;
@@ -234,7 +242,7 @@ export class FakeFilter implements Backend {
     if (verdict === verdictCode.skip && (stage !== 'body' || (this.#negotiated.steps & SMFIP.SKIP) === 0)) {
       verdict = verdictCode.continue;
     }
-    const ofMessage = stageIndex[stage] >= stageIndex.envfrom && stage !== 'unknown';
+    const ofMessage = scope[stage] === 'message';
     if (ofMessage) {
       if (stage === 'eom' && !refusal && verdict !== verdictCode.discard) return this.#endWithReplay(verdict);
       if (verdict === verdictCode.accept && this.#actions !== undefined) {

@@ -71,6 +71,11 @@ bool Lane::Settle(uint32_t id, Answer answer) {
   return first;
 }
 
+void Lane::Forget(uint32_t id) {
+  std::lock_guard lock(mutex_);
+  freed_.fetch_add(open_.erase(id), std::memory_order_relaxed);
+}
+
 void Lane::SettleAll(State state) {
   std::unordered_map<uint32_t, std::shared_ptr<Ticket>> open;
   {

@@ -1,8 +1,8 @@
 // The way to one JavaScript thread: a queue of tickets, and one wake-up for as many of them as have gathered.
 //
-// Threads: libmilter's threads call Post(); the JavaScript thread calls Take(), Settle() and the rest.
-// `mutex_` guards what is marked so. While the lane is awake (a wake-up is under way or a batch is being
-// handled) Post() only queues; the JavaScript side looks at the queue again before it goes to rest.
+// Threads: libmilter's threads call Post() and Forget(); the JavaScript thread calls Take(), Settle() and the
+// rest. `mutex_` guards what is marked so. While the lane is awake (a wake-up is under way or a batch is
+// being handled) Post() only queues; the JavaScript side looks at the queue again before it goes to rest.
 #pragma once
 
 #include <atomic>
@@ -38,6 +38,9 @@ class Lane {
 
   // The ticket while it is open, else null.
   std::shared_ptr<Ticket> Find(uint32_t id);
+
+  // A ticket whose deadline passed: nobody waits for its answer any longer.
+  void Forget(uint32_t id);
 
   // Answers all open tickets with tempfail; later ones are refused, while notices still pass.
   void Refuse();

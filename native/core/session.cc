@@ -264,7 +264,10 @@ Answer Session::Await(const std::shared_ptr<Ticket>& ticket, Stage stage) {
     const auto now = Clock::now();
     if (now >= deadline) {
       Answer answer;
-      if (ticket->Expire(plan_->on_error, answer)) Tell(static_cast<uint8_t>(Notice::kExpired), ticket->id);
+      if (ticket->Expire(plan_->on_error, answer)) {
+        server_->lane().Forget(ticket->id);
+        Tell(static_cast<uint8_t>(Notice::kExpired), ticket->id);
+      }
       return answer;
     }
     waiting.TakesLong();

@@ -89,8 +89,6 @@ void Script::Take() {
         seen_.push_back(seen);
       }
       changed_.notify_all();
-      // lib/ lets go of an expired ticket too, whether or not its handler ever comes home.
-      if (seen.Is(Notice::kExpired)) lane_->Settle(seen.ticket, Answer{});
       if (seen.ticket == 0 || seen.stage >= kStages) continue;
       Reply reply = handler_(seen);
       if (reply.never) continue;

@@ -1,0 +1,130 @@
+/**
+ * The members of a session and the message that they share: where a message begins, and every way in which it ends, for
+ * one of them or for all.
+ */
+import { MilterError } from '../errors.ts';
+import type { Macros } from '../milter/macros.ts';
+import type { Fault, MessageState } from '../milter/message.ts';
+import type { Client, Negotiated, Session, SessionState } from '../milter/session.ts';
+import { type Stage, scope, type VerdictWord } from '../protocol/stages.ts';
+import { Member } from './member.ts';
+import type { Plan } from './plan.ts';
+
+/** What changes during a session. */
+export interface LiveState extends SessionState {
+  client: Client;
+  helo: string;
+  negotiated: Negotiated;
+  macros: Macros;
+  message: MessageState | undefined;
+}
+
+/** What a verdict does to its message: nothing, a good end, or another one. */
+export type Fate = 'goes on' | 'done' | 'over';
+
+export function fateOf(stage: Stage, word: VerdictWord): Fate {
+  if (scope[stage] === 'connection' || word === 'skip') return 'goes on';
+  if (stage === 'eom') return word === 'continue' || word === 'accept' ? 'done' : 'over';
+  // A refusal of a recipient is about that one alone.
+  if (stage === 'envrcpt' && (word === 'reject' || word === 'tempfail')) return 'goes on';
+  return word === 'continue' ? 'goes on' : 'over';
+}
+
+export class Life {
+  plan: Plan;
+  members: readonly Member[];
+  readonly state: LiveState;
+  readonly #session: Session;
+  /** A message has begun since connect or helo. */
+  #hadMessage = false;
+
+  constructor(plan: Plan, state: LiveState, session: Session) {
+    this.state = state;
+    this.#session = session;
+    this.plan = plan;
+    this.members = this.#makeMembers(plan);
+  }
+
+  /** From now on these are the classes at work. */
+  use(plan: Plan): void {
+    this.plan = plan;
+    this.members = this.#makeMembers(plan);
+  }
+
+  /** Whether the last message has ended, and with it what libmilter still shows of it. */
+  get betweenMessages(): boolean {
+    return this.#hadMessage && this.state.message === undefined;
+  }
+
+  /** The client greets: what libmilter shows from here on is of no message. */
+  greeted(): void {
+    this.#hadMessage = false;
+  }
+
+  /** MAIL: a message begins, and one that is still under way ends. */
+  begin(message: MessageState): void {
+    this.end(ended('the client began another message'));
+    this.state.message = message;
+    this.#hadMessage = true;
+    for (const member of this.members) member.beginMessage(message);
+  }
+
+  /** The message is over for everybody. Without `fault` it went well. */
+  end(fault?: Fault): void {
+    if (this.state.message === undefined) return;
+    for (const member of this.members) member.message?.end(fault);
+    this.state.message = undefined;
+  }
+
+  /** Our verdict was given: the message ends where that ends it. */
+  answered(stage: Stage, word: VerdictWord): Fate {
+    const fate = fateOf(stage, word);
+    if (fate === 'done') this.end();
+    else if (fate === 'over') this.end(ended(`the filter answered ${stage} with ${word}`));
+    return fate;
+  }
+
+  /** The libmilter side gave the policy's verdict in our place. */
+  expired(stage: Stage, fault: Fault): void {
+    if (fateOf(stage, this.plan.onError) !== 'goes on') this.end(fault);
+  }
+
+  /** The MTA gave the message up: it takes no more actions, but its abort handlers may still read it. */
+  aborted(): void {
+    const fault = ended('the MTA gave the message up');
+    for (const member of this.members) member.message?.end(fault);
+  }
+
+  /** One member takes part no longer: in the message, or with `stage` connect or helo in the connection. */
+  accepted(member: Member, stage: Stage): void {
+    if (scope[stage] === 'connection') {
+      member.connectionAccepted = true;
+      return;
+    }
+    member.messageAccepted = true;
+    if (stage !== 'eom') member.message?.end(ended('the filter accepted the message'));
+  }
+
+  /** One member's handler was not waited for any longer: until it comes back, and for this message, that is called no more. */
+  overran(member: Member, handler: Promise<unknown>, fault: Fault): void {
+    member.message?.end(fault);
+    member.leaveBehind(handler);
+  }
+
+  /** The MTA is gone: signals fire, and what is under way goes on to its end. */
+  lost(fault: Fault): void {
+    for (const member of this.members) member.message?.fire(fault);
+  }
+
+  #makeMembers(plan: Plan): readonly Member[] {
+    return plan.members.map((member, owner) => new Member(member, owner, this.#session));
+  }
+}
+
+function ended(why: string): Fault {
+  return () => new MilterError('ERR_MILTER_MESSAGE_ENDED', why);
+}
+
+export function closed(why: string): Fault {
+  return () => new MilterError('ERR_MILTER_CLOSED', why);
+}
