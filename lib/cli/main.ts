@@ -25,11 +25,10 @@ const USAGE = `Usage: milter run [options] [FILTER]            serve a filter to
        milter --version                        show the versions of this package, Node.js and libmilter
 `;
 
-async function main(args: readonly string[], io: CommandIo): Promise<number> {
-  const [name = '', ...rest] = args;
+async function main(name: string, args: readonly string[], io: CommandIo): Promise<number> {
   try {
     checkNode();
-    return await runCommand(name, rest, io);
+    return await runCommand(name, args, io);
   } catch (error) {
     if (!(error instanceof MilterError)) throw error;
     const wrongUse = error.code === 'ERR_MILTER_OPTION';
@@ -77,7 +76,26 @@ async function versions(): Promise<string> {
   return `milter ${packageJson.version}\nNode.js ${process.versions.node}\n${library}\n`;
 }
 
-// A reader that went away (`milter run | head`) must not end a running filter.
-for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+/** Why the result did not reach whoever wanted it; undefined where it did. */
+async function lostResult(): Promise<NodeJS.ErrnoException | undefined> {
+  await new Promise((resolve) => process.stdout.write('', resolve));
+  return lost;
+}
+
+// A log or banner whose reader went away (`milter run | head`) must not end a running filter.
+let lost: NodeJS.ErrnoException | undefined;
+process.stdout.on('error', (error) => {
+  lost ??= error;
+});
+process.stderr.on('error', () => {});
+const [name = '', ...rest] = process.argv.slice(2);
+let status = await main(name, rest, process);
+const fault = name === 'run' ? undefined : await lostResult();
+if (fault !== undefined) {
+  status = 1;
+  // Who closed the pipe wants to hear no more.
+  if (fault.code !== 'EPIPE')
+    process.stderr.write(`milter: the result cannot be written: ${fault.message}\n`);
+}
 // Exit at once: what a filter left running (a timer, a connection) must not hold the command.
-process.exit(await main(process.argv.slice(2), process));
+process.exit(status);

@@ -3,7 +3,6 @@ import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
 import {
-  type Deadlines,
   type LogFields,
   type Logger,
   libmilterInfo,
@@ -19,7 +18,7 @@ import { loadFilter } from './filter-file.ts';
 import { makeJsonLogger } from './json-logger.ts';
 import { adviseMta } from './mta-advice.ts';
 import { packageJson } from './package.ts';
-import { type CommandIo, readArguments, readPair } from './usage.ts';
+import { type CommandIo, given, readArguments, readDeadlines, wholeNumber } from './usage.ts';
 
 const USAGE = `Usage: milter run [options] [FILTER]
 
@@ -85,7 +84,7 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
     removeSocket: values['no-remove-socket'] === true ? false : undefined,
     // serve() refuses any other word.
     onError: values['on-error'] as OnError | undefined,
-    deadlines: deadlines(values.deadline),
+    deadlines: readDeadlines(values.deadline),
     timeout: number('timeout'),
     maxConnections: number('max-connections'),
     maxBody: number('max-body'),
@@ -157,12 +156,6 @@ type NumberOption =
   | 'grace'
   | 'debug';
 
-function wholeNumber(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw wrongUse(`--${option} needs a whole number, got "${text}"`);
-}
-
 function fileMode(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
@@ -176,21 +169,6 @@ function groupId(group: string | undefined): number | undefined {
   const id = entries.map((line) => line.split(':')).find(([name]) => name === group)?.[2];
   if (id === undefined) throw wrongUse(`--socket-group: /etc/group has no group "${group}"`);
   return Number(id);
-}
-
-function deadlines(texts: readonly string[] | undefined): Partial<Deadlines> | undefined {
-  if (texts === undefined) return undefined;
-  const pairs = texts.map((text) => {
-    const [stage, time] = readPair('--deadline', text, 'eom=60000');
-    return [stage, wholeNumber('deadline', time)] as const;
-  });
-  // serve() refuses what is no stage.
-  return Object.fromEntries(pairs);
-}
-
-/** The options that were given. */
-function given<T>(options: { readonly [K in keyof T]: T[K] | undefined }): T {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }
 
 function wrongUse(message: string): MilterError {

@@ -1,15 +1,16 @@
 /** The command `milter try`. */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { tmpdir } from 'node:os';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
-import { MilterError, type Server, serve } from '../index.ts';
+import { type Deadlines, MilterError, type ServeOptions, type Server, serve } from '../index.ts';
+import { MAX_INT } from '../options.ts';
 import { connectMta, readEml, type SendOptions } from '../testing/index.ts';
 import { findChanges } from './changes.ts';
 import { loadFilter } from './filter-file.ts';
 import { formatOutcome, type Outcome } from './outcome.ts';
-import { type CommandIo, readArguments, readPair } from './usage.ts';
+import { type CommandIo, given, readArguments, readDeadlines, readPair } from './usage.ts';
 
 const USAGE = `Usage: milter try [options] FILTER MESSAGE
 
@@ -21,11 +22,12 @@ an MTA would, and shows the verdict and what changed.
   --client IP         address of the SMTP client (default 127.0.0.1)
   --helo NAME         what the client calls itself (default: its host name)
   --macro NAME=VALUE  a macro of the MTA, such as i=4XyZ or auth_authen=user; may be repeated
+  --deadline STAGE=MS how long handlers of a stage may take (default 8000; eom 120000); may be repeated
   --json              print JSON
   --help              show this
 
-Exit status: 0 accepted, 3 rejected, 4 told to try later, 5 discarded; 1 when the filter cannot be loaded or served or
-one of its handlers failed, 2 for wrong arguments.
+Exit status: 0 accepted, 3 rejected, 4 told to try later, 5 discarded; 1 when the filter cannot be loaded or served, one
+of its handlers failed or the result cannot be written; 2 for wrong arguments; 128 and the signal's number after a signal.
 `;
 
 const OPTIONS = {
@@ -34,14 +36,18 @@ const OPTIONS = {
   client: { type: 'string' },
   helo: { type: 'string' },
   macro: { type: 'string', multiple: true },
+  deadline: { type: 'string', multiple: true },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
 const STATUS = { accept: 0, reject: 3, tempfail: 4, discard: 5 } as const;
 
-/** An eom handler may take two minutes. */
-const PATIENCE_MS = 150_000;
+/** How much longer than its handlers a filter may take: it is the filter that shall answer. */
+const PATIENCE_MS = 30_000;
+
+/** serve()'s own for eom, the longest. */
+const LONGEST_DEADLINE_MS = 120_000;
 
 /** Runs `milter try` with the arguments behind that, and resolves to the exit status. */
 export async function runTry(args: readonly string[], io: CommandIo): Promise<number> {
@@ -59,7 +65,8 @@ export async function runTry(args: readonly string[], io: CommandIo): Promise<nu
     throw wrongUse(`--client needs an IP address, got "${client}"`);
   const macros = Object.fromEntries(macro.map(readMacro));
   const eml = await readMessage(message);
-  const outcome = await play(file, eml, {
+  const deadlines = readDeadlines(values.deadline);
+  const outcome = await play(file, eml, deadlines, {
     sender: from.startsWith('<') ? from : `<${from}>`,
     recipients: rcpt,
     macros: { j: 'localhost', i: 'TRY', ...macros },
@@ -72,23 +79,31 @@ export async function runTry(args: readonly string[], io: CommandIo): Promise<nu
 }
 
 /** The real thing: libmilter on a socket, and an MTA's side of the protocol. */
-async function play(file: string, eml: Buffer, options: SendOptions): Promise<Outcome> {
+async function play(
+  file: string,
+  eml: Buffer,
+  deadlines: Partial<Deadlines> | undefined,
+  options: SendOptions,
+): Promise<Outcome> {
   const filter = await loadFilter(file);
   const folder = mkdtempSync(join(tmpdir(), 'milter-try-'));
+  // Whatever ends the command, a signal or the filter itself.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => process.exit(128 + constants.signals[signal]));
+  }
+  const socket = `unix:${join(folder, 's')}`;
+  const server = await serve(filter, given<ServeOptions>({ socket, deadlines }));
   try {
-    const server = await serve(filter, { socket: `unix:${join(folder, 's')}` });
-    try {
-      return await send(server, eml, options);
-    } finally {
-      await server.close();
-    }
+    const longest = Math.max(LONGEST_DEADLINE_MS, ...Object.values(deadlines ?? {}));
+    return await send(server, eml, options, Math.min(longest + PATIENCE_MS, MAX_INT));
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    await server.close();
   }
 }
 
-async function send(server: Server, eml: Buffer, options: SendOptions): Promise<Outcome> {
-  const mta = await connectMta(server.address, { timeout: PATIENCE_MS });
+async function send(server: Server, eml: Buffer, options: SendOptions, timeout: number): Promise<Outcome> {
+  const mta = await connectMta(server.address, { timeout });
   const { verdict, stage, reply, recipients, message } = await mta.sendMessage(eml, options);
   // So that the filter's own close() handler runs too.
   await mta.quit();

@@ -1,6 +1,7 @@
 /** What the subcommands share: where they write, and how they read their arguments. */
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 import { MilterError } from '../errors.ts';
+import type { Deadlines } from '../index.ts';
 import { optionFault, refuseUnknown } from '../options.ts';
 
 /** Where a command writes. */
@@ -42,4 +43,26 @@ export function readPair(option: string, text: string, example: string): readonl
   const equals = text.indexOf('=');
   if (equals > 0) return [text.slice(0, equals), text.slice(equals + 1)];
   throw new MilterError('ERR_MILTER_OPTION', `${option} is written like ${example}, got "${text}"`);
+}
+
+/** Reads a number that is written in digits; undefined stays undefined. */
+export function wholeNumber(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw optionFault(`--${option} needs a whole number, got "${text}"`);
+}
+
+/** Reads each `--deadline STAGE=MS`. What is no stage is for serve() to refuse. */
+export function readDeadlines(texts: readonly string[] | undefined): Partial<Deadlines> | undefined {
+  if (texts === undefined) return undefined;
+  const pairs = texts.map((text) => {
+    const [stage, time] = readPair('--deadline', text, 'eom=60000');
+    return [stage, wholeNumber('deadline', time)] as const;
+  });
+  return Object.fromEntries(pairs);
+}
+
+/** The options that were given. */
+export function given<T>(options: { readonly [K in keyof T]: T[K] | undefined }): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 }

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { until } from './wait.ts';
 
-const MAIN = join(import.meta.dirname, '../../lib/cli/main.ts');
+/** The command's own file. */
+export const MAIN: string = join(import.meta.dirname, '../../lib/cli/main.ts');
 
 /** What a finished command left. */
 export interface Finished {

@@ -1,9 +1,21 @@
 /** `milter try` on the real libmilter, and how filters are loaded. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Finished, milter } from '../helpers/cli.ts';
+import { type Finished, MAIN, milter } from '../helpers/cli.ts';
 
 let folder: string;
 
@@ -142,6 +154,63 @@ export class Echo extends Milter {
     expect(status).toBe(1);
     expect(out).toContain('failures    1');
     expect(err).toContain('throws.mjs:2');
+  });
+
+  it('waits for a handler as long as --deadline says', async () => {
+    const code =
+      "import { Milter } from 'libmilter';\nexport class A extends Milter { async eom() { await new Promise(() => {}); } }";
+    const { status, out, err } = await tryFilter('hangs.mjs', code, '--deadline', 'eom=50');
+    expect({ status, out }).toEqual({ status: 1, out: expect.stringContaining('told to try later at eom') });
+    expect(err).toContain('ERR_MILTER_DEADLINE');
+  });
+
+  it('refuses a deadline of no stage', async () => {
+    const code = "import { Milter } from 'libmilter'; export class A extends Milter { eom() {} }";
+    const { status, err } = await tryFilter('one.mjs', code, '--deadline', 'bodi=50');
+    expect({ status, err }).toEqual({ status: 2, err: expect.stringContaining('did you mean "body"?') });
+  });
+
+  it.each(['SIGINT', 'SIGTERM'] as const)('on %s leaves nothing behind', async (signal) => {
+    const temporary = mkdtempSync(join(folder, 'tmp-'));
+    const code = `import { Milter } from 'libmilter';
+export class A extends Milter { async eom() { console.log('here'); await new Promise(() => {}); } }`;
+    const args = ['try', file('waits.mjs', code), file('mail.eml', MAIL)];
+    const child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, TMPDIR: temporary } });
+    await once(child.stdout, 'data');
+    expect(readdirSync(temporary)).toHaveLength(1);
+    child.kill(signal);
+    await once(child, 'close');
+    expect(child.exitCode).toBe(128 + constants.signals[signal]);
+    expect(readdirSync(temporary)).toEqual([]);
+  });
+});
+
+describe('a result that cannot be written', () => {
+  const commands = () => {
+    const filter = "import { Milter } from 'libmilter'; export class A extends Milter { eom() {} }";
+    return [['try', file('fine.mjs', filter), file('mail.eml', MAIL)], ['--version'], ['spf', '--help']];
+  };
+
+  it.skipIf(!existsSync('/dev/full'))('because the disk is full ends with status 1 and says so', () => {
+    const full = openSync('/dev/full', 'w');
+    for (const args of commands()) {
+      const { status, stderr } = spawnSync(process.execPath, [MAIN, ...args], {
+        stdio: ['ignore', full, 'pipe'],
+        encoding: 'utf8',
+      });
+      const err = expect.stringMatching(/^milter: the result cannot be written: ENOSPC.*\n$/);
+      expect({ args, status, stderr }).toEqual({ args, status: 1, stderr: err });
+    }
+    closeSync(full);
+  });
+
+  it('because its reader is gone ends with status 1 and without a word', async () => {
+    for (const args of commands()) {
+      const child = spawn(process.execPath, [MAIN, ...args]);
+      child.stdout.destroy();
+      const [err] = await Promise.all([text(child.stderr), once(child, 'close')]);
+      expect({ args, status: child.exitCode, err }).toEqual({ args, status: 1, err: '' });
+    }
   });
 });
 
