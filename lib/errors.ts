@@ -41,6 +41,7 @@ export type MilterErrorCode =
 
 /** What this package throws, and what it logs when a handler fails. `cause` keeps what was underneath. */
 export class MilterError extends Error {
+  /** `MilterError`, whichever copy of the package made it. */
   override readonly name: string = 'MilterError';
   /** Which of the documented faults this is. */
   readonly code: MilterErrorCode;

@@ -2,12 +2,17 @@
 
 /** Fields come first and the sentence second, as in pino. */
 export interface Logger {
+  /** What only helps to follow the program. */
   debug(fields: LogFields, message: string): void;
+  /** What is as it should be: listening, a verdict, closing. */
   info(fields: LogFields, message: string): void;
+  /** What works, and may not be meant so. */
   warn(fields: LogFields, message: string): void;
+  /** What failed: a handler, a change, the server. */
   error(fields: LogFields, message: string): void;
 }
 
+/** What a line of the log is about, by name, such as `session`, `queueId` and `stage`; `error` holds an Error. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 /** Writes one line to standard error: level, sentence, fields. Debug is left out. */

@@ -26,12 +26,19 @@ export interface Link {
 export interface MilterClass {
   new (): Milter;
   readonly prototype: Milter;
+  /** The name of the class, for logs and errors. */
   readonly name: string;
+  /** See {@link Milter.early}. */
   readonly early?: readonly EarlyStage[];
+  /** See {@link Milter.macros}. */
   readonly macros?: MacroWishes;
+  /** See {@link Milter.rejectedRecipients}. */
   readonly rejectedRecipients?: boolean;
+  /** See {@link Milter.body}. */
   readonly body?: 'keep' | 'none';
+  /** See {@link Milter.onError}. */
   readonly onError?: OnError;
+  /** See {@link Milter.deadlines}. */
   readonly deadlines?: { readonly [stage in VerdictStage]?: number };
 }
 

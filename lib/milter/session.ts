@@ -8,6 +8,7 @@ import { type Places, placesKey } from './slots.ts';
 export interface Client {
   /** The name found by reverse lookup; Postfix writes `unknown` or `[192.0.2.1]` where there is none. */
   readonly hostname: string;
+  /** What `address` is; `unknown` where the MTA does not know it. */
   readonly family: 'inet' | 'inet6' | 'unix' | 'unknown';
   /** The IP address, or the path of a unix socket; undefined when the MTA does not know it. */
   readonly address: string | undefined;

@@ -19,11 +19,13 @@ interface Reply {
 
 /** A permanent refusal with its own text, made by {@link reject}. */
 export interface Reject extends Reply {
+  /** SMFIS_REJECT. */
   readonly verdict: 'reject';
 }
 
 /** A temporary refusal with its own text, made by {@link tempfail}. */
 export interface Tempfail extends Reply {
+  /** SMFIS_TEMPFAIL. */
   readonly verdict: 'tempfail';
 }
 

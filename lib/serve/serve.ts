@@ -11,7 +11,9 @@ import { removeStaleSocket } from './stale-socket.ts';
 
 /** How many of something were made, and how many of them are gone. */
 export interface Counter {
+  /** How many were made since the start. */
   readonly created: number;
+  /** How many of those are gone. The rest is under way. */
   readonly freed: number;
 }
 
@@ -19,6 +21,7 @@ export interface Counter {
 export interface ServerStats {
   /** Connections from MTAs. */
   readonly sessions: Counter;
+  /** Messages begun with MAIL. */
   readonly messages: Counter;
   /** Stages that waited for a handler's verdict. */
   readonly tickets: Counter;
@@ -40,6 +43,7 @@ const CLOSE_KINDS: Kinds<CloseOptions> = { deadline: integer(0) };
 export interface Server extends AsyncDisposable {
   /** Where it listens, as a libmilter spec with the real port. */
   readonly address: string;
+  /** What was served so far. */
   stats(): ServerStats;
   /**
    * Refuses new connections, lets running messages finish, ends idle connections, and stops libmilter. May be called
