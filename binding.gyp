@@ -8,6 +8,7 @@
         "native/core/lane.cc",
         "native/core/library.cc",
         "native/core/listener.cc",
+        "native/core/macro_lists.cc",
         "native/core/macros.cc",
         "native/core/recorder.cc",
         "native/core/server.cc",

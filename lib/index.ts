@@ -29,7 +29,7 @@ export {
 } from './milter/verdicts.ts';
 export { SMFIF, SMFIP } from './protocol/stages.ts';
 export type { Filter } from './run/dispatcher.ts';
-export { libmilterInfo } from './run/native.ts';
+export { type LibmilterInfo, libmilterInfo } from './run/native.ts';
 export type { Deadlines } from './run/plan.ts';
 export type { ServeOptions } from './serve/options.ts';
 export { type CloseOptions, type Counter, type Server, type ServerStats, serve } from './serve/serve.ts';

@@ -2,7 +2,7 @@
  * The MTA's macros: which names are fetched when, and what is known of them during a session.
  */
 
-import { type MacroStage, type Stage, stageIndex } from '../protocol/stages.ts';
+import type { MacroStage, Stage } from '../protocol/stages.ts';
 import { decodeText } from '../text.ts';
 
 /** Names that a class wants besides the well-known ones, by the stage with which the MTA shall send them. */
@@ -43,9 +43,6 @@ const alsoWellKnown: Readonly<Partial<Record<MacroStage, readonly string[]>>> = 
   ],
 };
 
-/** Those whose value belongs to one recipient. Fetched at every envrcpt. */
-export const ofRecipient: ReadonlySet<string> = new Set(['{rcpt_mailer}', '{rcpt_host}', '{rcpt_addr}']);
-
 /** The macros that Postfix and Sendmail have. What else a filter wishes may be some configuration's own. */
 export const knownMacros: ReadonlySet<string> = new Set([
   ...Object.values(defaultMacros).flat(),
@@ -72,9 +69,11 @@ export function namesAt(stage: MacroStage, wishes: MacroWishes): readonly string
   return [...new Set(names.map(macroName))];
 }
 
+/** Stands for a length, where a name has no value any more. */
+export const GONE = 0xffff_ffff;
+
 /** Macros as they came, in pieces of packed bytes that are looked into only when somebody asks. */
 interface Piece {
-  readonly stage: number;
   readonly bytes: Buffer;
   readonly start: number;
   readonly end: number;
@@ -91,10 +90,9 @@ export class Macros {
     this.#names = names;
   }
 
-  /** Takes note of `bytes[start..end)`, the packed macros of a stage; an empty range for a stage that had none. */
-  add(stage: number, bytes: Buffer, start: number, end: number): void {
-    if (start === end && stage !== stageIndex.envrcpt) return;
-    this.#unread.push({ stage, bytes, start, end });
+  /** Takes note of `bytes[start..end)`, packed news of macros; an empty range where there is none. */
+  add(bytes: Buffer, start: number, end: number): void {
+    if (start < end) this.#unread.push({ bytes, start, end });
   }
 
   /** The value of a name in libmilter's form. */
@@ -104,13 +102,17 @@ export class Macros {
   }
 
   #read(): void {
-    for (const { stage, bytes, start, end } of this.#unread) {
-      if (stage === stageIndex.envrcpt) for (const name of ofRecipient) this.#values.delete(name);
+    for (const { bytes, start, end } of this.#unread) {
       for (let at = start; at < end; ) {
+        const name = this.#names[bytes.readUInt8(at)] ?? '';
         const length = bytes.readUInt32LE(at + 1);
-        const name = this.#names[bytes.readUInt8(at)];
-        if (name !== undefined) this.#values.set(name, decodeText(bytes, at + 5, at + 5 + length));
-        at += 5 + length;
+        at += 5;
+        if (length === GONE) {
+          this.#values.delete(name);
+        } else {
+          this.#values.set(name, decodeText(bytes, at, at + length));
+          at += length;
+        }
       }
     }
     this.#unread = [];

@@ -35,8 +35,6 @@ export class Life {
   members: readonly Member[];
   readonly state: LiveState;
   readonly #session: Session;
-  /** A message has begun since connect or helo. */
-  #hadMessage = false;
 
   constructor(plan: Plan, state: LiveState, session: Session) {
     this.state = state;
@@ -51,21 +49,10 @@ export class Life {
     this.members = this.#makeMembers(plan);
   }
 
-  /** Whether the last message has ended, and with it what libmilter still shows of it. */
-  get betweenMessages(): boolean {
-    return this.#hadMessage && this.state.message === undefined;
-  }
-
-  /** The client greets: what libmilter shows from here on is of no message. */
-  greeted(): void {
-    this.#hadMessage = false;
-  }
-
   /** MAIL: a message begins, and one that is still under way ends. */
   begin(message: MessageState): void {
     this.end(ended('the client began another message'));
     this.state.message = message;
-    this.#hadMessage = true;
     for (const member of this.members) member.beginMessage(message);
   }
 

@@ -6,7 +6,8 @@
  *
  *     ticket  := u32 length of records, u32 ticket, u32 session, u32 plan, u8 stage, u8 body apart, u16 0, records
  *     record  := u8 stage, macros, what belongs to the stage
- *     macros  := u8 count, and if there are any: u32 length, then for each u8 index in the plan, text
+ *     macros  := u8 count, and if there are any: u32 length, then for each u8 index in the plan, and text, or 0xffffffff
+ *                where the name has no value any more
  *     negotiate: u32 actions, u32 steps         connect: text host name, u8 family, u16 port, text address
  *     helo, unknown: text                       envfrom, envrcpt: u32 count, texts
  *     header: u32 count, text (of name, value texts)
@@ -88,9 +89,22 @@ export interface NativeServer {
 
 interface Addon {
   readonly Server: new (options: NativeOptions, callbacks: NativeCallbacks) => NativeServer;
-  describeLibrary():
-    | { readonly path: string; readonly version: string; readonly workerPool: boolean }
-    | { readonly fault: string };
+  describeLibrary(): LibmilterInfo | { readonly fault: string };
+}
+
+/** The user's libmilter. */
+export interface LibmilterInfo {
+  /** The file that was loaded. */
+  readonly path: string;
+  /** As smfi_version() tells it, `1.0.1`. */
+  readonly version: string;
+  /** Whether a few threads serve all connections, as on Debian and Ubuntu, instead of one each. */
+  readonly workerPool: boolean;
+  /**
+   * Whether its lists of macros were found in its memory. Then an MTA's odd list does no harm, and nothing of one
+   * message, recipient or HELO is seen in the next although the MTA sends no macros with that.
+   */
+  readonly mendsMacros: boolean;
 }
 
 /** News that is no stage, in a ticket's place for the stage (native/core/ticket.h). */
@@ -135,14 +149,10 @@ function findAddon(require: NodeJS.Require): string {
 }
 
 /**
- * The user's libmilter: where it was found, its version (smfi_version), and whether it is built with a worker pool.
+ * Finds the user's libmilter, as serving would.
  * @throws MilterError `ERR_MILTER_LIBRARY` when there is none
  */
-export function libmilterInfo(): {
-  readonly path: string;
-  readonly version: string;
-  readonly workerPool: boolean;
-} {
+export function libmilterInfo(): LibmilterInfo {
   const description = loadAddon().describeLibrary();
   if ('fault' in description) throw new MilterError('ERR_MILTER_LIBRARY', description.fault);
   return description;

@@ -4,7 +4,7 @@
  * settles it. A ticket whose deadline passes is answered by the libmilter side, and its play is abandoned.
  */
 import { MilterError } from '../errors.ts';
-import { Macros, ofRecipient } from '../milter/macros.ts';
+import { Macros } from '../milter/macros.ts';
 import { nobody, Session } from '../milter/session.ts';
 import { SMFIP, type Stage, stages, verdictCode } from '../protocol/stages.ts';
 import { decodeText } from '../text.ts';
@@ -198,9 +198,7 @@ export class SessionRunner {
   }
 
   #lookUp(name: string): string | undefined {
-    // libmilter goes on showing those of the recipient before, and after a message those of that message.
-    const stale = ofRecipient.has(name) || this.#life.betweenMessages;
-    const id = stale ? 0 : (this.#play?.ticket.id ?? 0);
+    const id = this.#play?.ticket.id ?? 0;
     const value = id === 0 ? undefined : this.#host.lookup(id, name);
     return value === undefined ? undefined : decodeText(value);
   }

@@ -46,10 +46,10 @@ export class StagePlayer {
     if (stage === 'envfrom') {
       // The macros belong to the message that begins here.
       const macros = new Macros(this.#life.plan.macroNames);
-      this.#readMacros(records, stage, macros);
+      this.#readMacros(records, macros);
       return yield* this.#envfrom(asks, play, macros);
     }
-    this.#readMacros(records, stage, state.message?.macros ?? state.macros);
+    this.#readMacros(records, state.message?.macros ?? state.macros);
     switch (stage) {
       case 'negotiate':
         state.negotiated = records.negotiation();
@@ -62,7 +62,6 @@ export class StagePlayer {
       case 'helo': {
         const name = records.text();
         state.helo = name;
-        this.#life.greeted();
         return asks ? yield* this.#handlers.ask(stage, play, name) : goOn;
       }
       case 'envrcpt':
@@ -231,7 +230,7 @@ export class StagePlayer {
     else this.#life.use(plan);
   }
 
-  #readMacros(records: RecordReader, stage: Stage, into: Macros): void {
-    records.macros((bytes, start, end) => into.add(stageIndex[stage], bytes, start, end));
+  #readMacros(records: RecordReader, into: Macros): void {
+    records.macros((bytes, start, end) => into.add(bytes, start, end));
   }
 }

@@ -5,7 +5,7 @@ import { MilterError } from '../errors.ts';
 import { isMilterClass, Milter } from '../milter/milter.ts';
 import { checkOptions, integer, type Kinds, optionFault } from '../options.ts';
 import { Dispatcher, type Filter } from '../run/dispatcher.ts';
-import { loadAddon, type NativeServer } from '../run/native.ts';
+import { libmilterInfo, loadAddon, type NativeServer } from '../run/native.ts';
 import { readOptions, type ServeOptions, type Settings } from './options.ts';
 import { removeStaleSocket } from './stale-socket.ts';
 
@@ -77,6 +77,12 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
   const { Server: Native } = loadAddon();
   const { socket } = settings;
   if (settings.removeSocket && socket.unixPath !== '') await removeStaleSocket(socket);
+  if (!libmilterInfo().mendsMacros) {
+    settings.logger.debug(
+      {},
+      "this libmilter's lists of macros are unknown, and not mended (docs/libmilter.md)",
+    );
+  }
   const starting = new Promise<Server>((resolve, reject) => {
     const ending = Promise.withResolvers<void>();
     const resume = (): void => native.resume();

@@ -154,8 +154,8 @@ export class FakeFilter implements Backend {
     if (forgets.includes(stage)) {
       for (const group of groups.slice(groups.indexOf(stage as MacroStage) + 1)) this.#macros.delete(group);
     }
-    // What belonged to an earlier message or recipient must be sent anew.
-    if ((stage === 'envfrom' || stage === 'envrcpt') && !this.#freshMacros.has(stage))
+    // What came with an earlier greeting or recipient must be sent anew.
+    if ((stage === 'helo' || stage === 'envrcpt') && !this.#freshMacros.has(stage))
       this.#macros.delete(stage);
     this.#freshMacros.clear();
     const reply = stage === 'eom' ? await this.#eom() : await this.#stage(stage, payload);
@@ -329,6 +329,11 @@ export class FakeFilter implements Backend {
     this.#actions = undefined;
     this.#headers = [];
     this.#chunks = [];
+    for (const group of groups) {
+      // Those that came already are the next message's.
+      const stays = group === 'connect' || group === 'helo' || this.#freshMacros.has(group);
+      if (!stays) this.#macros.delete(group);
+    }
     // What was gathered of a message of which nobody has heard goes; the connection's own records stay.
     this.#records = this.#records.filter((record) => (record[0] ?? 0) <= stageIndex.helo);
   }
@@ -343,13 +348,9 @@ export class FakeFilter implements Backend {
     this.#freshMacros.add(stage);
   }
 
-  #macrosAt(stage: Stage): ReadonlyMap<number, string> {
-    const found = new Map<number, string>();
-    for (const index of this.#plan?.stageMacros[stageIndex[stage]] ?? []) {
-      const value = this.#macro(this.#plan?.macros[index] ?? '');
-      if (value !== undefined) found.set(index, value);
-    }
-    return found;
+  #macrosAt(stage: Stage): ReadonlyMap<number, string | undefined> {
+    const indexes = this.#plan?.stageMacros[stageIndex[stage]] ?? [];
+    return new Map(indexes.map((index) => [index, this.#macro(this.#plan?.macros[index] ?? '')]));
   }
 
   #macro(name: string): string | undefined {

@@ -3,6 +3,7 @@
  * unpacks answers as native/core/answer.cc does. lib/run/native.ts documents the layout of records.
  */
 import type { Action } from '../milter/actions.ts';
+import { GONE } from '../milter/macros.ts';
 import { type Stage, stageIndex } from '../protocol/stages.ts';
 
 export function u32(value: number): Buffer {
@@ -16,13 +17,16 @@ export function packText(bytes: Buffer): Buffer {
   return Buffer.concat([u32(bytes.length), bytes]);
 }
 
-/** A record without what belongs to its stage. `macros` are by their index in the plan. */
+/** A record without what belongs to its stage. `macros` are by their index in the plan; undefined have no value. */
 export function packRecord(
   stage: Stage,
-  macros: ReadonlyMap<number, string>,
+  macros: ReadonlyMap<number, string | undefined>,
   ...rest: readonly Buffer[]
 ): Buffer {
-  const packed = [...macros].flatMap(([index, value]) => [Buffer.of(index), packText(Buffer.from(value))]);
+  const packed = [...macros].flatMap(([index, value]) => [
+    Buffer.of(index),
+    value === undefined ? u32(GONE) : packText(Buffer.from(value)),
+  ]);
   const values = Buffer.concat(packed);
   const head = Buffer.of(stageIndex[stage], macros.size);
   return Buffer.concat([head, macros.size === 0 ? Buffer.alloc(0) : packText(values), ...rest]);

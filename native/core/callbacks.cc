@@ -1,8 +1,17 @@
 // See callbacks.h.
 #include "callbacks.h"
 
+#if defined(__linux__)
+#include <malloc.h>
+#elif defined(__FreeBSD__)
+#include <malloc_np.h>
+#elif defined(__APPLE__)
+#include <malloc/malloc.h>
+#endif
+
 #include <array>
 #include <atomic>
+#include <cstring>
 #include <mutex>
 #include <utility>
 
@@ -45,6 +54,18 @@ sfsistat OnSession(SMFICTX* context, Work work) noexcept {
   }
 }
 
+// The argument of an unknown command: the MTA's packet as libmilter allocated it, which looks at its end for
+// every other command, but not for this one. The MTA need not have sent the final NUL.
+std::string_view Bounded(const char* packet) {
+#if defined(__linux__) || defined(__FreeBSD__)
+  return {packet, strnlen(packet, malloc_usable_size(const_cast<char*>(packet)))};
+#elif defined(__APPLE__)
+  return {packet, strnlen(packet, malloc_size(packet))};
+#else
+  return packet;
+#endif
+}
+
 sfsistat OnConnect(SMFICTX* context, char* hostname, _SOCK_ADDR* address) noexcept {
   return OnSession(context,
                    [&](Session& s) { return s.Connect(hostname, reinterpret_cast<sockaddr*>(address)); });
@@ -62,7 +83,7 @@ sfsistat OnData(SMFICTX* context) noexcept {
   return OnSession(context, [](Session& s) { return s.Data(); });
 }
 sfsistat OnUnknown(SMFICTX* context, const char* command) noexcept {
-  return OnSession(context, [&](Session& s) { return s.Unknown(command); });
+  return OnSession(context, [&](Session& s) { return s.Unknown(Bounded(command)); });
 }
 sfsistat OnHeader(SMFICTX* context, char* name, char* value) noexcept {
   return OnSession(context, [&](Session& s) { return s.Header(name, value); });

@@ -97,6 +97,7 @@ LoadResult Open(const std::string& file, const std::string& shown_path) {
   unsigned* version = library->version_number;
   library->version(&version[0], &version[1], &version[2]);
   library->worker_pool = dlsym(handle, "mi_start_session") != nullptr;
+  library->macro_lists = MacroLists({library->getsymval, library->setpriv, library->getpriv});
   result.library = std::move(library);
   return result;
 }

@@ -12,6 +12,8 @@
 #include <memory>
 #include <string>
 
+#include "macro_lists.h"
+
 namespace milter {
 
 struct Library {
@@ -44,6 +46,7 @@ struct Library {
   std::string path;            // The file that was loaded.
   unsigned version_number[3];  // As smfi_version() gives it: major, minor, patch level.
   bool worker_pool;            // Built with _FFR_WORKERS_POOL: few threads serve all connections.
+  MacroLists macro_lists;
 };
 
 // What Load() came to: a library, or a sentence for the administrator and a kind for the program.

@@ -158,7 +158,7 @@ sfsistat Session::Data() {
   return Run(Stage::kData, [&] { recorder_.Plain(Stage::kData, macros_.Collect(*plan_, Stage::kData)); });
 }
 
-sfsistat Session::Unknown(const char* command) {
+sfsistat Session::Unknown(std::string_view command) {
   return Run(Stage::kUnknown, [&] { recorder_.Text(Stage::kUnknown, command, {}); });
 }
 
@@ -341,6 +341,7 @@ void Session::EndMessage(Verdict verdict) {
   accepted_ = false;
   recorded_actions_.clear();
   recorder_.DropMessage();
+  macros_.EndMessage();
   server_->counters().messages_freed++;
 }
 

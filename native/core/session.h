@@ -40,7 +40,7 @@ class Session {
   sfsistat Envfrom(char** arguments);
   sfsistat Envrcpt(char** arguments);
   sfsistat Data();
-  sfsistat Unknown(const char* command);
+  sfsistat Unknown(std::string_view command);
   sfsistat Header(const char* name, const char* value);
   sfsistat Eoh();
   sfsistat Body(std::string_view chunk);

@@ -32,6 +32,7 @@ TEST("the library is found, and says what it is") {
   CHECK(found.library != nullptr);
   CHECK(found.library->path.find("milter") != std::string::npos);
   CHECK(found.library->version_number[0] >= 1);
+  CHECK(found.library->macro_lists.found());
 }
 
 TEST("two servers live side by side, each with its own filter") {

@@ -56,7 +56,12 @@ std::vector<Record> ReadRecords(std::string_view packed, std::string_view large_
       Reader values(reader.Raw(reader.Number<uint32_t>()));
       for (uint8_t i = 0; i < macros; i++) {
         const auto index = values.Number<uint8_t>();
-        record.macros[index] = values.Text();
+        const auto length = values.Number<uint32_t>();
+        if (length == 0xffffffff) {
+          record.gone.insert(index);
+        } else {
+          record.macros[index] = values.Raw(length);
+        }
       }
       if (!values.done()) throw Failure("the macros are longer than they say");
     }

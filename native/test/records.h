@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@ namespace milter::test {
 struct Record {
   Stage stage;
   std::map<uint8_t, std::string> macros;  // By index in the plan.
+  std::set<uint8_t> gone;                 // Those that have no value any more.
   std::vector<std::string> texts;  // In the order of the layout: arguments, names and values, the body.
   std::vector<uint32_t> numbers;   // Likewise.
 };

@@ -151,6 +151,92 @@ TEST("macros of one message are not seen in the next, even by name") {
   CHECK(second.back().macros.empty());
 }
 
+// What of the macros crosses with each occurrence of one stage: "0=a 1- " and so on.
+std::vector<std::string> MacrosAt(Filter& filter, Stage stage) {
+  std::vector<std::string> found;
+  for (const Seen& seen : filter.script().Only(stage)) {
+    const Record record = ReadRecords(seen.records).back();
+    std::string news;
+    for (const auto& [index, value] : record.macros) news += std::to_string(index) + "=" + value + " ";
+    for (const uint8_t index : record.gone) news += std::to_string(index) + "- ";
+    found.push_back(news);
+  }
+  return found;
+}
+
+TEST("a macro of one recipient is not the next one's, whether or not others come for that") {
+  Plan plan = PlanFor({Stage::kEnvrcpt});
+  plan.macros = {"i", "{dsn_notify}"};
+  plan.stage_macros[Index(Stage::kEnvfrom)] = {0};
+  plan.stage_macros[Index(Stage::kEnvrcpt)] = {0, 1};
+  std::vector<std::string> looked_up;
+  Script* script = nullptr;
+  Filter filter(plan, [&](const Seen& seen) {
+    script->lane()->Find(seen.ticket)->WithSession([&](Session& session) {
+      looked_up.push_back(session.LookupMacro("{wild}").value_or("-") +
+                          session.LookupMacro("i").value_or("-"));
+    });
+    return Reply{};
+  });
+  script = &filter.script();
+  Mta mta(filter.address());
+  mta.Negotiate();
+  mta.Connect();
+  mta.Macro('M', {{"i", "Q"}});
+  mta.Mail();
+  mta.Macro('R', {{"{dsn_notify}", "never"}, {"{wild}", "w"}});
+  mta.Rcpt();
+  mta.Macro('R', {{"{rcpt_addr}", "b"}});
+  mta.Rcpt();
+  mta.Macro('R', {{"{dsn_notify}", "never"}, {"{wild}", "w"}});
+  mta.Rcpt();
+  mta.Rcpt();
+  mta.Macro('R', {{"{dsn_notify}", "never"}});
+  mta.Rcpt();
+  const std::vector<std::string> expected = {"1=never ", "1- ", "1=never ", "1- ", "1=never "};
+  CHECK(MacrosAt(filter, Stage::kEnvrcpt) == expected);
+  const std::vector<std::string> by_name = {"wQ", "-Q", "wQ", "-Q", "-Q"};
+  CHECK(looked_up == by_name);
+}
+
+TEST("a macro of one HELO is not the next one's, and those of connect stay") {
+  Plan plan = PlanFor({Stage::kHelo});
+  plan.macros = {"j", "{tls_version}"};
+  plan.stage_macros[Index(Stage::kConnect)] = plan.stage_macros[Index(Stage::kHelo)] = {0, 1};
+  Filter filter(plan);
+  Mta mta(filter.address());
+  mta.Negotiate();
+  mta.Macro('C', {{"j", "mx"}});
+  mta.Connect();
+  mta.Helo();
+  mta.Macro('H', {{"{tls_version}", "TLSv1.3"}});
+  mta.Helo();
+  mta.Macro('H', {{"{cipher}", "x"}});
+  mta.Helo();
+  mta.Macro('H', {{"{tls_version}", "TLSv1.3"}});
+  mta.Helo();
+  mta.Helo();
+  const std::vector<std::string> expected = {"", "1=TLSv1.3 ", "1- ", "1=TLSv1.3 ", "1- "};
+  CHECK(MacrosAt(filter, Stage::kHelo) == expected);
+}
+
+TEST("macros that came for the next message survive the end of the one before") {
+  Plan plan = PlanFor({Stage::kEnvfrom, Stage::kAbort});
+  plan.macros = {"i"};
+  plan.stage_macros[Index(Stage::kEnvfrom)] = {0};
+  Filter filter(plan);
+  Mta mta(filter.address());
+  mta.Negotiate();
+  mta.Connect();
+  for (const char* id : {"Q1", "Q2", "Q2"}) {
+    mta.Macro('M', {{"i", id}});
+    mta.Mail();  // Ends the message before.
+  }
+  mta.Mail();
+  const std::vector<std::string> expected = {"0=Q1 ", "0=Q2 ", "0=Q2 ", ""};
+  CHECK(MacrosAt(filter, Stage::kEnvfrom) == expected);
+}
+
 TEST("a large body crosses whole and apart from the records") {
   Filter filter(PlanFor({Stage::kEom}));
   Mta mta(filter.address());

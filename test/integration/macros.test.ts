@@ -322,6 +322,63 @@ describe('macros of a recipient', () => {
   });
 });
 
+describe('macros wished for a stage that comes again', () => {
+  class Wishing extends Milter {
+    static override readonly macros = { helo: ['{verify}'], envrcpt: ['{dsn_notify}'] };
+    static seen: (string | undefined)[] = [];
+    override helo() {
+      Wishing.seen.push(this.session.macro('verify'));
+    }
+    override envrcpt() {
+      Wishing.seen.push(this.session.macro('dsn_notify'), this.session.macro('{undeclared}'));
+    }
+  }
+
+  it('are forgotten at the next recipient, whether the MTA sends other macros with it or none', async () => {
+    Wishing.seen = [];
+    const macros = { '{dsn_notify}': 'never', '{undeclared}': 'x' };
+    await using t = await serving(Wishing);
+    const mta = await t.mta();
+    await mta.envfrom('<a@one.test>');
+    await mta.envrcpt('<b@two.test>', [], macros);
+    await mta.envrcpt('<c@two.test>', [], { '{rcpt_addr}': 'c' });
+    await mta.envrcpt('<d@two.test>', [], macros);
+    await mta.envrcpt('<e@two.test>');
+    await mta.abort();
+    expect(Wishing.seen).toEqual(['never', 'x', undefined, undefined, 'never', 'x', undefined, undefined]);
+  });
+
+  it('are forgotten at the next HELO, whether the MTA sends other macros with it or none', async () => {
+    Wishing.seen = [];
+    await using t = await serving(Wishing);
+    const mta = await t.mta();
+    await mta.connect('one.test');
+    await mta.helo('one.test', { '{verify}': 'OK' });
+    await mta.helo('one.test', { '{cipher}': 'x' });
+    await mta.helo('one.test', { '{verify}': 'OK' });
+    await mta.helo('one.test');
+    expect(Wishing.seen).toEqual(['OK', undefined, 'OK', undefined]);
+  });
+
+  it('show an undeclared one that came with MAIL at every recipient', async () => {
+    const seen: unknown[] = [];
+    class Late extends Milter {
+      override envrcpt() {
+        seen.push(this.session.macro('{undeclared}'));
+      }
+    }
+    await using t = await serving(Late);
+    const mta = await t.mta();
+    for (let message = 0; message < 2; message++) {
+      await mta.envfrom('<a@one.test>', [], { '{undeclared}': 'x' });
+      await mta.envrcpt('<b@two.test>');
+      await mta.envrcpt('<c@two.test>');
+      await mta.abort();
+    }
+    expect(seen).toEqual(['x', 'x', 'x', 'x']);
+  });
+});
+
 describe('the queue id', () => {
   it('is undefined until the MTA tells it, and stands in the log of a failure', async () => {
     const seen: unknown[] = [];

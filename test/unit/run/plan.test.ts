@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compose } from '../../../lib/milter/compose.ts';
-import { Macros, macroName, namesAt } from '../../../lib/milter/macros.ts';
+import { GONE, Macros, macroName, namesAt } from '../../../lib/milter/macros.ts';
 import { isMilterClass, Milter, type MilterClass, overrides } from '../../../lib/milter/milter.ts';
 import { Mode, type Stage, stageIndex, stages } from '../../../lib/protocol/stages.ts';
 import { makePlan } from '../../../lib/run/plan.ts';
@@ -120,37 +120,34 @@ describe('macro names', () => {
 
 describe('Macros', () => {
   /** Packed as the libmilter side does. */
-  const packed = (pairs: readonly (readonly [number, string])[]): Buffer =>
+  const packed = (pairs: readonly (readonly [number, string | undefined])[]): Buffer =>
     Buffer.concat(
       pairs.flatMap(([index, value]) => {
         const head = Buffer.alloc(5);
         head.writeUInt8(index);
-        head.writeUInt32LE(Buffer.byteLength(value), 1);
-        return [head, Buffer.from(value)];
+        head.writeUInt32LE(value === undefined ? GONE : Buffer.byteLength(value), 1);
+        return [head, Buffer.from(value ?? '')];
       }),
     );
 
-  it('show the latest value, and of a recipient only this one’s', () => {
+  it('show the latest value, and none that is gone', () => {
     const macros = new Macros(['i', '{rcpt_addr}', '{rcpt_host}']);
-    const add = (stage: Stage, pairs: readonly (readonly [number, string])[]) => {
+    const add = (...pairs: (readonly [number, string | undefined])[]) => {
       const bytes = packed(pairs);
-      macros.add(stageIndex[stage], bytes, 0, bytes.length);
+      macros.add(bytes, 0, bytes.length);
     };
-    add('envfrom', [[0, 'Q1']]);
-    add('envrcpt', [
-      [1, 'a'],
-      [2, 'h'],
-    ]);
+    add([0, 'Q1']);
+    add([1, 'a'], [2, 'h']);
     expect([macros.get('i'), macros.get('{rcpt_addr}'), macros.get('{rcpt_host}')]).toEqual(['Q1', 'a', 'h']);
-    add('envrcpt', [[1, 'b']]);
+    add([1, 'b'], [2, undefined]);
     expect([macros.get('i'), macros.get('{rcpt_addr}'), macros.get('{rcpt_host}')]).toEqual([
       'Q1',
       'b',
       undefined,
     ]);
-    add('envrcpt', []);
+    add([1, undefined]);
     expect(macros.get('{rcpt_addr}')).toBe(undefined);
-    add('eom', [[0, 'Q2']]);
+    add([0, 'Q2']);
     expect(macros.get('i')).toBe('Q2');
   });
 });
