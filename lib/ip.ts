@@ -3,17 +3,21 @@
 /** An IPv6 address, most significant word first; each word is a signed 32-bit integer. */
 export type Ip6 = readonly [number, number, number, number];
 
-/** The client's address. An IPv4-mapped IPv6 address is IPv4 (RFC 7208 section 5). */
+/** An address. An IPv4-mapped IPv6 address is IPv4 (RFC 7208 section 5). */
 export type Address =
   | { readonly family: 4; readonly bits: number; readonly text: string }
   | { readonly family: 6; readonly words: Ip6; readonly text: string };
 
-/** Reads a textual address; a zone (`fe80::1%eth0`) is dropped. Undefined if it is none. */
+/** Before an IPv6 address in mail (RFC 5321 section 4.1.3), and so in Sendmail's macros. */
+const TAG = /^ipv6:/i;
+
+/** Reads a textual address; a tag (`IPv6:::1`) and a zone (`fe80::1%eth0`) are dropped. Undefined if it is none. */
 export function parseAddress(text: string): Address | undefined {
   const bits = parseIp4(text);
   if (bits !== undefined) return { family: 4, bits, text };
-  const zone = text.indexOf('%');
-  const plain = (zone < 0 ? text : text.slice(0, zone)).toLowerCase();
+  const untagged = text.replace(TAG, '');
+  const zone = untagged.indexOf('%');
+  const plain = (zone < 0 ? untagged : untagged.slice(0, zone)).toLowerCase();
   const words = parseIp6(plain);
   if (words === undefined) return undefined;
   if (words[0] === 0 && words[1] === 0 && words[2] === 0xffff) {
@@ -93,7 +97,7 @@ export function sameNetwork6(a: Ip6, b: Ip6, prefix: number): boolean {
   return a[2] === b[2] && sameNetwork4(a[3], b[3], prefix - 96);
 }
 
-/** The `%{i}` of RFC 7208 section 7.3: the dotted quad, or the 32 nibbles of an IPv6 address between dots. */
+/** The `%{i}` of RFC 7208 section 7.3: the dotted quad, or the 32 nibbles of an IPv6 address, in capitals, between dots. */
 export function dottedAddress(address: Address): string {
   if (address.family === 4) return address.text;
   const digits = address.words.map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('');

@@ -29,7 +29,7 @@ export type SpfResult = Qualified | 'none' | 'temperror' | 'permerror';
 
 /** Who is asking to send, and how to find out whether he may. */
 export interface CheckOptions {
-  /** The client's address. Without one, as a local client is, the result is `none`. */
+  /** The client's address, with or without the tag `IPv6:`. Without one, as a local client is, the result is `none`. */
   readonly ip?: string | undefined;
   /** The MAIL FROM address, with or without angle brackets. `<>` or an empty one checks the HELO identity. */
   readonly sender: string;

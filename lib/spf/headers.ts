@@ -6,6 +6,7 @@
  * grammar wants it, so none of them can forge a field or a result. It is one line unless that would be longer than mail
  * allows: then it is folded by a line feed and a space.
  */
+import { parseAddress } from '../ip.ts';
 import type { CheckOptions, CheckResult, SpfResult } from './check.ts';
 import { printable } from './evaluate.ts';
 import { HeaderScanner } from './scanner.ts';
@@ -28,10 +29,13 @@ const MAX_QUOTE = 200;
 const MAX_VALUE = 320;
 /** Lines of mail have at most 998 characters (RFC 5322 section 2.1.1), the name of the field among them. */
 const MAX_LINE = 950;
+/** What is read of a field that others have written. */
+const MAX_FIELD = 65_536;
 
 /** The value of a Received-SPF field. It belongs above every Received field of the host that made the check. */
 export function receivedSpf(check: CheckResult, mail: CheckedMail): string {
-  const { ip, helo, receiver = 'unknown' } = mail;
+  const { helo, receiver = 'unknown' } = mail;
+  const ip = clientAddress(mail);
   const pairs: [string, string | undefined][] = [
     ['client-ip', ip],
     ['envelope-from', check.identity === 'mailfrom' ? bare(mail.sender) : undefined],
@@ -56,7 +60,13 @@ export function authenticationResults(authservId: string, check: CheckResult, ma
       ? `smtp.mailfrom=${address(bare(mail.sender))}`
       : `smtp.helo=${word(mail.helo || check.domain || 'unknown')}`;
   const result = `spf=${check.result}`;
-  return folded(`${word(authservId)};`, result, comment(sentence(check, mail.ip)), ...reason, property);
+  return folded(
+    `${word(authservId)};`,
+    result,
+    comment(sentence(check, clientAddress(mail))),
+    ...reason,
+    property,
+  );
 }
 
 /** A Received-SPF field as read. */
@@ -73,6 +83,7 @@ export interface ReceivedSpf {
  * you trust has written it: anybody may put such a field into a message.
  */
 export function parseReceivedSpf(value: string): ReceivedSpf | undefined {
+  if (value.length > MAX_FIELD) return undefined;
   const scanner = new HeaderScanner(value);
   const result = scanner.atom()?.toLowerCase() ?? '';
   if (!isSpfResult(result)) return undefined;
@@ -107,34 +118,47 @@ export interface AuthenticationResults {
   readonly results: readonly AuthenticationResult[];
 }
 
-/** Reads the value of an Authentication-Results field. Undefined if it does not follow the grammar. */
+/**
+ * Reads the value of an Authentication-Results field by the grammar of RFC 8601 section 2.2, comments and white space in
+ * every place included; a property without a type and a semicolon at the end, which are often seen, are let pass. Undefined
+ * if it does not follow the grammar. Believe it only if a relay that you trust has written it.
+ */
 export function parseAuthenticationResults(value: string): AuthenticationResults | undefined {
+  if (value.length > MAX_FIELD) return undefined;
   const scanner = new HeaderScanner(value);
   const authservId = scanner.value();
   if (authservId === undefined) return undefined;
-  scanner.atom(); // The version, which is 1 if it is there at all.
+  scanner.number(); // The version of the field.
   const results: AuthenticationResult[] = [];
   while (scanner.take(';')) {
     if (scanner.isAtEnd()) break;
-    const method = scanner.atom()?.toLowerCase();
-    if (method === 'none' && scanner.isAtEnd()) break;
-    if (method === undefined) return undefined;
-    if (scanner.take('/')) scanner.atom(); // The method's version.
-    if (!scanner.take('=')) return undefined;
-    const result = scanner.atom()?.toLowerCase();
+    const method = scanner.keyword()?.toLowerCase();
+    if (method === 'none' && results.length === 0 && scanner.isAtEnd()) break;
+    const result = method === undefined ? undefined : readResult(method, scanner);
     if (result === undefined) return undefined;
-    let reason: string | undefined;
-    const properties = new Map<string, string>();
-    for (let name = scanner.atom(); name !== undefined; name = scanner.atom()) {
-      if (!scanner.take('=')) return undefined;
-      const item = scanner.value();
-      if (item === undefined) return undefined;
-      if (name.toLowerCase() === 'reason') reason = item;
-      else properties.set(name.toLowerCase(), item);
-    }
-    results.push({ method, result, reason, properties });
+    results.push(result);
   }
   return scanner.isAtEnd() ? { authservId, results } : undefined;
+}
+
+/** The grammar's `resinfo`, behind the name of the method. */
+function readResult(method: string, scanner: HeaderScanner): AuthenticationResult | undefined {
+  if (scanner.take('/') && scanner.number() === undefined) return undefined; // The version of the method.
+  if (!scanner.take('=')) return undefined;
+  const result = scanner.keyword()?.toLowerCase();
+  if (result === undefined) return undefined;
+  let reason: string | undefined;
+  const properties = new Map<string, string>();
+  for (let name = scanner.keyword(); name !== undefined; name = scanner.keyword()) {
+    while (scanner.take('.')) name += `.${scanner.keyword() ?? ''}`;
+    if (name.endsWith('.') || !scanner.take('=')) return undefined;
+    const isReason = name.toLowerCase() === 'reason';
+    const item = isReason ? scanner.value() : scanner.mailboxOrValue();
+    if (item === undefined) return undefined;
+    if (isReason) reason = item;
+    else properties.set(name.toLowerCase(), item);
+  }
+  return { method, result, reason, properties };
 }
 
 function isSpfResult(text: string): text is SpfResult {
@@ -173,6 +197,11 @@ function folded(...parts: readonly string[]): string {
     line = fits ? line + 1 + part.length : part.length;
   }
   return text;
+}
+
+/** As the grammar has it: without the tag `IPv6:`. */
+function clientAddress({ ip }: CheckedMail): string | undefined {
+  return ip === undefined || ip === null ? undefined : (parseAddress(ip)?.text ?? ip);
 }
 
 function bare(sender: string): string {

@@ -4,6 +4,7 @@
 export class HeaderScanner {
   readonly #text: string;
   #at = 0;
+  #isBroken = false;
 
   constructor(text: string) {
     this.#text = text;
@@ -27,17 +28,50 @@ export class HeaderScanner {
     return this.#match(/[\w.-]+/y);
   }
 
+  /** Letters, digits, hyphens and underscores. */
+  keyword(): string | undefined {
+    this.comments();
+    return this.#match(/[\w-]+/y);
+  }
+
+  /** Digits. */
+  number(): string | undefined {
+    this.comments();
+    return this.#match(/\d+(?![^\s;=(])/y);
+  }
+
   /** A quoted-string, without its quotes. */
   quoted(): string | undefined {
     this.comments();
-    return this.#match(/"(?:[^"\\]|\\.)*"/sy)
-      ?.slice(1, -1)
-      .replace(/\\(.)/gs, '$1');
+    const word = this.#quotedWord();
+    return word === undefined ? undefined : unquote(word);
   }
 
   /** A quoted-string, or else everything to the next white space, comment or semicolon. */
   value(): string | undefined {
-    return this.quoted() ?? this.#match(/[^\s;("]+/y);
+    return this.quoted() ?? this.#bare();
+  }
+
+  /**
+   * A value, or a mailbox with white space and comments wherever RFC 5322 allows them: they are left out. Quotes are part of
+   * a local part, and stay.
+   */
+  mailboxOrValue(): string | undefined {
+    this.comments();
+    const word = this.#quotedWord();
+    let text = word ?? this.#bare();
+    if (text === undefined) return undefined;
+    for (;;) {
+      this.comments();
+      const before = this.#at;
+      const isJoined = /[.@]/.test(this.#text[before] ?? '');
+      const more = isJoined || text.endsWith('@') ? this.#bare() : this.#restOfLocalPart(text);
+      if (more === undefined) {
+        this.#at = before;
+        return text === word ? unquote(text) : text;
+      }
+      text += more;
+    }
   }
 
   /** Whether the next character is this one, which is then passed over. */
@@ -48,16 +82,43 @@ export class HeaderScanner {
     return true;
   }
 
+  /** Whether nothing follows; a comment or what else was cut short is not the end. */
   isAtEnd(): boolean {
     this.comments();
-    return this.#at >= this.#text.length;
+    return this.#at >= this.#text.length && !this.#isBroken;
+  }
+
+  /** What follows a dot in a local part, up to the `@`: `b . "c d" @`. Undefined where none comes: the dot was the end. */
+  #restOfLocalPart(text: string): string | undefined {
+    if (!text.endsWith('.')) return undefined;
+    let rest = '';
+    for (;;) {
+      this.comments();
+      const word = this.#quotedWord() ?? this.#match(/[^\s;()"=@.]+/y);
+      if (word === undefined) return undefined;
+      rest += word;
+      if (this.take('@')) return `${rest}@`;
+      if (!this.take('.')) return undefined;
+      rest += '.';
+    }
+  }
+
+  #quotedWord(): string | undefined {
+    return this.#match(/"(?:[^"\\]|\\.)*"/sy);
+  }
+
+  #bare(): string | undefined {
+    return this.#match(/[^\s;("]+/y);
   }
 
   #skipComment(): void {
     let depth = 0;
     do {
       const character = this.#text[this.#at++];
-      if (character === undefined) return;
+      if (character === undefined) {
+        this.#isBroken = true;
+        return;
+      }
       if (character === '\\') this.#at++;
       else if (character === '(') depth++;
       else if (character === ')') depth--;
@@ -70,4 +131,8 @@ export class HeaderScanner {
     if (found !== undefined) this.#at += found.length;
     return found;
   }
+}
+
+function unquote(word: string): string {
+  return word.slice(1, -1).replace(/\\(.)/gs, '$1');
 }

@@ -109,7 +109,26 @@ describe('the arguments', () => {
   );
 
   it.each([
+    ['2001:db8::1', 'ip6:2001:db8::1'],
+    ['2001:DB8:0:0::1', 'ip6:2001:db8::1'],
+    ['IPv6:2001:db8::1', 'ip6:2001:db8::1'],
+    ['ipv6:2001:db8::1', 'ip6:2001:db8::1'],
+    ['IPv6:::ffff:192.0.2.1', 'ip4:192.0.2.1'],
+    ['::ffff:192.0.2.1', 'ip4:192.0.2.1'],
+    ['IPv6:fe80::1%eth0', 'ip6:fe80::1'],
+  ])('may have the address as %s', async (ip, mechanism) => {
+    const zone = { 'why.example.com': { TXT: ['%{c}'] } };
+    expect(await checkRecord(`v=spf1 ${mechanism} -all`, zone, { ip })).toMatchObject({ mechanism });
+    expect(await checkRecord('v=spf1 -all exp=why.example.com', zone, { ip })).toMatchObject({
+      explanation: expect.stringMatching(/^(2001:|fe80|192)/),
+    });
+  });
+
+  it.each([
     [{ ip: '' }, 'ip'],
+    [{ ip: 'IPv6:' }, 'ip'],
+    [{ ip: 'IPv6:192.0.2.1' }, 'ip'],
+    [{ ip: 'IPv6:IPv6:::1' }, 'ip'],
     [{ ip: '192.0.2' }, 'ip'],
     [{ ip: '192.0.2.1.1' }, 'ip'],
     [{ ip: '192.0.2.01' }, 'ip'],
