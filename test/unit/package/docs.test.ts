@@ -1,0 +1,82 @@
+/**
+ * Every fragment of TypeScript in the documentation compiles as a reader would paste it. CONTRIBUTING.md says how a
+ * fragment gets a name, or lines that are not shown.
+ */
+import { spawnSync } from 'node:child_process';
+import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+
+const root = join(import.meta.dirname, '../../..');
+const documents = globSync(['*.md', 'docs/*.md', 'lib/*.md', 'native/*.md'], { cwd: root });
+
+let folder: string;
+
+interface Fragment {
+  /** `gate.ts` where the first line is the comment `// gate.ts`. */
+  readonly name: string;
+  /** Each line where it stands in the document, so that errors name that. */
+  readonly code: string;
+}
+
+/** The fragments of a document, with the lines in a comment `<!-- ts … -->` just above, which readers do not see. */
+function fragmentsOf(document: string): Fragment[] {
+  const text = readFileSync(join(root, document), 'utf8');
+  const found = text.matchAll(/(?:^<!-- ts\n(.*?)^-->\n+)?^```ts\n(.*?)^```$/gms);
+  return [...found].map(({ index, 0: whole, 1: hidden = '', 2: shown = '' }) => {
+    const above = text.slice(0, index + whole.indexOf(hidden === '' ? shown : hidden));
+    const between = whole.slice(whole.indexOf(hidden) + hidden.length, whole.lastIndexOf(shown));
+    const blank = (lines: string): string => lines.replace(/[^\n]/g, '');
+    const name = /^\/\/ (\S+\.ts)\n/.exec(shown)?.[1] ?? `line-${above.split('\n').length}.ts`;
+    return { name, code: [blank(above), hidden, hidden === '' ? '' : blank(between), shown].join('') };
+  });
+}
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'milter-docs-'));
+  // What a reader has who is strict, as `tsc --init` proposes it.
+  const compilerOptions = {
+    strict: true,
+    noEmit: true,
+    module: 'nodenext',
+    target: 'es2024',
+    lib: ['es2024', 'esnext.disposable'],
+    erasableSyntaxOnly: true,
+    allowImportingTsExtensions: true,
+    skipLibCheck: true,
+    types: ['node'],
+    typeRoots: [join(root, 'node_modules/@types')],
+    paths: { libmilter: [join(root, 'lib/index.ts')], 'libmilter/*': [join(root, 'lib/*/index.ts')] },
+  };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['**/*.ts'] }));
+  writeFileSync(join(folder, 'package.json'), '{ "type": "module" }');
+});
+
+afterAll(() => rmSync(folder, { recursive: true }));
+
+it('every fragment of TypeScript in the documentation compiles', () => {
+  let count = 0;
+  for (const document of documents) {
+    mkdirSync(join(folder, document), { recursive: true });
+    for (const { name, code } of fragmentsOf(document)) {
+      writeFileSync(join(folder, document, name), code, { flag: 'wx' });
+      count++;
+    }
+  }
+  expect(count).toBeGreaterThan(10);
+  const { stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), ['-p', folder, '--pretty', 'false'], {
+    cwd: folder,
+    encoding: 'utf8',
+  });
+  expect(stdout).toBe('');
+});
+
+it('no code is written under another name than ts', () => {
+  const others = documents.flatMap((document) =>
+    [...readFileSync(join(root, document), 'utf8').matchAll(/^```(typescript|js|javascript|mjs)$/gm)].map(
+      ([fence]) => `${document}: ${fence}`,
+    ),
+  );
+  expect(others).toEqual([]);
+});
