@@ -1,15 +1,15 @@
-/** `milter spf`: ask SPF by hand. */
-import { parseArgs } from 'node:util';
+/** The command `milter spf`: ask SPF by hand. */
 import type { Resolver } from '../dns/index.ts';
 import { createResolver } from '../dns/index.ts';
+import { optionFault } from '../options.ts';
 import type { CheckResult, LintNode, LintReport, TraceStep } from '../spf/index.ts';
 import { checkHost, isSpfRecord, lintDomain } from '../spf/index.ts';
 import { printable } from './printable.ts';
+import { readArguments } from './usage.ts';
 
 /** Where the command writes, and whom it asks. */
 export interface SpfIo {
   readonly stdout: { write(text: string): unknown };
-  readonly stderr: { write(text: string): unknown };
   /** In place of name servers. */
   readonly resolver?: Resolver;
 }
@@ -20,46 +20,52 @@ const USAGE = `Usage: milter spf [options] IP SENDER HELO    may the client at I
   --record TEXT     take this record in place of the published one
   --receiver NAME   this host's name, for the macro %{r}
   --lax             look beyond mistakes in the record, and say what it meant
-  --server ADDRESS  ask this name server (192.0.2.1, [2001:db8::1]:53); may be given more than once
+  --server ADDRESS  ask this name server (192.0.2.1, [2001:db8::1]:53); may be repeated
+  --json            print JSON
   --help            show this
 
 A SENDER of "<>" checks the HELO name.
-Exit status: 0, or 1 for a record with errors, or 2 for wrong arguments.
+Exit status of a check: 0, whatever its result. Of a look at a DOMAIN: 0, or 1 when there is an error in its record.
+2 for wrong arguments.
 `;
 
-/** Runs `milter spf` with the arguments behind that, and resolves to the exit status. */
+const OPTIONS = {
+  record: { type: 'string' },
+  receiver: { type: 'string' },
+  lax: { type: 'boolean' },
+  server: { type: 'string', multiple: true },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/**
+ * Runs `milter spf` with the arguments behind that, and resolves to the exit status.
+ * @throws MilterError `ERR_MILTER_OPTION` (the promise rejects) for wrong arguments
+ */
 export async function runSpf(args: readonly string[], io: SpfIo): Promise<number> {
+  const { values, positionals } = readArguments(args, OPTIONS);
+  if (values.help === true) {
+    io.stdout.write(USAGE);
+    return 0;
+  }
+  if (values.record !== undefined && !isSpfRecord(values.record))
+    throw optionFault(`--record must be "v=spf1", or begin with it and a space, got "${values.record}"`);
+  if (positionals.length !== 1 && positionals.length !== 3)
+    throw optionFault(`expected IP SENDER HELO or DOMAIN, got ${positionals.length} arguments`);
+  const print = (json: unknown, text: string): void => {
+    io.stdout.write(values.json === true ? toJson(json) : text);
+  };
   try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        record: { type: 'string' },
-        receiver: { type: 'string' },
-        lax: { type: 'boolean' },
-        server: { type: 'string', multiple: true },
-        help: { type: 'boolean' },
-      },
-    });
-    if (values.help === true) {
-      io.stdout.write(USAGE);
-      return 0;
-    }
-    const { record, receiver, lax, server } = values;
-    if (record !== undefined && !isSpfRecord(record)) {
-      throw new TypeError(`--record must be "v=spf1", or begin with it and a space, got "${record}"`);
-    }
-    const resolver = io.resolver ?? createResolver(server === undefined ? {} : { servers: server });
+    const resolver = io.resolver ?? createResolver({ ...(values.server && { servers: values.server }) });
     const [first = '', sender = '', helo = ''] = positionals;
     if (positionals.length === 1) {
-      const report = await lintDomain(first, resolver, record);
-      io.stdout.write(formatLint(report));
+      const report = await lintDomain(first, resolver, values.record);
+      print(report, formatLint(report));
       return report.findings.some(({ severity }) => severity === 'error') ? 1 : 0;
     }
-    if (positionals.length !== 3)
-      throw new TypeError(`expected IP SENDER HELO or DOMAIN, got ${positionals.length} arguments`);
     const steps: TraceStep[] = [];
-    const result = await checkHost({
+    const { record, receiver, lax } = values;
+    const check = await checkHost({
       ip: first,
       sender,
       helo,
@@ -69,13 +75,32 @@ export async function runSpf(args: readonly string[], io: SpfIo): Promise<number
       ...(receiver !== undefined && { receiver }),
       ...(lax !== undefined && { lax }),
     });
-    io.stdout.write(formatCheck(result, steps));
+    print({ ...check, steps: steps.map(withText) }, formatCheck(check, steps));
     return 0;
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    io.stderr.write(`milter spf: ${printable(error.message)}\n\n${USAGE}`);
-    return 2;
+    // An address or a name server that is none.
+    if (!(error instanceof TypeError && 'code' in error && error.code === 'ERR_MILTER_ARGUMENT')) throw error;
+    throw optionFault(error.message);
   }
+}
+
+/** TXT records as text, one character per byte, like every record in the result. */
+function withText(step: TraceStep): object {
+  if (step.step !== 'query' || step.answer.status !== 'ok') return step;
+  const records = step.answer.records.map((record) =>
+    Array.isArray(record) ? Buffer.concat(record).toString('latin1') : record,
+  );
+  return { ...step, answer: { ...step.answer, records } };
+}
+
+/** In ASCII: what strangers wrote must not steer a terminal. */
+function toJson(value: unknown): string {
+  const text = JSON.stringify(value, null, 2);
+  const escaped = text.replace(
+    /[\u007f-\uffff]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+  return `${escaped}\n`;
 }
 
 function formatCheck(check: CheckResult, steps: readonly TraceStep[]): string {
