@@ -19,6 +19,7 @@ export interface RecordOf {
   readonly AAAA: string;
   /** An alias's target, without the final dot. */
   readonly CNAME: string;
+  /** A mail exchanger and its preference. */
   readonly MX: MxRecord;
   /** A name server's name, without the final dot. */
   readonly NS: string;
@@ -33,6 +34,7 @@ export type RecordType = keyof RecordOf;
 
 /** There are records. */
 export interface Found<T extends RecordType> {
+  /** Found. */
   readonly status: 'ok';
   /** At least one, in the order of the reply. */
   readonly records: readonly RecordOf[T][];

@@ -67,6 +67,7 @@ export interface CheckOptions {
 
 /** The outcome of a check. */
 export interface CheckResult {
+  /** What the sender's domain says of this client (RFC 7208 section 2.6). */
   readonly result: SpfResult;
   /**
    * For a `fail`: why, in the words of the sender's domain, or the default. Printable US-ASCII on one line, at most 2000

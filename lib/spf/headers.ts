@@ -71,6 +71,7 @@ export function authenticationResults(authservId: string, check: CheckResult, ma
 
 /** A Received-SPF field as read. */
 export interface ReceivedSpf {
+  /** The result in RFC 7208's words. */
   readonly result: SpfResult;
   /** The first comment, without its parentheses. */
   readonly comment: string;
@@ -106,6 +107,7 @@ export interface AuthenticationResult {
   readonly method: string;
   /** In lower case. */
   readonly result: string;
+  /** Why, where the field says so. */
   readonly reason: string | undefined;
   /** By `type.property` in lower case, for example `smtp.mailfrom`. */
   readonly properties: ReadonlyMap<string, string>;
@@ -115,6 +117,7 @@ export interface AuthenticationResult {
 export interface AuthenticationResults {
   /** Compare it with the names that you trust before anything else (RFC 8601 section 5). */
   readonly authservId: string;
+  /** In the order of the field; none where it says `none`. */
   readonly results: readonly AuthenticationResult[];
 }
 

@@ -18,11 +18,13 @@ export interface LintFinding {
   readonly domain: string;
   /** The term it is about; undefined if it is about the record. */
   readonly term: string | undefined;
+  /** What is wrong, for its publisher. It quotes the record. */
   readonly message: string;
 }
 
 /** One record in the tree of includes and redirects. */
 export interface LintNode {
+  /** Whose record it is. */
   readonly domain: string;
   /** Undefined where there is none. */
   readonly record: string | undefined;
@@ -30,16 +32,19 @@ export interface LintNode {
   readonly term: string | undefined;
   /** Terms that ask DNS, here and below. */
   readonly lookups: number;
+  /** What it includes or redirects to, in order. */
   readonly children: readonly LintNode[];
 }
 
 /** What {@link lintDomain} found. */
 export interface LintReport {
+  /** The domain's record and all that it leads to. */
   readonly tree: LintNode;
   /** Terms that ask DNS, for a client that nothing matches; 10 are allowed. */
   readonly lookups: number;
   /** How many of their queries find nothing; 2 are allowed. */
   readonly voidLookups: number;
+  /** What is wrong, or might be better. */
   readonly findings: readonly LintFinding[];
 }
 

@@ -8,8 +8,13 @@ import { parseDomainSpec, parseMacroString } from './macro.ts';
 /** What a match of a directive means (RFC 7208 section 4.6.2). */
 export type Qualified = 'pass' | 'fail' | 'softfail' | 'neutral';
 
-/** A qualifier with a mechanism. `text` is the directive as it stands in the record. */
-export type Directive = { readonly result: Qualified; readonly text: string } & (
+/** A qualifier with a mechanism. */
+export type Directive = {
+  /** What a match means: the qualifier. */
+  readonly result: Qualified;
+  /** The directive as it stands in the record. */
+  readonly text: string;
+} & (
   | { readonly kind: 'all' }
   | { readonly kind: 'include' | 'exists'; readonly spec: DomainSpec }
   | { readonly kind: 'ptr'; readonly spec: DomainSpec | undefined }
@@ -37,11 +42,15 @@ export interface RecordProblem {
 export interface SpfRecord {
   /** The whole text, one character per byte. */
   readonly text: string;
+  /** In order: the first that matches decides. */
   readonly directives: readonly Directive[];
+  /** The domain whose record counts where nothing matches (section 6.1). */
   readonly redirect: DomainSpec | undefined;
+  /** Where the explanation of a `fail` is (section 6.2). */
   readonly exp: DomainSpec | undefined;
   /** Modifiers that RFC 7208 does not define: they are ignored (section 6). */
   readonly unknownModifiers: readonly string[];
+  /** Every mistake in the record. */
   readonly problems: readonly RecordProblem[];
 }
 

@@ -40,6 +40,7 @@ export interface DeliveredMessage {
   readonly sender: string;
   /** In angle brackets, those added by the filter last. Nobody, when the message was not accepted. */
   readonly recipients: readonly string[];
+  /** In order, with the filter's changes. */
   readonly headers: readonly Header[];
   /** Lines end in CRLF unless the filter replaced the body with something else. */
   readonly body: Buffer;
@@ -61,6 +62,7 @@ export type MessageResult = StageReply & {
   readonly stage: Stage;
   /** Every recipient that the MTA came to, in the order given. */
   readonly recipients: readonly RecipientResult[];
+  /** What would be delivered. */
   readonly message: DeliveredMessage;
 };
 
@@ -74,6 +76,7 @@ export type MessageResult = StageReply & {
  * U+DC80..U+DCFF is the byte 0x80..0xFF.
  */
 export interface MtaConnection extends AsyncDisposable {
+  /** What both sides agreed on at the beginning. */
   readonly negotiated: Negotiated;
   /** What the filter answered to connect and the last helo so far. */
   readonly greeting: { readonly connect?: StageReply; readonly helo?: StageReply };

@@ -4,6 +4,7 @@ import { encodeText } from '../text.ts';
 
 /** The two halves of a message. */
 export interface MessageContent {
+  /** In order. */
   readonly headers: readonly Header[];
   /** Lines end in CRLF. */
   readonly body: Buffer;

@@ -9,12 +9,17 @@ export type ScriptedStatus = Exclude<Answer['status'], 'ok'>;
 
 /** The records of one name, by type. A status in place of the records is the answer to that type. */
 export interface MemoryRecords {
+  /** IPv4 addresses. */
   readonly A?: readonly string[] | ScriptedStatus;
+  /** IPv6 addresses. */
   readonly AAAA?: readonly string[] | ScriptedStatus;
   /** An alias: queries of every other type are answered from its target. */
   readonly CNAME?: string;
+  /** Mail exchangers. */
   readonly MX?: readonly RecordOf['MX'][] | ScriptedStatus;
+  /** Names of name servers. */
   readonly NS?: readonly string[] | ScriptedStatus;
+  /** Names of hosts. */
   readonly PTR?: readonly string[] | ScriptedStatus;
   /**
    * One entry per record: its text, or its character-strings if there are several. Text is taken as UTF-8; bytes
@@ -28,7 +33,9 @@ export type MemoryZone = Readonly<Record<string, MemoryRecords | ScriptedStatus>
 
 /** One query that a {@link MemoryResolver} was asked. */
 export interface AskedQuery {
+  /** In lower case, without the final dot. */
   readonly name: string;
+  /** The record type that was asked for. */
   readonly type: RecordType;
 }
 
@@ -98,6 +105,7 @@ export class MemoryResolver implements Resolver {
     this.#names.set(key, answers);
   }
 
+  /** What the zone has, at once. */
   resolve<T extends RecordType>(name: string, type: T): Answer<T> {
     const key = queryName(name);
     if (key === undefined) return { status: 'badname' };

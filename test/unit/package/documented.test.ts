@@ -83,7 +83,10 @@ function isPublic(member: Name, checker: Checker): boolean {
 }
 
 describe('every public name has a doc comment', () => {
-  it.each(entries.filter((entry) => entry === 'lib/index.ts'))('of %s', (entry) => {
-    expect(undocumented(entry)).toEqual([]);
-  });
+  it.each(entries.filter((entry) => /^lib\/(?:(?:dns|spf|testing)\/)?index.ts$/.test(entry)))(
+    'of %s',
+    (entry) => {
+      expect(undocumented(entry)).toEqual([]);
+    },
+  );
 });
