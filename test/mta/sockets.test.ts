@@ -1,5 +1,10 @@
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect, it } from 'vitest';
 import { Milter } from '../../lib/index.ts';
+import { RunningMilter } from '../helpers/cli.ts';
 import { temporaryDirectory } from '../helpers/directory.ts';
 import { startPostfix } from '../helpers/postfix.ts';
 import { describeWith } from '../helpers/requirements.ts';
@@ -10,6 +15,9 @@ import { SmtpClient } from '../helpers/smtp.ts';
 class AtEnd extends Milter {
   override eom(): void {}
 }
+
+const HEADER_ADDING_FILTER = `import { Milter } from 'libmilter';
+export default class Gate extends Milter { eom() { this.message.addHeader('X-Gate', 'passed'); } }`;
 
 const MESSAGES = 40;
 const SUBMISSION = {
@@ -51,5 +59,31 @@ describeWith(['postfix'], 'postfix', () => {
       times.push({ tcp: await timed(tcpClient), unix: await timed(unixClient) });
     const medians = { tcp: median(times.map(({ tcp }) => tcp)), unix: median(times.map(({ unix }) => unix)) };
     expect(medians.tcp).toBeLessThan(3 * medians.unix);
+  });
+
+  it.each([
+    ['outside of a chroot', 'n'],
+    ['in a chroot', 'y'],
+  ])('finds %s a socket below its queue directory, and may use it by its group', async (_, chroot) => {
+    await using postfix = await startPostfix({ milters: ['unix:milter/filter.sock'] });
+    const folder = join(postfix.config, '../spool/milter');
+    await mkdir(folder);
+    const filter = join(postfix.config, 'filter.mjs');
+    await writeFile(filter, HEADER_ADDING_FILTER);
+    const permissions = ['--socket-mode', '660', '--socket-group', 'postfix'];
+    await using running = new RunningMilter([
+      filter,
+      '--socket',
+      `unix:${folder}/filter.sock`,
+      ...permissions,
+    ]);
+    await running.address();
+    const services = join(postfix.config, 'master.cf');
+    const inChroot = (await readFile(services, 'utf8')).replace(/^(cleanup +unix +n +- +)n/m, `$1${chroot}`);
+    await writeFile(services, inChroot);
+    await promisify(execFile)('postfix', ['-c', postfix.config, 'reload']);
+    await postfix.submit('ann@one.test', ['bob@test.invalid'], 'Subject: hello\n\nhi\n');
+    const [mail] = await postfix.delivered(1);
+    expect(mail).toContain('X-Gate: passed');
   });
 });

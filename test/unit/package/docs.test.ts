@@ -7,6 +7,7 @@ import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { SERVE_KINDS } from '../../../lib/serve/options.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const documents = globSync(['*.md', 'docs/*.md', 'lib/*.md', 'native/*.md'], { cwd: root });
@@ -79,4 +80,33 @@ it('no code is written under another name than ts', () => {
     ),
   );
   expect(others).toEqual([]);
+});
+
+it('production.md names every option of serve() and of milter run', () => {
+  const text = readFileSync(join(root, 'docs/production.md'), 'utf8');
+  const commandLine = ['run.ts', 'usage.ts'].map((file) => readFileSync(join(root, 'lib/cli', file), 'utf8'));
+  const flags = new Set(commandLine.join('').match(/(?<=^ {2})--[a-z-]+/gm));
+  flags.delete('--help');
+  const names = [...Object.keys(SERVE_KINDS), ...flags];
+  expect(names.length).toBeGreaterThan(20);
+  expect(names.filter((name) => !text.includes(`\`${name}\``))).toEqual([]);
+});
+
+const hasSystemd = spawnSync('systemd-analyze', ['--version']).status === 0;
+
+it.skipIf(!hasSystemd)('systemd takes the units of production.md', () => {
+  const text = readFileSync(join(root, 'docs/production.md'), 'utf8');
+  const units = [...text.matchAll(/^```ini\n# \/etc\/systemd\/system\/(\S+)\n(.*?)^```$/gms)];
+  expect(units).toHaveLength(3);
+  units.forEach(([, name = '', unit = ''], index) => {
+    // The socket and its service belong together; the last one is for where there is no socket unit.
+    const place = join(folder, index < 2 ? 'with-socket' : 'alone');
+    mkdirSync(place, { recursive: true });
+    writeFileSync(join(place, name), unit.replace('/usr/bin/milter', process.execPath));
+  });
+  for (const path of ['with-socket/milter.socket', 'with-socket/milter.service', 'alone/milter.service']) {
+    const { stderr } = spawnSync('systemd-analyze', ['verify', join(folder, path)], { encoding: 'utf8' });
+    // It also speaks of units that belong to the machine.
+    expect(stderr.split('\n').filter((line) => line.includes('milter'))).toEqual([]);
+  }
 });
