@@ -26,7 +26,7 @@ export type MilterErrorCode =
   | 'ERR_MILTER_MESSAGE_ENDED'
   /** The body is not whole here, so it can be neither read nor replaced. */
   | 'ERR_MILTER_BODY_INCOMPLETE'
-  /** The body is changed in two ways: by replaceBody and by edits of the tree of parts. */
+  /** One filter changes the body in two ways: by replaceBody and by edits of the tree of parts. */
   | 'ERR_MILTER_BODY_CONFLICT'
   /** The server, or the connection to it, is closed or closing. */
   | 'ERR_MILTER_CLOSED'

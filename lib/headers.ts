@@ -13,6 +13,15 @@ export interface Header {
   readonly raw: Buffer;
 }
 
+/**
+ * What happened to one field. Occurrences count fields of one name from 1, as received, without regard to case. `raw` is
+ * every byte to stand after the colon, folded with LF alone as filters send and receive fields.
+ */
+export type HeaderChange =
+  | { readonly kind: 'change'; readonly name: string; readonly occurrence: number; readonly raw: Buffer }
+  | { readonly kind: 'delete'; readonly name: string; readonly occurrence: number }
+  | { readonly kind: 'add'; readonly name: string; readonly raw: Buffer };
+
 /** Makes a {@link Header} whose text is decoded when it is read. */
 export function makeHeader(name: string, raw: Buffer): Header {
   return new LazyHeader(name, raw);

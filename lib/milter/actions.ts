@@ -1,46 +1,26 @@
 /**
- * The changes that a filter makes to a message: checked when they are recorded, put into the order in which an MTA
- * takes them well, and replayed by libmilter at the end of the message.
+ * The changes that the members of a filter make to a message: checked when they are recorded, and replayed by libmilter
+ * at the end of the message.
  */
 import { MilterError, wrongArgument } from '../errors.ts';
-import { isFieldName, smugglingByte } from '../headers.ts';
+import { type Header, isFieldName, smugglingByte } from '../headers.ts';
 import { SMFIF } from '../protocol/stages.ts';
 import { encodeText } from '../text.ts';
-
-/** Shared with native/core/answer.cc. */
-const Kind = {
-  addHeader: 0,
-  insertHeader: 1,
-  changeHeader: 2,
-  changeFrom: 3,
-  addRcpt: 4,
-  deleteRcpt: 5,
-  replaceBody: 6,
-  quarantine: 7,
-} as const;
-
-/** One recorded change, ready to be packed. */
-export interface Action {
-  readonly kind: (typeof Kind)[keyof typeof Kind];
-  /** A header's place or occurrence, else 0. */
-  readonly index: number;
-  /** A header's name, an address, the body, the reason. */
-  readonly first: Buffer;
-  /** A header's value, ESMTP parameters. Empty deletes a header. */
-  readonly second: Buffer;
-  /** Whose it is: the number of the member of a composed filter. */
-  readonly owner: number;
-}
+import { type Action, deliveredFields, type Field, inReplayOrder, Kind, type Recorded } from './replay.ts';
 
 /** libmilter sends an action in one packet, and refuses a larger one. */
 const MAX_PACKET = 65_535;
 const NOTHING = Buffer.alloc(0);
+const SPACE = Buffer.of(0x20);
 
 /** The actions of one message, of all members of a filter. */
 export class ActionList {
   readonly #granted: number;
   readonly #spaceNeeded: boolean;
-  #actions: Action[] = [];
+  #recorded: Recorded[] = [];
+  #serial = 0;
+  /** Those whose actions are noted and not made. */
+  readonly #observed = new Set<number>();
   #changed = false;
 
   /**
@@ -50,6 +30,15 @@ export class ActionList {
   constructor(granted: number, spaceNeeded: boolean) {
     this.#granted = granted;
     this.#spaceNeeded = spaceNeeded;
+  }
+
+  /** From now on this owner's actions concern nobody but itself. */
+  observe(owner: number): void {
+    this.#observed.add(owner);
+  }
+
+  isObserved(owner: number): boolean {
+    return this.#observed.has(owner);
   }
 
   addHeader(owner: number, name: string, value: string | Uint8Array): void {
@@ -67,6 +56,12 @@ export class ActionList {
     this.#grant('changeHeader', SMFIF.CHGHDRS);
     checkInteger('changeHeader', 'the occurrence', occurrence, 1);
     this.#header('changeHeader', Kind.changeHeader, owner, occurrence, name, value);
+  }
+
+  /** Gives a header that an earlier action adds another value; null takes it back. */
+  amendHeader(owner: number, serial: number, name: string, value: Uint8Array | null): void {
+    const second = value === null ? NOTHING : this.#headerValue('changeHeader', name, value);
+    this.#record({ amends: serial, second, owner });
   }
 
   changeFrom(owner: number, address: string, parameters: readonly string[] | undefined): void {
@@ -87,7 +82,13 @@ export class ActionList {
 
   replaceBody(owner: number, body: string | Uint8Array): void {
     this.#grant('replaceBody', SMFIF.CHGBODY);
-    this.#record(Kind.replaceBody, owner, 0, toBytes('replaceBody', 'the body', body), NOTHING);
+    this.#add(Kind.replaceBody, owner, 0, toBytes('replaceBody', 'the body', body), NOTHING);
+  }
+
+  /** Replaces the body by bytes that nobody writes to: they are not copied. */
+  adoptBody(owner: number, body: Buffer): void {
+    this.#grant('edits of the body', SMFIF.CHGBODY);
+    this.#add(Kind.replaceBody, owner, 0, body, NOTHING);
   }
 
   quarantine(owner: number, reason: string): void {
@@ -95,25 +96,52 @@ export class ActionList {
     const text = plainText('quarantine', 'the reason', reason);
     if (text.length === 0) throw wrongArgument('quarantine: the reason must not be empty');
     checkSize('quarantine', text.length);
-    this.#record(Kind.quarantine, owner, 0, text, NOTHING);
+    this.#add(Kind.quarantine, owner, 0, text, NOTHING);
   }
 
-  /** Who replaces the body: this owner, another, or nobody. */
-  replacedBy(owner: number): 'this' | 'another' | undefined {
-    const replacing = this.#actions.filter((action) => action.kind === Kind.replaceBody);
-    if (replacing.length === 0) return undefined;
-    return replacing.some((action) => action.owner === owner) ? 'this' : 'another';
+  /** Whether this owner replaces the body. */
+  replacesBody(owner: number): boolean {
+    return this.#recorded.some((one) => one.owner === owner && isBody(one));
+  }
+
+  /** What those before this owner make of the body; undefined where they leave it alone. */
+  bodyBefore(owner: number): Buffer | undefined {
+    if (this.#recorded.length === 0) return undefined;
+    const before = this.#recorded.filter((one) => one.owner < owner && !this.#observed.has(one.owner));
+    return before
+      .filter(isBody)
+      .toSorted((a, b) => a.owner - b.owner)
+      .at(-1)?.first;
+  }
+
+  /** What this owner and those before it make of the fields received. */
+  fieldsFor(owner: number, received: Iterable<Header>): readonly Field[] {
+    const seen = this.#recorded.filter(
+      (one) => one.owner === owner || (one.owner < owner && !this.#observed.has(one.owner)),
+    );
+    return deliveredFields(received, inReplayOrder(seen), this.#spaceNeeded ? NOTHING : SPACE);
+  }
+
+  /** Whether a recorded change leaves the header as it was received. */
+  isAsReceived({ kind, first, second }: Action, received: Header | undefined): boolean {
+    if (kind !== Kind.changeHeader || received === undefined) return false;
+    return received.name === first.toString('latin1') && this.#onTheWire(received.raw).equals(second);
   }
 
   /** A place to which {@link rollBack} can return. */
   mark(): number {
-    return this.#actions.length;
+    return this.#recorded.length;
   }
 
   /** Drops what this owner recorded since `mark`. */
   rollBack(owner: number, mark: number): void {
-    if (this.#actions.length === mark) return;
-    this.#actions = this.#actions.filter((action, index) => index < mark || action.owner !== owner);
+    if (this.#recorded.length === mark) return;
+    this.#recorded = this.#recorded.filter((one, index) => index < mark || one.owner !== owner);
+  }
+
+  /** What this owner recorded since `mark`, in the order of its replay. */
+  since(owner: number, mark: number): readonly Action[] {
+    return inReplayOrder(this.#recorded.slice(mark).filter((one) => one.owner === owner));
   }
 
   /** Whether anything was recorded since the last {@link takeChanges}. */
@@ -125,7 +153,12 @@ export class ActionList {
   takeChanges(): readonly Action[] | undefined {
     if (!this.#changed) return undefined;
     this.#changed = false;
-    return inReplayOrder(this.#actions);
+    return inReplayOrder(this.#recorded.filter((one) => !this.#observed.has(one.owner)));
+  }
+
+  /** What was taken last has not arrived: it is to be taken again. */
+  giveBack(): void {
+    this.#changed = this.#recorded.length > 0;
   }
 
   #grant(name: string, bit: number): void {
@@ -134,9 +167,13 @@ export class ActionList {
     }
   }
 
-  #record(kind: Action['kind'], owner: number, index: number, first: Buffer, second: Buffer): void {
-    this.#actions.push({ kind, index, first, second, owner });
-    this.#changed = true;
+  #add(kind: Action['kind'], owner: number, index: number, first: Buffer, second: Buffer): void {
+    this.#record({ kind, index, first, second, owner, serial: this.#serial++ });
+  }
+
+  #record(one: Recorded): void {
+    this.#recorded.push(one);
+    if (!this.#observed.has(one.owner)) this.#changed = true;
   }
 
   #header(
@@ -153,17 +190,26 @@ export class ActionList {
       );
     }
     const first = Buffer.from(name, 'latin1');
-    let second: Buffer = NOTHING;
-    if (value !== null || kind !== Kind.changeHeader) {
-      const bytes = toBytes(verb, `the value of ${name}`, value);
-      const needsSpace =
-        typeof value === 'string' ? this.#spaceNeeded || bytes.length === 0 : bytes.length === 0;
-      // Nothing at all would delete the header: an empty value is a space.
-      second = needsSpace ? Buffer.concat([Buffer.of(0x20), bytes]) : bytes;
-      checkHeaderValue(verb, name, second);
+    const deletes = value === null && kind === Kind.changeHeader;
+    const second = deletes ? NOTHING : this.#headerValue(verb, name, value);
+    this.#add(kind, owner, index, first, second);
+  }
+
+  #headerValue(verb: string, name: string, value: string | Uint8Array | null): Buffer {
+    const bytes = toBytes(verb, `the value of ${name}`, value);
+    let second = typeof value === 'string' ? bytes : this.#onTheWire(bytes);
+    // Nothing at all would delete the header: an empty value is a space.
+    if (second.length === 0 || (typeof value === 'string' && this.#spaceNeeded)) {
+      second = Buffer.concat([SPACE, second]);
     }
-    checkSize(verb, first.length + second.length + 6);
-    this.#record(kind, owner, index, first, second);
+    checkHeaderValue(verb, name, second);
+    checkSize(verb, name.length + second.length + 6);
+    return second;
+  }
+
+  /** All the bytes after a colon, as the MTA is to be sent them: one that writes a space itself gets none for it. */
+  #onTheWire(raw: Buffer): Buffer {
+    return !this.#spaceNeeded && raw[0] === 0x20 ? raw.subarray(1) : raw;
   }
 
   #address(
@@ -192,35 +238,12 @@ export class ActionList {
       }),
     );
     checkSize(verb, first.length + second.length + 2);
-    this.#record(kind, owner, 0, first, second);
+    this.#add(kind, owner, 0, first, second);
   }
 }
 
-/**
- * Changed values, deletions by falling occurrence (Postfix renumbers after each), added headers in call order, then
- * the envelope, and the body last and in one piece (Postfix refuses chunks with anything between them).
- * For the same occurrence, and for the body, the last one wins.
- */
-function inReplayOrder(recorded: readonly Action[]): readonly Action[] {
-  const actions = recorded.toSorted((a, b) => a.owner - b.owner);
-  const of = (...kinds: readonly Action['kind'][]): Action[] =>
-    actions.filter((action) => kinds.includes(action.kind));
-  const lastWins = new Map<string, Action>();
-  for (const action of of(Kind.changeHeader)) {
-    lastWins.set(`${action.first.toString('latin1').toLowerCase()}\0${action.index}`, action);
-  }
-  const edits = [...lastWins.values()];
-  const deletes = (action: Action): boolean => action.second.length === 0;
-  return [
-    ...edits.filter((action) => !deletes(action)),
-    ...edits.filter(deletes).sort((a, b) => b.index - a.index),
-    ...of(Kind.insertHeader, Kind.addHeader),
-    ...of(Kind.changeFrom),
-    ...of(Kind.deleteRcpt),
-    ...of(Kind.addRcpt),
-    ...of(Kind.quarantine),
-    ...of(Kind.replaceBody).slice(-1),
-  ];
+function isBody(one: Recorded): one is Action {
+  return 'kind' in one && one.kind === Kind.replaceBody;
 }
 
 function toBytes(verb: string, what: string, value: string | Uint8Array | null): Buffer {

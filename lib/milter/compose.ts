@@ -14,9 +14,10 @@ export function membersOfClass(filter: MilterClass): readonly MilterClass[] {
 }
 
 /**
- * Makes one filter of several, run in order over the same session and message. Each member sees the message as
- * received; their actions add up in member order. The first verdict other than continue ends the stage; accept
- * and skip remove that member alone, and the MTA gets them only when all members gave them.
+ * Makes one filter of several, run in order over the same session and message; their actions add up in that order. Headers
+ * are shown as received; in eom the body and the tree of `mime()` are as the members before left them. The first verdict
+ * other than continue ends the stage; accept and skip remove that member alone, and the MTA gets them only when all
+ * members gave them.
  * @throws MilterError `ERR_MILTER_FILTER` when a member is no Milter class, or one that cannot be served
  */
 export function compose(...filters: readonly MilterClass[]): MilterClass {

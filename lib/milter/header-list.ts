@@ -14,10 +14,18 @@ export interface Headers extends Iterable<Header> {
   getAll(name: string): readonly Header[];
 }
 
+const SPACE = Buffer.of(0x20);
+
 /** Headers that are still coming in. */
 export class HeaderList implements Headers {
   readonly #headers: Header[] = [];
+  readonly #spaced: boolean;
   #unread: { readonly packed: Buffer; readonly count: number }[] = [];
+
+  /** @param spaced whether values bring their leading space (SMFIP_HDR_LEADSPC); else one is assumed before each */
+  constructor(spaced: boolean) {
+    this.#spaced = spaced;
+  }
 
   /** Takes note of `count` headers, packed as name and value with their lengths before. */
   add(packed: Buffer, count: number): void {
@@ -53,9 +61,9 @@ export class HeaderList implements Headers {
       for (let i = 0; i < count; i++) {
         const nameEnd = at + 4 + packed.readUInt32LE(at);
         const valueEnd = nameEnd + 4 + packed.readUInt32LE(nameEnd);
-        this.#headers.push(
-          makeHeader(decodeText(packed, at + 4, nameEnd), packed.subarray(nameEnd + 4, valueEnd)),
-        );
+        const value = packed.subarray(nameEnd + 4, valueEnd);
+        const raw = this.#spaced ? value : Buffer.concat([SPACE, value]);
+        this.#headers.push(makeHeader(decodeText(packed, at + 4, nameEnd), raw));
         at = valueEnd;
       }
     }

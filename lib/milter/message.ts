@@ -2,13 +2,15 @@
  * One message, as a filter sees it: what lasts from MAIL to its end, and the actions upon it.
  */
 import { MilterError } from '../errors.ts';
-import { makeHeader } from '../headers.ts';
+import type { Header } from '../headers.ts';
 import type { MimeMessage } from '../mime/index.ts';
 import { SMFIP } from '../protocol/stages.ts';
 import { ActionList } from './actions.ts';
 import { HeaderList, type Headers } from './header-list.ts';
 import type { Macros } from './macros.ts';
+import { type Action, Kind } from './replay.ts';
 import type { Negotiated } from './session.ts';
+import { bodyConflict, SharedTree } from './shared-tree.ts';
 import { type Places, placesKey } from './slots.ts';
 
 /** A recipient that the filter has not refused. */
@@ -24,7 +26,7 @@ export class MessageState {
   readonly sender: string;
   readonly senderParameters: readonly string[];
   readonly recipients: Recipient[] = [];
-  readonly headers: HeaderList = new HeaderList();
+  readonly headers: HeaderList;
   readonly actions: ActionList;
   readonly macros: Macros;
   /** What members have put into slots. */
@@ -35,6 +37,7 @@ export class MessageState {
   #chunks: Buffer[] = [];
   #length = 0;
   #complete = true;
+  #tree: SharedTree<MimeMessage> | undefined;
 
   constructor(
     sender: string,
@@ -45,7 +48,9 @@ export class MessageState {
   ) {
     this.sender = sender;
     this.senderParameters = senderParameters;
-    this.actions = new ActionList(negotiated.actions, (negotiated.steps & SMFIP.HDR_LEADSPC) !== 0);
+    const spaced = (negotiated.steps & SMFIP.HDR_LEADSPC) !== 0;
+    this.headers = new HeaderList(spaced);
+    this.actions = new ActionList(negotiated.actions, spaced);
     this.macros = macros;
     this.#maxBody = maxBody;
   }
@@ -70,14 +75,66 @@ export class MessageState {
     return this.#complete;
   }
 
+  /** As received. */
   get body(): Buffer {
     const [only] = this.#chunks;
-    if (only === undefined) return Buffer.alloc(0);
+    if (only === undefined) return NO_BODY;
     if (this.#chunks.length === 1) return only;
     const whole = Buffer.concat(this.#chunks, this.#length);
     this.#chunks = [whole];
     return whole;
   }
+
+  /** As received, and in eom as the members before this one made it. */
+  bodyFor(owner: number): Buffer {
+    return (this.received ? this.actions.bodyBefore(owner) : undefined) ?? this.body;
+  }
+
+  hasEditsOf(owner: number): boolean {
+    return this.#tree?.isEditedBy(owner) === true;
+  }
+
+  /** The tree of parts that the members share. */
+  get tree(): SharedTree<MimeMessage> {
+    this.#tree ??= new SharedTree(this, parse);
+    return this.#tree;
+  }
+
+  /** A member's eom went well: its edits of the tree become actions; may throw what they throw. */
+  commit(owner: number): void {
+    this.#tree?.commit(owner);
+  }
+
+  /** A member's edits of the tree are not to be. */
+  forgetTree(owner: number): void {
+    this.#tree?.drop(owner);
+  }
+
+  /** Drops what a member did since `mark`, with all its edits of the tree. */
+  rollBack(owner: number, mark: number): void {
+    this.actions.rollBack(owner, mark);
+    this.forgetTree(owner);
+  }
+
+  /** The actions to be sent, if there are others than before: none that would leave the message as it was received. */
+  takeActions(): readonly Action[] | undefined {
+    return this.actions.takeChanges()?.filter((action) => !this.#isAsReceived(action));
+  }
+
+  #isAsReceived(action: Action): boolean {
+    const { kind, first, index } = action;
+    if (kind === Kind.replaceBody) return first === this.body;
+    if (kind !== Kind.changeHeader) return false;
+    return this.actions.isAsReceived(action, this.headers.getAll(first.toString('latin1'))[index - 1]);
+  }
+}
+
+const NO_BODY = Buffer.alloc(0);
+
+/** Only a filter that asks for a tree needs `libmilter/mime`. */
+async function parse(headers: Iterable<Header>, body: Buffer): Promise<MimeMessage> {
+  const { parseHeadersAndBody } = await import('../mime/index.ts');
+  return await parseHeadersAndBody(headers, body);
 }
 
 /** Why a message ended. Made only when somebody looks: an error with its stack is dear. */
@@ -87,7 +144,6 @@ export type Fault = () => MilterError;
 export class Message {
   readonly #state: MessageState;
   readonly #owner: number;
-  #tree: MimeMessage | undefined;
   #ended = false;
   #controller: AbortController | undefined;
   #fault: Fault | undefined;
@@ -124,35 +180,34 @@ export class Message {
   }
 
   /**
-   * The body so far, whole at eom.
+   * The body so far, whole at eom. In eom of a composed filter it is what the members before made of it.
    * @throws MilterError `ERR_MILTER_BODY_INCOMPLETE` when some of it was left out
    */
   get body(): Buffer {
     this.#checkBody('read');
-    return this.#state.body;
+    return this.#state.bodyFor(this.#owner);
   }
 
   /**
    * The message as a tree of parts, to read or to edit (`libmilter/mime`); a second call gives the same tree. It is for
    * eom: when that handler goes on or accepts, the edits become the fewest actions that make them, and a tree in which
    * nothing was edited becomes none. With any other verdict, and when the handler fails, the edits are dropped. They do
-   * not go with {@link replaceBody}: whichever comes second throws, and so fails a handler that edits afterwards. Edits
-   * that the MTA did not grant fail the handler.
+   * not go with {@link replaceBody} by the same filter: whichever comes second throws, and so fails a handler that edits
+   * afterwards. Edits that the MTA did not grant fail the handler.
    *
-   * Each member of a composed filter has a tree of its own of the message as received. Where several edit the
-   * body, the last one's body is sent, without the edits of the others.
+   * Its header fields are those that will be delivered, in their order: header actions that were recorded before the
+   * first call count. Only the fields that the MTA itself adds are missing, and Sendmail puts an added field above those
+   * of its name. The members of a composed filter share one tree: each finds in it what those before it made of the
+   * message, with `replaceBody` too, and their edits add up.
    * @throws MilterError `ERR_MILTER_BODY_INCOMPLETE` before eom, and when some of the body was left out;
    *   `ERR_MILTER_BODY_CONFLICT` after `replaceBody`; `ERR_MILTER_MESSAGE_ENDED`
    */
   async mime(): Promise<MimeMessage> {
     this.#checkTree();
-    if (this.#tree !== undefined) return this.#tree;
-    const { parseHeadersAndBody } = await import('../mime/index.ts');
-    const tree = await parseHeadersAndBody(this.headers, this.#state.body);
-    // Much may have happened meanwhile, another call of this among it.
+    const tree = await this.#state.tree.take(this.#owner);
+    // Much may have happened meanwhile.
     this.#checkTree();
-    this.#tree ??= tree;
-    return this.#tree;
+    return tree;
   }
 
   /** The MTA's queue id (macro `i`), undefined until it tells: Postfix does so from the second RCPT or DATA on. */
@@ -215,7 +270,7 @@ export class Message {
   replaceBody(body: string | Uint8Array): void {
     const actions = this.#act();
     this.#checkBody('replaced');
-    if (this.#tree?.changed === true) throw conflict();
+    if (this.#state.hasEditsOf(this.#owner)) throw bodyConflict();
     actions.replaceBody(this.#owner, body);
   }
 
@@ -248,34 +303,6 @@ export class Message {
     this.#controller?.abort(fault());
   }
 
-  /** Makes actions of what was edited in the tree; may throw what they throw. @internal */
-  recordEdits(): void {
-    if (this.#tree?.changed !== true) return;
-    const actions = this.#act();
-    if (actions.replacedBy(this.#owner) === 'this') throw conflict();
-    const { headers, body } = this.#tree.changes();
-    for (const edit of headers) {
-      if (edit.kind === 'delete') {
-        actions.changeHeader(this.#owner, edit.name, edit.occurrence, null);
-        continue;
-      }
-      const { name, raw } = edit;
-      // As text where it begins with the space that goes before text: not every MTA wants to be sent that.
-      const value = raw[0] === 0x20 ? makeHeader(name, raw).value : raw;
-      if (edit.kind === 'add') actions.addHeader(this.#owner, name, value);
-      else actions.changeHeader(this.#owner, name, edit.occurrence, value);
-    }
-    if (body === undefined) return;
-    // It would bring back what another member took out, under headers that no longer fit.
-    if (actions.replacedBy(this.#owner) === 'another') {
-      throw new MilterError(
-        'ERR_MILTER_BODY_CONFLICT',
-        'another member of the composed filter has changed the body: let one member make all edits of it',
-      );
-    }
-    actions.replaceBody(this.#owner, body);
-  }
-
   #act(): ActionList {
     if (this.#ended) {
       throw new MilterError('ERR_MILTER_MESSAGE_ENDED', 'the message has ended: actions come too late');
@@ -292,7 +319,7 @@ export class Message {
         "mime() is for eom, and for filters without static body = 'none': the body is not here",
       );
     }
-    if (actions.replacedBy(this.#owner) === 'this') throw conflict();
+    if (actions.replacesBody(this.#owner)) throw bodyConflict();
   }
 
   #checkBody(what: string): void {
@@ -302,11 +329,4 @@ export class Message {
       `the body cannot be ${what}: it is larger than maxBody, or its rest was skipped`,
     );
   }
-}
-
-function conflict(): MilterError {
-  return new MilterError(
-    'ERR_MILTER_BODY_CONFLICT',
-    'replaceBody and edits of the tree of mime() exclude each other: change the body in one way',
-  );
 }

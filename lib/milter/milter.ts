@@ -36,6 +36,8 @@ export interface MilterClass {
   readonly rejectedRecipients?: boolean;
   /** See {@link Milter.body}. */
   readonly body?: 'keep' | 'none';
+  /** See {@link Milter.observe}. */
+  readonly observe?: boolean;
   /** See {@link Milter.onError}. */
   readonly onError?: OnError;
   /** See {@link Milter.deadlines}. */
@@ -71,6 +73,11 @@ export class Milter {
   static readonly rejectedRecipients?: boolean;
   /** `'none'` when the body is of no interest: it is then not even sent. @default 'keep' */
   static readonly body?: 'keep' | 'none';
+  /**
+   * For trying a filter on live mail: its handlers run, but what it answers and what it would change is logged at level
+   * info and not done. A failure of it is logged too, and lets the mail go on. @default false
+   */
+  static readonly observe?: boolean;
   /** What a failing handler is answered with. @default the server's `onError`, `'tempfail'` */
   static readonly onError?: OnError;
   /** How long its handlers may take, in milliseconds, by stage. @default the server's `deadlines` */

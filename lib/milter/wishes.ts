@@ -24,6 +24,7 @@ export interface Wishes {
   readonly macros: MacroWishes;
   readonly rejectedRecipients: boolean;
   readonly body: 'keep' | 'none';
+  readonly observe: boolean;
   /** Undefined: as the server does. */
   readonly onError: OnError | undefined;
   /** Milliseconds. Stages left out: as the server does. */
@@ -35,6 +36,7 @@ const names: readonly (keyof Wishes)[] = [
   'macros',
   'rejectedRecipients',
   'body',
+  'observe',
   'onError',
   'deadlines',
 ];
@@ -54,6 +56,7 @@ export function readWishes(filter: MilterClass): Wishes {
     macros = {},
     rejectedRecipients = false,
     body = 'keep',
+    observe = false,
     onError,
     deadlines = {},
   } = filter;
@@ -62,9 +65,10 @@ export function readWishes(filter: MilterClass): Wishes {
   checkMacros(macros, fault);
   checkValue('static rejectedRecipients', rejectedRecipients, flag, fault);
   checkWord('static body', body, ['keep', 'none'], fault);
+  checkValue('static observe', observe, flag, fault);
   if (onError !== undefined) checkWord('static onError', onError, policies, fault);
   checkDeadlines(deadlines, fault);
-  return { early, macros, rejectedRecipients, body, onError, deadlines };
+  return { early, macros, rejectedRecipients, body, observe, onError, deadlines };
 }
 
 /** Makes the errors about a class. */

@@ -2,7 +2,14 @@
  * The header section of one part: lossless reading, editing field by field, and the list of what was changed.
  */
 import { wrongArgument } from '../errors.ts';
-import { fieldColon, type Header, isFieldName, makeHeader, smugglingByte } from '../headers.ts';
+import {
+  fieldColon,
+  type Header,
+  type HeaderChange,
+  isFieldName,
+  makeHeader,
+  smugglingByte,
+} from '../headers.ts';
 import { encodeText } from '../text.ts';
 
 const LF = 0x0a;
@@ -17,15 +24,6 @@ interface Entry {
   readonly origin: number | undefined;
 }
 
-/**
- * What happened to one field. Occurrences count fields of one name from 1, as received, without regard to case. `raw` is
- * every byte to stand after the colon, folded with LF alone as filters send and receive fields.
- */
-export type HeaderChange =
-  | { readonly kind: 'change'; readonly name: string; readonly occurrence: number; readonly raw: Buffer }
-  | { readonly kind: 'delete'; readonly name: string; readonly occurrence: number }
-  | { readonly kind: 'add'; readonly name: string; readonly raw: Buffer };
-
 /** The fields of one part, in order. Lines that are no fields are kept but not shown. */
 export class PartHeaders implements Iterable<Header> {
   readonly #received: Buffer;
@@ -33,6 +31,9 @@ export class PartHeaders implements Iterable<Header> {
   readonly #onChange: () => void;
   #entries: Entry[] | undefined;
   #changed: boolean = false;
+  /** What {@link changes} counts from, where that is not the section received. */
+  #base: readonly Entry[] | undefined;
+  #edited: boolean = false;
 
   /** @param received The header section without the blank line that ends it. */
   constructor(received: Buffer, lineEnd: string, onChange: () => void) {
@@ -41,9 +42,23 @@ export class PartHeaders implements Iterable<Header> {
     this.#onChange = onChange;
   }
 
-  /** Whether a field was set, added or removed. */
+  /** Whether the section is another than the one received. */
   get changed(): boolean {
     return this.#changed;
+  }
+
+  /** Whether a field was set, added or removed since {@link rebase}. @internal */
+  get edited(): boolean {
+    return this.#edited;
+  }
+
+  /** Takes these for the fields, and for what {@link changes} counts from. @internal */
+  rebase(section: Buffer): void {
+    this.#changed ||= !section.equals(this.#received);
+    this.#base = readEntries(section);
+    this.#entries = [...this.#base];
+    this.#edited = false;
+    this.#onChange();
   }
 
   *[Symbol.iterator](): Generator<Header> {
@@ -120,13 +135,13 @@ export class PartHeaders implements Iterable<Header> {
     );
   }
 
-  /** What differs from the section as received: changed and deleted fields in order, then added ones. */
+  /** What differs from the section as received, or from {@link rebase}: changed and deleted fields in order, then added ones. */
   changes(): readonly HeaderChange[] {
-    if (!this.#changed) return [];
+    if (!this.#edited) return [];
     const kept = new Map(this.#all().map((entry) => [entry.origin, entry]));
     const counts = new Map<string, number>();
     const changes: HeaderChange[] = [];
-    for (const { header, origin } of readEntries(this.#received)) {
+    for (const { header, origin } of this.#base ?? readEntries(this.#received)) {
       if (!header) continue;
       const { name } = header;
       const occurrence = (counts.get(name.toLowerCase()) ?? 0) + 1;
@@ -175,6 +190,7 @@ export class PartHeaders implements Iterable<Header> {
 
   #touch(): void {
     this.#changed = true;
+    this.#edited = true;
     this.#onChange();
   }
 }

@@ -3,6 +3,7 @@
  */
 import { checkNode } from '../node-version.ts';
 
+export type { HeaderChange } from '../headers.ts';
 export { type ArchiveFormat, type ArchiveListing, type ArchiveMember, listArchive } from './archive.ts';
 export { type ArchiveLimits, type ArchiveProblem, defaultArchiveLimits } from './archive-budget.ts';
 export { bannedContentTypes, bannedExtension, bannedExtensions, modernBannedExtensions } from './banned.ts';
@@ -16,7 +17,7 @@ export {
   type PoisonReason,
 } from './defang.ts';
 export type { Encoding } from './encodings.ts';
-export type { HeaderChange, PartHeaders } from './header-section.ts';
+export type { PartHeaders } from './header-section.ts';
 export { cleanHtml, type HtmlRemoval } from './html.ts';
 export { cleanHtmlPart } from './html-part.ts';
 export { defaultParseLimits, type ParseLimits, type ParseProblem } from './limits.ts';

@@ -2,10 +2,9 @@
  * A whole message: parsing it, whole or in pieces, and what its edits come to.
  */
 import { wrongArgument } from '../errors.ts';
-import type { Header } from '../headers.ts';
+import type { Header, HeaderChange } from '../headers.ts';
 import { checkOptions, type Kinds, object } from '../options.ts';
 import { encodeText } from '../text.ts';
-import type { HeaderChange } from './header-section.ts';
 import { type ScanContext, Scanner } from './layout.ts';
 import { defaultParseLimits, type ParseLimits, type ParseProblem, withLimits } from './limits.ts';
 import { Part } from './part.ts';
@@ -30,6 +29,8 @@ export class MimeMessage {
   /** The message itself: its header section is the message's. */
   readonly root: Part;
   readonly #problems: readonly ParseProblem[];
+  /** The edits of the body that {@link rebase} found made. */
+  #settledEdits = 0;
 
   /** For the parser: users get one from {@link parseMessage}. */
   constructor(root: Part, problems: readonly ParseProblem[]) {
@@ -42,9 +43,19 @@ export class MimeMessage {
     return this.#problems;
   }
 
-  /** Whether anything was edited. */
+  /** Whether anything was edited; in a composed filter, by this member. */
   get changed(): boolean {
-    return this.root.changed;
+    return this.root.headers.edited || this.#bodyEdited;
+  }
+
+  get #bodyEdited(): boolean {
+    return this.root.bodyEdits > this.#settledEdits;
+  }
+
+  /** Gives the message these header fields; {@link changed} and {@link changes} count from here on. @internal */
+  rebase(headers: Iterable<Header>): void {
+    this.root.headers.rebase(headerSection(headers));
+    this.#settledEdits = this.root.bodyEdits;
   }
 
   /** Every part, each before its children. */
@@ -64,11 +75,11 @@ export class MimeMessage {
     return out;
   }
 
-  /** What a filter has to do to the message received. */
+  /** What a filter has to do to the message received; in a composed filter, to what the members before made of it. */
   changes(): MessageChanges {
     return {
       headers: this.root.headers.changes(),
-      body: this.root.bodyChanged ? this.root.bodyBytes() : undefined,
+      body: this.#bodyEdited ? this.root.bodyBytes() : undefined,
     };
   }
 }
@@ -120,14 +131,19 @@ export async function parseHeadersAndBody(
   options: ParseOptions = {},
 ): Promise<MimeMessage> {
   const slice = new Slice();
+  const section = headerSection(headers);
+  const scan = startScan(Buffer.concat([section, Buffer.from('\r\n'), body]), options, section.length);
+  return await finishScan(scan, slice);
+}
+
+/** Fields as they are written, with CRLF. */
+function headerSection(headers: Iterable<Header>): Buffer {
   const fields = [...headers].flatMap(({ name, raw }) => [
     encodeText(`${name}:`),
     raw.includes(0x0a) ? Buffer.from(raw.toString('latin1').replace(/\r?\n/g, '\r\n'), 'latin1') : raw,
     Buffer.from('\r\n'),
   ]);
-  const headerEnd = fields.reduce((sum, { length }) => sum + length, 0);
-  const scan = startScan(Buffer.concat([...fields, Buffer.from('\r\n'), body]), options, headerEnd);
-  return await finishScan(scan, slice);
+  return Buffer.concat(fields);
 }
 
 interface Scan {

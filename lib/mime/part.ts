@@ -45,7 +45,7 @@ export class Part {
   #container: Container<Part> | undefined;
   /** A new body in place of the received one. */
   #replaced: { readonly content: Buffer; readonly body: Buffer } | undefined;
-  #bodyChanged: boolean = false;
+  #bodyEdits = 0;
 
   /** For the parser: users get parts from `parseMessage` and `createPart`. */
   constructor(tree: Tree, layout: Layout, parent: Part | undefined, rescans = 0) {
@@ -62,12 +62,17 @@ export class Part {
 
   /** Whether the body, parts inside it included, was edited. */
   get bodyChanged(): boolean {
-    return this.#bodyChanged;
+    return this.#bodyEdits > 0;
+  }
+
+  /** How often the body, parts inside it included, was edited. @internal */
+  get bodyEdits(): number {
+    return this.#bodyEdits;
   }
 
   /** Whether anything of this part was edited. */
   get changed(): boolean {
-    return this.#bodyChanged || (this.#headers?.changed ?? false);
+    return this.bodyChanged || (this.#headers?.changed ?? false);
   }
 
   /** The header section. */
@@ -176,7 +181,7 @@ export class Part {
    */
   replaceContent(content: Uint8Array | string): void {
     const bytes = this.#toContent(content);
-    if (!this.#bodyChanged && bytes.equals(this.content())) return;
+    if (!this.bodyChanged && bytes.equals(this.content())) return;
     const encoding = this.#encodingFor(bytes);
     this.#install(bytes, encoding, encodeBody(bytes, encoding, this.#tree.lineEnd));
   }
@@ -192,7 +197,7 @@ export class Part {
   /** Like {@link replaceContent}, but large quoted-printable bodies are encoded in turns of the event loop. */
   async storeContent(content: Uint8Array | string): Promise<void> {
     const bytes = this.#toContent(content);
-    if (!this.#bodyChanged && bytes.equals(await this.loadContent())) return;
+    if (!this.bodyChanged && bytes.equals(await this.loadContent())) return;
     const encoding = this.#encodingFor(bytes);
     const body = await finishInTurns(encodeSteps(bytes, encoding, this.#tree.lineEnd));
     this.#install(bytes, encoding, body);
@@ -272,7 +277,7 @@ export class Part {
     );
     inner.#container = this.#open();
     inner.#replaced = this.#replaced;
-    inner.#bodyChanged = this.#bodyChanged;
+    inner.#bodyEdits = this.#bodyEdits;
     for (const part of inner.children) part.#parent = inner;
     const isContentField = (name: string) => /^content-/i.test(name);
     inner.headers.addFrom(this.headers, isContentField);
@@ -322,7 +327,7 @@ export class Part {
       out.push(this.#replaced.body);
       return this.#replaced.body.length > 0;
     }
-    if (!this.#bodyChanged || !this.#container) {
+    if (!this.bodyChanged || !this.#container) {
       out.push(this.#receivedBody());
       return endsOpen(this.#layout);
     }
@@ -345,7 +350,7 @@ export class Part {
 
   #touchBody(): void {
     for (let part: Part | undefined = this; part; part = part.#parent) {
-      part.#bodyChanged = true;
+      part.#bodyEdits++;
       // uuencode is only read.
       const mustRecode = part.#container?.encoded === true && part.encoding === 'uuencode';
       if (mustRecode) part.#setMimeField('Content-Transfer-Encoding', 'base64');

@@ -3,7 +3,7 @@
  * with their length before and a NUL behind, so that libmilter can be given a pointer into the packet.
  */
 
-import type { Action } from '../milter/actions.ts';
+import type { Action } from '../milter/replay.ts';
 import type { Reject, Tempfail } from '../milter/verdicts.ts';
 import { encodeText } from '../text.ts';
 

@@ -3,7 +3,7 @@
  * plans that were made of filter classes, and counts and logs what fails.
  */
 import { MilterError } from '../errors.ts';
-import type { Logger } from '../logger.ts';
+import type { LogFields, Logger } from '../logger.ts';
 import { checkClass } from '../milter/check-class.ts';
 import { membersOfClass } from '../milter/compose.ts';
 import { isMilterClass, type Milter, type MilterClass } from '../milter/milter.ts';
@@ -93,8 +93,12 @@ export class Dispatcher implements RunnerHost {
     this.#logger.error(fields, error.message);
   }
 
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void {
+  warn(fields: LogFields, message: string): void {
     this.#logger.warn(fields, message);
+  }
+
+  info(fields: LogFields, message: string): void {
+    this.#logger.info(fields, message);
   }
 
   ended(session: number): void {

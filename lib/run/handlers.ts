@@ -3,11 +3,13 @@
  * answer, a failure, or no answer in time.
  */
 import { MilterError } from '../errors.ts';
+import type { LogFields } from '../logger.ts';
 import type { Milter } from '../milter/milter.ts';
+import { describe } from '../milter/replay.ts';
 import type { Negotiated } from '../milter/session.ts';
 import { isReply } from '../milter/verdicts.ts';
 import { allowedVerdicts, type Stage, scope, type VerdictStage } from '../protocol/stages.ts';
-import type { Life } from './life.ts';
+import { fateOf, type Life } from './life.ts';
 import type { Member } from './member.ts';
 import { failureReply } from './plan.ts';
 import { type Decision, goOn, isThenable, type Outcome, overdue, type Pausing, type Play } from './play.ts';
@@ -22,6 +24,13 @@ export interface Failure {
   readonly error: MilterError;
 }
 
+/** Where handlers report. */
+export interface HandlersHost {
+  /** Logs and counts a failure. */
+  failed(failure: Failure): void;
+  info(fields: LogFields, message: string): void;
+}
+
 /** In place of a handler's answer, when its time was up first. */
 const late = Symbol('late');
 /** Answers to eom after which the message goes on as the member edited it. */
@@ -32,22 +41,23 @@ type Arguments<S extends Stage> = Parameters<Milter[S]>;
 
 export class Handlers {
   readonly #life: Life;
-  readonly #report: (failure: Failure) => void;
+  readonly #host: HandlersHost;
 
-  constructor(life: Life, report: (failure: Failure) => void) {
+  constructor(life: Life, host: HandlersHost) {
     this.#life = life;
-    this.#report = report;
+    this.#host = host;
   }
 
   /** Asks the members one after another. */
   *ask<S extends VerdictStage>(stage: S, play: Play, ...values: Arguments<S>): Pausing<Decision> {
     const ofConnection = scope[stage] === 'connection';
-    let allAccept = true;
-    let allSkip = stage === 'body';
+    let allAccept = this.#life.plan.decides;
+    let allSkip = stage === 'body' && allAccept;
     for (const member of this.#life.members) {
       if (member.connectionAccepted || (!ofConnection && member.messageAccepted)) continue;
+      const counts = !member.plan.wishes.observe;
       if (stage === 'body' && member.bodySkipped) {
-        allAccept = false;
+        if (counts) allAccept = false;
         continue;
       }
       const decision = concerns(stage, member, play)
@@ -55,13 +65,12 @@ export class Handlers {
         : goOn;
       if (decision.word === 'accept') {
         this.#life.accepted(member, stage);
-        allSkip = false;
+        if (counts) allSkip = false;
       } else if (decision.word === 'skip') {
         member.bodySkipped = true;
-        allAccept = false;
+        if (counts) allAccept = false;
       } else if (decision.word === 'continue') {
-        allAccept = false;
-        allSkip = false;
+        if (counts) allAccept = allSkip = false;
       } else {
         return { ...decision, by: member };
       }
@@ -90,14 +99,33 @@ export class Handlers {
         if ('value' in outcome && outcome.value === late) return this.overran(member, stage, handler, mark);
       }
       if (stage === 'eom' && 'value' in outcome && keepingEdits.has(outcome.value)) {
-        member.message?.recordEdits();
+        this.#life.state.message?.commit(member.owner);
       }
     } catch (error) {
       outcome = { error };
     }
     member.handling = false;
     if ('error' in outcome) return this.failed(member, stage, mark, outcome.error);
-    return this.#judge(member, stage, mark, outcome.value);
+    const decision = this.#judge(member, stage, mark, outcome.value);
+    return member.plan.wishes.observe ? this.#noted(member, stage, mark, decision) : decision;
+  }
+
+  /** What an observed member would have done. Where that ended its part, it ends, and for nobody else. */
+  #noted(member: Member, stage: Stage, mark: number, { word, reply }: Decision): Decision {
+    const { id, message } = this.#life.state;
+    const actions = message?.actions.since(member.owner, mark).map(describe) ?? [];
+    message?.forgetTree(member.owner);
+    if (word !== 'continue' || actions.length > 0) {
+      const queueId = message?.macros.get('i');
+      const filter = member.plan.filter.name;
+      this.#host.info(
+        { stage, session: id, queueId, filter, verdict: word, reply, actions },
+        'observed, and not done',
+      );
+    }
+    if (word === 'continue' || word === 'skip') return { word };
+    const ends = fateOf(stage, word) === 'over' || scope[stage] === 'connection';
+    return ends && stage !== 'unknown' ? { word: 'accept' } : goOn;
   }
 
   /**
@@ -139,7 +167,7 @@ export class Handlers {
   }
 
   failed(member: Member, stage: Stage, mark: number, cause: unknown): Decision {
-    this.#life.state.message?.actions.rollBack(member.owner, mark);
+    this.#life.state.message?.rollBack(member.owner, mark);
     const error =
       cause instanceof MilterError && cause.code === 'ERR_MILTER_HANDLER'
         ? cause
@@ -149,7 +177,7 @@ export class Handlers {
   }
 
   overran(member: Member, stage: Stage, handler: Promise<unknown>, mark: number): Decision {
-    this.#life.state.message?.actions.rollBack(member.owner, mark);
+    this.#life.state.message?.rollBack(member.owner, mark);
     const error = overdue(stage);
     this.#life.overran(member, handler, () => error);
     this.report(member, stage, error);
@@ -163,7 +191,7 @@ export class Handlers {
   }
 
   report(member: Member | undefined, stage: Stage, error: MilterError): void {
-    this.#report({
+    this.#host.failed({
       stage,
       session: this.#life.state.id,
       queueId: this.#life.state.message?.macros.get('i'),

@@ -59,6 +59,7 @@ export class Member {
     this.messageAccepted = false;
     this.bodySkipped = false;
     this.missed = this.overrun !== undefined;
+    if (this.plan.wishes.observe) state.actions.observe(this.owner);
     if (!this.missed) this.#message = new Message(state, this.owner);
   }
 

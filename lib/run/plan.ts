@@ -34,7 +34,7 @@ export interface PlanSettings {
 export interface MemberPlan {
   readonly filter: MilterClass;
   readonly handles: ReadonlySet<Stage>;
-  /** Its own wish, or else the server's. */
+  /** Its own wish, or else the server's; one that is only observed must not stop the mail. */
   readonly onError: OnError;
   readonly wishes: Wishes;
 }
@@ -45,6 +45,8 @@ export interface Plan {
   readonly members: readonly MemberPlan[];
   /** Stages whose handlers run in the batch of a later one. */
   readonly late: ReadonlySet<Stage>;
+  /** Not all members are only observed. */
+  readonly decides: boolean;
   readonly macroNames: readonly string[];
   /** What a stage that overran as a whole is answered with. */
   readonly onError: OnError;
@@ -105,6 +107,7 @@ export function makePlan(id: number, filter: MilterClass, settings: PlanSettings
     id,
     members,
     late,
+    decides: members.some((member) => !member.wishes.observe),
     macroNames,
     onError,
     native: {
@@ -133,7 +136,7 @@ function planMember(filter: MilterClass, onError: OnError): MemberPlan {
     filter,
     wishes,
     handles: new Set(stages.filter((stage) => overrides(filter, stage))),
-    onError: wishes.onError ?? onError,
+    onError: wishes.observe ? 'continue' : (wishes.onError ?? onError),
   };
 }
 

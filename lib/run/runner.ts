@@ -4,12 +4,13 @@
  * settles it. A ticket whose deadline passes is answered by the libmilter side, and its play is abandoned.
  */
 import { MilterError } from '../errors.ts';
+import type { LogFields } from '../logger.ts';
 import { Macros } from '../milter/macros.ts';
 import { nobody, Session } from '../milter/session.ts';
 import { SMFIP, type Stage, stages, verdictCode } from '../protocol/stages.ts';
 import { decodeText } from '../text.ts';
 import { packAnswer } from './answers.ts';
-import { type Failure, Handlers } from './handlers.ts';
+import { Handlers, type HandlersHost } from './handlers.ts';
 import { closed, fateOf, Life, type LiveState } from './life.ts';
 import { Notice } from './native.ts';
 import type { Plan } from './plan.ts';
@@ -18,12 +19,10 @@ import type { Ticket } from './records.ts';
 import { type PlayerHost, StagePlayer } from './stage-player.ts';
 
 /** What a runner needs of its surroundings. */
-export interface RunnerHost extends PlayerHost {
+export interface RunnerHost extends PlayerHost, HandlersHost {
   lookup(ticket: number, name: string): Buffer | undefined;
   plan(id: number): Plan;
-  /** Logs and counts a failure. */
-  failed(failure: Failure): void;
-  warn(fields: Readonly<Record<string, unknown>>, message: string): void;
+  warn(fields: LogFields, message: string): void;
 }
 
 const batchStages: ReadonlySet<Stage> = new Set(['eoh', 'body', 'eom']);
@@ -50,7 +49,7 @@ export class SessionRunner {
       lookUp: (name) => this.#lookUp(name),
     };
     this.#life = new Life(plan, state, new Session(state));
-    this.#handlers = new Handlers(this.#life, (failure) => host.failed(failure));
+    this.#handlers = new Handlers(this.#life, host);
     this.#stages = new StagePlayer(host, this.#life, this.#handlers);
   }
 
@@ -128,7 +127,7 @@ export class SessionRunner {
     const { message, negotiated } = this.#life.state;
     if (!play.answered) {
       const keepsActions = fateOf(own, word) !== 'over' || word === 'accept';
-      const actions = keepsActions ? message?.actions.takeChanges() : undefined;
+      const actions = keepsActions ? message?.takeActions() : undefined;
       if (!this.#host.settle(play.ticket.id, verdictCode[word], packAnswer({ reply, actions }))) {
         this.#settledTooLate(own);
         return;

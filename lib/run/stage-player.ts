@@ -208,7 +208,7 @@ export class StagePlayer {
         this.#host.settle(play.ticket.id, verdictCode.tempfail);
         return;
       }
-      wanted = { ...wanted, ...flags };
+      if (!member.plan.wishes.observe) wanted = { ...wanted, ...flags };
     }
     const plan = {
       id: this.#life.plan.id,

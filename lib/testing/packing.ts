@@ -2,8 +2,8 @@
  * What the native side does with bytes, for sessions without it: packs records as native/core/recorder.cc does and
  * unpacks answers as native/core/answer.cc does. lib/run/native.ts documents the layout of records.
  */
-import type { Action } from '../milter/actions.ts';
 import { GONE } from '../milter/macros.ts';
+import type { Action } from '../milter/replay.ts';
 import { type Stage, stageIndex } from '../protocol/stages.ts';
 
 export function u32(value: number): Buffer {
@@ -55,7 +55,7 @@ export interface UnpackedAnswer {
   readonly reply:
     | { readonly code: Buffer; readonly enhanced: Buffer; readonly lines: readonly Buffer[] }
     | undefined;
-  readonly actions: readonly Omit<Action, 'owner'>[] | undefined;
+  readonly actions: readonly Omit<Action, 'owner' | 'serial'>[] | undefined;
   readonly plan: { readonly id: number; readonly actions: number; readonly steps: number } | undefined;
 }
 
@@ -72,7 +72,7 @@ export function unpackAnswer(packed: Buffer | undefined): UnpackedAnswer {
   };
 }
 
-function readAction(reader: Reader): Omit<Action, 'owner'> {
+function readAction(reader: Reader): Omit<Action, 'owner' | 'serial'> {
   const kind = reader.u8() as Action['kind'];
   return { kind, index: reader.u32(), first: reader.text(), second: reader.text() };
 }

@@ -1,13 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import {
-  compose,
-  type Message,
-  Milter,
-  type MilterClass,
-  MilterError,
-  SMFIF,
-  SMFIP,
-} from '../../lib/index.ts';
+import { type Message, Milter, type MilterClass, MilterError, SMFIF, SMFIP } from '../../lib/index.ts';
 import type { MimeMessage } from '../../lib/mime/index.ts';
 import type { ConnectOptions, MessageResult } from '../../lib/testing/index.ts';
 import { ENVELOPE, playUpTo, serving, type TestServer } from '../helpers/server.ts';
@@ -422,85 +414,5 @@ describe('a message that is not whole', () => {
     await using t = await serving(Slow, { deadlines: { eom: 50 } });
     expect(await play(t)).toEqual({ verdict: 'tempfail', actions: [] });
     expect(await promise).toBe('ERR_MILTER_MESSAGE_ENDED');
-  });
-});
-
-describe('members of a composed filter', () => {
-  it('each have a tree of the message as received, and their field edits add up', async () => {
-    const seen: unknown[] = [];
-    const { actions } = await actionsOf(
-      compose(
-        editing(({ root: { headers } }) => {
-          headers.set('Subject', 'first');
-          headers.set('X-Raw', 'first');
-          headers.add('X-New', 'first');
-        }),
-        editing(({ root: { headers } }) => {
-          seen.push(headers.get('Subject')?.value, headers.get('X-New'));
-          headers.set('X-Raw', 'second');
-          headers.remove('Received');
-          headers.add('X-New', 'second');
-        }),
-      ),
-    );
-    expect(seen).toEqual([' odd  spaces', undefined]);
-    expect(actions).toEqual([
-      'Subject 1: first',
-      'X-Raw 1: second',
-      'Received 2: deleted',
-      'Received 1: deleted',
-      'add X-New: first',
-      'add X-New: second',
-    ]);
-  });
-
-  it('that both edit the body: the later one fails, for it would undo what the other did', async () => {
-    const second = editing(({ root }) => root.children[0]?.replaceContent('second'));
-    class Replacing extends Milter {
-      override eom() {
-        this.message.replaceBody('replaced');
-      }
-    }
-    for (const first of [editing(editBody), Replacing]) {
-      expect(await actionsOf(compose(first, second))).toEqual({ verdict: 'tempfail', actions: [] });
-    }
-    class Lenient extends second {
-      static override readonly onError = 'continue';
-    }
-    expect((await actionsOf(compose(Replacing, Lenient))).actions).toEqual(['body replaced']);
-  });
-
-  it('give way to a later replaceBody, as replaceBody does', async () => {
-    class Replacing extends Milter {
-      override eom() {
-        this.message.replaceBody('replaced');
-      }
-    }
-    expect((await actionsOf(compose(editing(editBody), Replacing))).actions).toEqual(['body replaced']);
-  });
-
-  it('fail alone: the edits of the others are made', async () => {
-    class Failing extends Milter {
-      static override readonly onError = 'continue';
-      override async eom() {
-        editBody(await this.message.mime());
-        throw new Error('on purpose');
-      }
-    }
-    expect(await actionsOf(compose(editing(editHeader), Failing))).toEqual({
-      verdict: 'continue',
-      actions: ['X-Raw 1: new'],
-    });
-  });
-
-  it('that reject drop the edits of all', async () => {
-    const composed = compose(editing(editHeader), editing(editBody, 'reject'));
-    expect(await actionsOf(composed)).toEqual({ verdict: 'reject', actions: [] });
-  });
-
-  it('that accept keep theirs while the others go on', async () => {
-    expect((await actionsOf(compose(editing(editHeader, 'accept'), editing(editBody)))).actions).toHaveLength(
-      2,
-    );
   });
 });

@@ -27,6 +27,7 @@ describe('readWishes', () => {
       macros: {},
       rejectedRecipients: false,
       body: 'keep',
+      observe: false,
       onError: undefined,
       deadlines: {},
     });
@@ -38,6 +39,7 @@ describe('readWishes', () => {
       macros: { connect: ['{client_port}', 'j'], envfrom: ['my_own', '{myOwn}'], eom: undefined },
       rejectedRecipients: true,
       body: 'none',
+      observe: true,
       onError: 'reject',
       deadlines: { eom: 60_000, helo: 1 },
     };
