@@ -104,10 +104,14 @@ export function dottedAddress(address: Address): string {
   return [...digits.toUpperCase()].join('.');
 }
 
+/** The octets of an IPv4 address or the nibbles of an IPv6 one, the last first: how names in DNS begin. */
+export function reversed(address: Address): string {
+  return dottedAddress(address).toLowerCase().split('.').reverse().join('.');
+}
+
 /** The name under which the address's PTR records are. */
 export function reverseName(address: Address): string {
-  const zone = address.family === 4 ? 'in-addr' : 'ip6';
-  return `${dottedAddress(address).split('.').reverse().join('.')}.${zone}.arpa`;
+  return `${reversed(address)}.${address.family === 4 ? 'in-addr' : 'ip6'}.arpa`;
 }
 
 function formatIp4(bits: number): string {

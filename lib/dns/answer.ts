@@ -68,6 +68,11 @@ export interface Failed {
 /** The outcome of a query: test `status` first. */
 export type Answer<T extends RecordType = RecordType> = Found<T> | Absent | Failed;
 
+/** Whether nobody could say: neither records nor their absence. */
+export function isFailure(answer: Answer): answer is Failed {
+  return answer.status !== 'ok' && answer.status !== 'nodata' && answer.status !== 'nxdomain';
+}
+
 /** Settings of one query. */
 export interface ResolveOptions {
   /** Gives up when it fires: the answer is then `timeout`. */

@@ -15,9 +15,13 @@ export type {
   ResolveOptions,
   Resolver,
 } from './answer.ts';
+export { isFailure } from './answer.ts';
 export type { CacheOptions } from './cache.ts';
 export { cached } from './cache.ts';
+export type { DnsListKind, DnsListOptions } from './list.ts';
+export { DnsList } from './list.ts';
 export { queryName } from './name.ts';
+export { confirmedNames, isDynamicName } from './ptr.ts';
 export type { ResolverOptions } from './resolver.ts';
 export { createResolver } from './resolver.ts';
 

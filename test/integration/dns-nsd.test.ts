@@ -1,7 +1,7 @@
 /** Both backends against nsd, a real name server, where Debian's package is installed. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Resolver } from '../../lib/dns/index.ts';
-import { createResolver } from '../../lib/dns/index.ts';
+import { createResolver, DnsList } from '../../lib/dns/index.ts';
 import { checkHost } from '../../lib/spf/index.ts';
 import { type Nsd, startNsd } from '../helpers/nsd.ts';
 import { describeWith } from '../helpers/requirements.ts';
@@ -27,6 +27,10 @@ empty TXT ""
 ptr PTR mx
 sender TXT "v=spf1 include:included.example -all exp=why.example"
 included TXT "v=spf1 a:alias.example ?all"
+2.0.0.127.bl A 127.0.0.2
+99.2.0.192.bl A 127.0.0.3
+99.2.0.192.bl TXT "open relay"
+spam.test.bl A 127.0.0.4
 why TXT "%{i} may not send for %{d}"
 big TXT ${`"${long}" `.repeat(20)}
 `;
@@ -95,6 +99,24 @@ describeWith(['nsd'], 'against nsd', () => {
       result: 'fail',
       explanation: '192.0.2.99 may not send for sender.example',
     });
+  });
+
+  it('serves a list of addresses and domains', async () => {
+    const { dns2: resolver } = backends;
+    if (resolver === undefined) throw new Error('nsd is not running');
+    const list = new DnsList('bl.example');
+    expect(await list.test('ipv4', resolver)).toBeUndefined();
+    expect(await list.test('domain', resolver)).toMatch(
+      /test\.bl\.example must be listed, and is not \(nodata\)$/,
+    );
+    expect(await list.ask('192.0.2.99', resolver)).toEqual({
+      status: 'ok',
+      records: ['127.0.0.3'],
+      ttl: 120,
+    });
+    expect(await list.ask('spam.test', resolver)).toMatchObject({ records: ['127.0.0.4'] });
+    expect(await list.ask('2001:db8::1', resolver)).toMatchObject({ status: 'nxdomain' });
+    expect(await resolver.resolve(list.name('192.0.2.99') ?? '', 'TXT')).toMatchObject({ status: 'ok' });
   });
 
   it('answers many queries at once', async () => {
