@@ -1,6 +1,6 @@
 /** What `milter run` serves when no filter is named. */
 import { type Logger, Milter, type MilterClass } from '../index.ts';
-import { packageJson } from './package.ts';
+import { packageJson } from '../package.ts';
 
 /** Makes a filter that does no harm: it logs a line for each message, and adds a header by which one sees that it works. */
 export function makeDefaultFilter(logger: Logger): MilterClass {

@@ -5,7 +5,7 @@
 import { MilterError } from '../errors.ts';
 import { checkNode } from '../node-version.ts';
 import { optionFault, refuseUnknown } from '../options.ts';
-import { packageJson } from './package.ts';
+import { packageJson } from '../package.ts';
 import { printable } from './printable.ts';
 import type { CommandIo } from './usage.ts';
 

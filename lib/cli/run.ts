@@ -13,11 +13,11 @@ import {
   serve,
 } from '../index.ts';
 import { stderrLogger } from '../logger.ts';
+import { packageJson } from '../package.ts';
 import { makeDefaultFilter } from './default-filter.ts';
 import { loadFilter } from './filter-file.ts';
 import { makeJsonLogger } from './json-logger.ts';
 import { adviseMta } from './mta-advice.ts';
-import { packageJson } from './package.ts';
 import { type CommandIo, given, readArguments, readDeadlines, wholeNumber } from './usage.ts';
 
 const USAGE = `Usage: milter run [options] [FILTER]
