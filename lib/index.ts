@@ -27,6 +27,7 @@ export {
   tempfail,
   type UnknownVerdict,
 } from './milter/verdicts.ts';
+export { parseSocket, type Socket } from './protocol/socket.ts';
 export { SMFIF, SMFIP } from './protocol/stages.ts';
 export type { Filter } from './run/dispatcher.ts';
 export { type LibmilterInfo, libmilterInfo } from './run/native.ts';

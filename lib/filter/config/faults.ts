@@ -39,10 +39,10 @@ export function faultLine({ file, line, column, key, message }: ConfigFault): st
   return key === '' ? `${place}: ${message}` : `${place}: ${key}: ${message}`;
 }
 
-/** Says that `word` is not one of `known`, and which of them was probably meant. `what` continues "no …". */
-export function unknownWord(what: string, word: string, known: readonly string[]): string {
-  const meant = nearest(word, known);
-  return `${show(word)} is no ${what}${meant === undefined ? '' : `; did you mean "${meant}"?`}`;
+/** Says that `got` is none of the words that are known, and which of them was probably meant. */
+export function wrongWord(expected: string, got: unknown, known: readonly string[]): string {
+  const meant = typeof got === 'string' ? nearest(got, known) : undefined;
+  return `must be ${expected}, got ${show(got)}${meant === undefined ? '' : `; did you mean "${meant}"?`}`;
 }
 
 /** What is wrong in a file that a value names. Line and column are 0 where it is the file as a whole. */

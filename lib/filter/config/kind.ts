@@ -3,11 +3,11 @@ import { show } from '../../options.ts';
 import { BadValue } from './faults.ts';
 import { z } from './zod.ts';
 
-/** A kind of value: `Out` is what a module gets. Where `In` may be undefined the key need not be given. */
+/** A kind of value: `In` stands in the file, `Out` is what a module gets. */
 export type Kind<Out, In> = z.ZodType<Out, In>;
 
 /** A kind whose key may be left out if the kind was made with a default. */
-export type WithDefault<Out, In, D> = Kind<Out, D extends undefined ? In : In | undefined>;
+export type WithDefault<Out, In, D> = D extends undefined ? Kind<Out, In> : z.ZodPrefault<Kind<Out, In>>;
 
 /**
  * A kind that is written as a string.
@@ -31,6 +31,22 @@ export function textKind<Out, D extends string | undefined>(
   );
   return withDefault(whole, otherwise);
 }
+
+/** The same, where the empty text stands for none: undefined. */
+export function textOrNone<Out, D extends string | undefined>(
+  expected: string,
+  read: (text: string) => Out | undefined,
+  otherwise: D,
+  shown: z.core.GlobalMeta = {},
+): WithDefault<Out | undefined, string, D> {
+  const some = textKind(expected, (text) => (text === '' ? none : read(text)), undefined, shown);
+  return withDefault(
+    some.transform((value) => (value === none ? undefined : (value as Out))),
+    otherwise,
+  );
+}
+
+const none = Symbol('none');
 
 /** Where the key is not given, what stands there is read in its place. */
 export function withDefault<Out, In, D extends In | undefined>(

@@ -6,14 +6,16 @@ import { resolve } from 'node:path';
 import { show } from '../../options.ts';
 import type { Action, ActionWord } from '../findings/action.ts';
 import { aLabels, isDomain } from './domains.ts';
-import { BadValue, unknownWord } from './faults.ts';
-import { textKind, type WithDefault } from './kind.ts';
+import { BadValue, wrongWord } from './faults.ts';
+import { textKind, textOrNone, type WithDefault } from './kind.ts';
 import { readNow } from './lists/files.ts';
+import { compilePattern, type Pattern } from './pattern.ts';
 import { reading } from './reading.ts';
 import { Template } from './template.ts';
 
 export { addresses } from './lists/addresses.ts';
 export { networks } from './lists/networks.ts';
+export { globs, words } from './lists/words.ts';
 
 type Maybe = string | undefined;
 
@@ -79,8 +81,9 @@ export function action<More extends string = never, D extends Maybe = undefined>
   more: readonly More[] = [],
 ): WithDefault<Action | { readonly word: More }, string, D> {
   const words: readonly string[] = [...ACTIONS, ...more];
+  const expected = `an action, ${[...words, 'score N'].map((word) => `"${word}"`).join(' ')}`;
   return textKind(
-    `an action: ${[...words, 'score N'].map((word) => `"${word}"`).join(' ')}`,
+    expected,
     (text): Action | { readonly word: More } => {
       const plain = ACTIONS.find((word) => word === text);
       if (plain !== undefined) return { word: plain };
@@ -88,7 +91,7 @@ export function action<More extends string = never, D extends Maybe = undefined>
       if (special !== undefined) return { word: special };
       const [, digits] = /^score ([+-]?\d{1,6}(?:\.\d{1,6})?)$/.exec(text) ?? [];
       if (digits !== undefined) return { word: 'score', points: Number(digits) };
-      throw new BadValue(unknownWord(`action; there are ${words.join(' ')} and "score 5"`, text, words));
+      throw new BadValue(wrongWord(expected, text, words));
     },
     otherwise as D,
     {
@@ -134,52 +137,97 @@ export function secrets<D extends Maybe = undefined>(
   );
 }
 
-/** The path of something that the filter stores: absolute, or below `data`. Empty stays empty. */
-export function storedPath<D extends Maybe = undefined>(otherwise?: D): WithDefault<string, string, D> {
-  return textKind(
-    'a path',
-    (text) => (text === '' ? '' : resolve(reading().data, noNul(text))),
-    otherwise as D,
-  );
+/** The path of something that the filter stores: absolute, or below `data`. Empty for none. */
+export function storedPath<D extends Maybe = undefined>(
+  otherwise?: D,
+): WithDefault<string | undefined, string, D> {
+  return textOrNone('a path', (text) => resolve(reading().data, noNul(text)), otherwise as D);
 }
 
-/** The path of something that is given, `file:PATH` or a plain path: absolute, or beside the configuration. Empty stays empty. */
-export function givenPath<D extends Maybe = undefined>(otherwise?: D): WithDefault<string, string, D> {
-  return textKind(
+/** The path of something that is given, `file:PATH` or a plain path: absolute, or beside the configuration. Empty for none. */
+export function givenPath<D extends Maybe = undefined>(
+  otherwise?: D,
+): WithDefault<string | undefined, string, D> {
+  return textOrNone(
     'a path such as "file:keys/2026.pem"',
     (text) => {
       const path = noNul(text.replace(/^file:/, ''));
-      if (path === '' && text !== '') return undefined;
-      return path === '' ? '' : resolve(reading().directory, path);
+      return path === '' ? undefined : resolve(reading().directory, path);
     },
     otherwise as D,
   );
 }
 
-/** One domain, as A-labels; empty stays empty. */
-export function domain<D extends Maybe = undefined>(otherwise?: D): WithDefault<string, string, D> {
-  return textKind(
+/** One domain, as A-labels; empty for none. */
+export function domain<D extends Maybe = undefined>(
+  otherwise?: D,
+): WithDefault<string | undefined, string, D> {
+  return textOrNone(
     'a domain such as "example.org"',
     (text) => {
       const name = aLabels(text);
-      return text === '' || isDomain(name) ? name : undefined;
+      return isDomain(name) ? name : undefined;
     },
     otherwise as D,
   );
 }
 
-/** One mail address without brackets; empty stays empty. */
-export function address<D extends Maybe = undefined>(otherwise?: D): WithDefault<string, string, D> {
-  return textKind(
+/** One mail address without brackets; empty for none. */
+export function address<D extends Maybe = undefined>(
+  otherwise?: D,
+): WithDefault<string | undefined, string, D> {
+  return textOrNone(
     'an address such as "postmaster@example.org"',
     (text) => {
-      if (text === '') return '';
       const at = text.lastIndexOf('@');
       const isSound = at > 0 && !/[\s<>,;\p{Cc}]/u.test(text) && isDomain(aLabels(text.slice(at + 1)));
       return isSound ? text : undefined;
     },
     otherwise as D,
   );
+}
+
+/** Where a service is: a path, or a host and its port. */
+export type Endpoint =
+  | { readonly path: string; readonly host?: undefined }
+  | { readonly host: string; readonly port: number; readonly path?: undefined };
+
+/** Where a service is, `"unix:/run/x.sock"`, `"tcp:127.0.0.1:3310"` or `"127.0.0.1:3310"`; empty for nowhere. */
+export function endpoint<D extends Maybe = undefined>(
+  otherwise?: D,
+): WithDefault<Endpoint | undefined, string, D> {
+  return textOrNone(
+    'an address such as "127.0.0.1:8895", "[::1]:8895" or "unix:/run/milter/http.sock"',
+    (text): Endpoint | undefined => {
+      const [, path] = /^unix:(\/[^\0]+)$/.exec(text) ?? [];
+      if (path !== undefined) return { path };
+      const [, six, plain, digits] =
+        /^(?:tcp:)?(?:\[([\da-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})$/.exec(text) ?? [];
+      const port = Number(digits);
+      return port >= 1 && port <= 65_535 ? { host: six ?? plain ?? '', port } : undefined;
+    },
+    otherwise as D,
+  );
+}
+
+/** A time of day, `"07:00"`: minutes after midnight. Empty for never. */
+export function timeOfDay<D extends Maybe = undefined>(
+  otherwise?: D,
+): WithDefault<number | undefined, string, D> {
+  return textOrNone(
+    'a time of day such as "07:00"',
+    (text) => {
+      const [, hours, minutes] = /^([01]\d|2[0-3]):([0-5]\d)$/.exec(text) ?? [];
+      return hours === undefined ? undefined : Number(hours) * 60 + Number(minutes);
+    },
+    otherwise as D,
+    { pattern: '^(([01]\\d|2[0-3]):[0-5]\\d)?$' },
+  );
+}
+
+/** A regular expression that cannot run away. */
+export function pattern<D extends Maybe = undefined>(otherwise?: D): WithDefault<Pattern, string, D> {
+  return textKind('a regular expression', (text) => compilePattern(text), otherwise as D);
 }
 
 function literal(text: string): string {

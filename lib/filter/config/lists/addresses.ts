@@ -1,11 +1,11 @@
 /** Address lists. */
+import { show } from '../../../options.ts';
 import { aLabels, isDomain } from '../domains.ts';
-import type { Kind } from '../kind.ts';
 import { type Ours, reading } from '../reading.ts';
 import { DomainSet } from './domains.ts';
 import type { Entries } from './files.ts';
 import { isGlob, matchesGlob } from './glob.ts';
-import { badEntry, listKind, type Parts } from './list.ts';
+import { badEntry, type ListKind, listKind, type Parts } from './list.ts';
 
 /** A list of addresses and domains. What its files hold may change between two questions. */
 export interface AddressList {
@@ -77,11 +77,11 @@ class AddressSet implements Entries {
     }
     const at = entry.lastIndexOf('@');
     if (/[\s<>,;\p{Cc}]/u.test(entry) && !entry.startsWith('"')) {
-      throw badEntry(entry, 'which is no address: write user@example.com alone');
+      throw badEntry(entry, 'is no address: write user@example.com alone');
     }
     const local = unquoted(entry.slice(0, Math.max(at, 0)));
     const domain = entry.slice(at + 1);
-    if (at === 0) throw badEntry(entry, `which has nothing before the @: write "${domain}" for the domain`);
+    if (at === 0) throw badEntry(entry, `has nothing before the @: write "${domain}" for the domain`);
     if (at < 0 || (local === '*' && domain !== '')) this.domains.add(domain);
     else if (isGlob(local) || isGlob(domain)) this.#addGlob(local, domain);
     else this.#addMailbox(entry, local, domain);
@@ -106,7 +106,7 @@ class AddressSet implements Entries {
   #addMailbox(entry: string, local: string, domain: string): void {
     const name = aLabels(domain);
     if (name !== '' && !isDomain(name) && !/^\[[0-9a-f.:]+(ipv6:[0-9a-f.:]+)?\]$/.test(name)) {
-      throw badEntry(entry, `in which ${JSON.stringify(domain)} is no domain`);
+      throw badEntry(entry, `is no address: ${show(domain)} is no domain`);
     }
     this.#exact.add(`${local}@${name}`);
     this.#folded.add(`${folded(local)}@${name}`);
@@ -146,9 +146,7 @@ class Addresses implements AddressList {
 }
 
 /** A list of addresses and domains. Where the key is not given it is `otherwise`. */
-export function addresses(
-  otherwise: readonly string[] = [],
-): Kind<AddressList, readonly string[] | undefined> {
+export function addresses(otherwise: readonly string[] = []): ListKind<AddressList> {
   return listKind(
     'a list of addresses, such as ["user@example.com", "example.com", "file:PATH"]',
     AddressSet,

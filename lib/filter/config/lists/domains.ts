@@ -51,5 +51,5 @@ export class DomainSet {
 }
 
 function noDomain(entry: string): BadValue {
-  return new BadValue(`has ${show(entry)}, which is no domain`);
+  return new BadValue(`${show(entry)} is no domain`);
 }

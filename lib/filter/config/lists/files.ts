@@ -28,6 +28,7 @@ export interface ListWatcher {
 }
 
 const MAX_BYTES = 64 * 1024 * 1024;
+const MAX_ENTRY = 4_000;
 /** More are of no use to anybody. */
 const MAX_FAULTS = 20;
 /** Lines between which other work may run. */
@@ -58,7 +59,7 @@ export class ListFiles {
     const { version, text } = readNow(path);
     const reader = new LineReader(path, text, make());
     while (reader.read(Number.POSITIVE_INFINITY));
-    if (reader.faults.length > 0) throw new BadValue('has faults', reader.faults);
+    if (reader.faults.length > 0) throw new BadValue(`${show(path)} has faults`, reader.faults);
     const file = { path, entries: reader.entries };
     files.set(path, { file, make, version });
     return file;
@@ -134,6 +135,7 @@ class LineReader<E extends Entries> {
     const entry = line.replace(/(^|\s)#.*$/, '').trim();
     if (entry === '') return;
     try {
+      if (entry.length > MAX_ENTRY) throw new BadValue(`is longer than ${MAX_ENTRY} characters`);
       this.entries.add(entry);
     } catch (error) {
       if (!(error instanceof BadValue)) throw error;
@@ -154,11 +156,9 @@ export function readNow(path: string): { version: string; text: string } {
 }
 
 function versionOf(path: string, found: BigIntStats): string {
-  if (!found.isFile()) throw new BadValue(`names ${show(path)}, which is no file`);
+  if (!found.isFile()) throw new BadValue(`${show(path)} is no file`);
   if (found.size > MAX_BYTES) {
-    throw new BadValue(
-      `names ${show(path)}, which is larger than the ${MAX_BYTES / 1024 / 1024} MiB that are read`,
-    );
+    throw new BadValue(`${show(path)} is larger than the ${MAX_BYTES / 1024 / 1024} MiB that are read`);
   }
   return `${found.ino} ${found.size} ${found.mtimeNs}`;
 }
@@ -169,7 +169,7 @@ function decode(path: string, bytes: Buffer): string {
   try {
     return utf8.decode(bytes);
   } catch {
-    throw new BadValue(`names ${show(path)}, which is no text in UTF-8`);
+    throw new BadValue(`${show(path)} is no text in UTF-8`);
   }
 }
 

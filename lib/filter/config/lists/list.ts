@@ -2,13 +2,16 @@
 import { resolve } from 'node:path';
 import { show } from '../../../options.ts';
 import { BadValue } from '../faults.ts';
-import { type Kind, mustBe, reporting, withDefault } from '../kind.ts';
+import { type Kind, mustBe, reporting, type WithDefault, withDefault } from '../kind.ts';
 import { reading } from '../reading.ts';
 import { z } from '../zod.ts';
 import type { Entries, ListFile } from './files.ts';
 
 /** The sets that a list consists of: first that of the configuration, then one of each file. */
 export type Parts<E extends Entries> = readonly Pick<ListFile<E>, 'entries'>[];
+
+/** The kind of a list; `unwrap()` is the one whose key must be given. */
+export type ListKind<List> = WithDefault<List, readonly string[], readonly string[]>;
 
 const MAX_ENTRIES = 100_000;
 
@@ -26,7 +29,7 @@ export function listKind<E extends Entries, List>(
   finish: (parts: Parts<E>) => List,
   description: string,
   otherwise: readonly string[],
-): Kind<List, readonly string[] | undefined> {
+): ListKind<List> {
   const entry = z.string({ error: mustBe('a string') });
   const schema = z
     .array(entry, {
@@ -49,12 +52,12 @@ export function listKind<E extends Entries, List>(
 }
 
 function openFile<E extends Entries>(name: string, kind: object, make: () => E): ListFile<E> {
-  if (name === '') throw new BadValue('has "file:" without a path');
+  if (name === '') throw new BadValue('lacks the path after "file:"');
   const { directory, files } = reading();
   return files.open(resolve(directory, name), kind, make);
 }
 
 /** What a list says of an entry that is none. */
 export function badEntry(entry: string, what: string): BadValue {
-  return new BadValue(`has ${show(entry)}, ${what}`);
+  return new BadValue(`${show(entry)} ${what}`);
 }

@@ -1,10 +1,9 @@
 /** Network lists: clients by address, by confirmed name, by certificate. */
 import { type Address, parseAddress } from '../../../ip.ts';
 import { aLabels } from '../domains.ts';
-import type { Kind } from '../kind.ts';
 import { DomainSet } from './domains.ts';
 import type { Entries } from './files.ts';
-import { badEntry, listKind, type Parts } from './list.ts';
+import { badEntry, type ListKind, listKind, type Parts } from './list.ts';
 
 /** What is known of a client. */
 export interface ListedClient {
@@ -38,14 +37,14 @@ class NetworkSet implements Entries {
   add(entry: string): void {
     if (entry.startsWith('cert:')) {
       if (!/^cert:.*[^\s=]$/.test(entry))
-        throw badEntry(entry, 'which names no certificate: write "cert:CN=relay.example.org"');
+        throw badEntry(entry, 'names no certificate: write "cert:CN=relay.example.org"');
       this.#certificates.add(certificateKey(entry.slice(5)));
       return;
     }
     const [, text = '', digits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(entry) ?? [];
     const address = parseAddress(text);
     if (address !== undefined) this.#addNetwork(entry, text, address, digits);
-    else if (entry.includes('/') || /^[\d.:]+$/.test(entry)) throw badEntry(entry, 'which is no network');
+    else if (entry.includes('/') || /^[\d.:]+$/.test(entry)) throw badEntry(entry, 'is no network');
     else this.names.add(entry);
   }
 
@@ -67,14 +66,10 @@ class NetworkSet implements Entries {
     // ::ffff:192.0.2.0/120 is 192.0.2.0/24.
     const shift = address.family === 4 && text.includes(':') ? 96 : 0;
     const prefix = digits === undefined ? most : Number(digits) - shift;
-    if (prefix < 0 || prefix > most)
-      throw badEntry(entry, `whose prefix is not from ${shift} to ${most + shift}`);
+    if (prefix < 0 || prefix > most) throw badEntry(entry, `needs a prefix from ${shift} to ${most + shift}`);
     const key = networkKey(address, prefix);
     if (key !== networkKey(address, most)) {
-      throw badEntry(
-        entry,
-        `which has bits set beyond its first ${digits}: write the network's first address`,
-      );
+      throw badEntry(entry, `has bits set beyond its first ${digits}: write the network's first address`);
     }
     const { family } = address;
     const alike = this.#networks.find((networks) => networks.family === family && networks.prefix === prefix);
@@ -143,9 +138,7 @@ class Networks implements NetworkList {
 }
 
 /** A list of clients. Where the key is not given it is `otherwise`. */
-export function networks(
-  otherwise: readonly string[] = [],
-): Kind<NetworkList, readonly string[] | undefined> {
+export function networks(otherwise: readonly string[] = []): ListKind<NetworkList> {
   return listKind(
     'a list of networks, such as ["192.0.2.0/24", "2001:db8::/32", "*.mail.example.com", "file:PATH"]',
     NetworkSet,

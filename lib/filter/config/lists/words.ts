@@ -1,0 +1,86 @@
+/** Lists of plain words and of globs. */
+import type { Entries } from './files.ts';
+import { matchesGlob } from './glob.ts';
+import { badEntry, type ListKind, listKind, type Parts } from './list.ts';
+
+/** A list of words as they stand. What its files hold may change between two questions. */
+export interface WordList {
+  /** Nothing is in it now. */
+  readonly empty: boolean;
+  /** The words of the list and of each of its files: a new set where a file has changed, else the same one. */
+  sets(): readonly ReadonlySet<string>[];
+  /** Whether a word is in it, exactly. */
+  has(word: string): boolean;
+}
+
+class Words implements WordList {
+  readonly #parts: Parts<Set<string>>;
+
+  constructor(parts: Parts<Set<string>>) {
+    this.#parts = parts;
+  }
+
+  get empty(): boolean {
+    return this.#parts.every(({ entries }) => entries.size === 0);
+  }
+
+  sets(): readonly ReadonlySet<string>[] {
+    return this.#parts.map(({ entries }) => entries);
+  }
+
+  has(word: string): boolean {
+    return this.#parts.some(({ entries }) => entries.has(word));
+  }
+}
+
+/** A list of words. Where the key is not given it is `otherwise`. */
+export function words(otherwise: readonly string[] = []): ListKind<WordList> {
+  return listKind(
+    'a list of words, such as ["one", "two", "file:PATH"]',
+    Set,
+    () => new Set<string>(),
+    (parts) => new Words(parts),
+    'Words; "file:PATH" has one a line',
+    otherwise,
+  );
+}
+
+/** A list of globs, compared without case. */
+export interface GlobList {
+  /** Nothing is in it now. */
+  readonly empty: boolean;
+  /** Whether one of them matches all of the text. */
+  matches(text: string): boolean;
+}
+
+class GlobSet implements Entries {
+  readonly globs: string[] = [];
+
+  add(entry: string): void {
+    if (entry.length > 1_000) throw badEntry(`${entry.slice(0, 40)}…`, 'is longer than 1000 characters');
+    this.globs.push(entry.toLowerCase());
+  }
+}
+
+/** Longer texts are compared by their beginning: a glob takes time in proportion to both. */
+const MAX_TEXT = 10_000;
+
+/** A list of globs. Where the key is not given it is `otherwise`. */
+export function globs(otherwise: readonly string[] = []): ListKind<GlobList> {
+  return listKind<GlobSet, GlobList>(
+    'a list of globs, such as ["*mailer*", "file:PATH"]',
+    GlobSet,
+    () => new GlobSet(),
+    (parts) => ({
+      get empty() {
+        return parts.every(({ entries }) => entries.globs.length === 0);
+      },
+      matches: (text) => {
+        const folded = text.slice(0, MAX_TEXT).toLowerCase();
+        return parts.some(({ entries }) => entries.globs.some((glob) => matchesGlob(glob, folded)));
+      },
+    }),
+    'Globs: * stands for any text, ? for one character; without case; "file:PATH" has one a line',
+    otherwise,
+  );
+}

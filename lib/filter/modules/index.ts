@@ -1,0 +1,5 @@
+/** The modules that come with the filter. */
+import type { AnyModule } from '../module.ts';
+
+/** By name; each is loaded when a configuration uses it. */
+export const ownModules: Readonly<Record<string, () => Promise<{ readonly default: AnyModule }>>> = {};
