@@ -12,13 +12,20 @@ Sendmail, in sendmail.mc:
 `;
 }
 
-const CHROOT = `(A Postfix that runs in a chroot, as Debian's does, finds this path below its queue directory only.)
+/** Where Postfix keeps its queue unless told otherwise, and all that it sees from within a chroot. */
+const POSTFIX_QUEUE = '/var/spool/postfix/';
+
+const CHROOT = `(A Postfix that runs in a chroot, as Debian's does, finds this path below its queue directory only: listen there.)
 `;
 
 /** The same place in the words of each MTA, for MTAs on this machine. */
 function specsFor(address: string): { postfix: string; sendmail: string; note: string } {
   const [, six, port = '', host = ''] = /^inet(6?):(\d+)@(.*)$/.exec(address) ?? [];
-  if (port === '') return { postfix: address, sendmail: address, note: CHROOT };
+  if (port === '') {
+    const [within, below] = address.split(POSTFIX_QUEUE);
+    if (within === 'unix:') return { postfix: `unix:${below}`, sendmail: address, note: '' };
+    return { postfix: address, sendmail: address, note: CHROOT };
+  }
   const everywhere = host === '0.0.0.0' || host === '::';
   if (six === '6') {
     const near = everywhere ? '::1' : host;
