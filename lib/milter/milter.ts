@@ -80,7 +80,10 @@ export class Milter {
   static readonly observe?: boolean;
   /** What a failing handler is answered with. @default the server's `onError`, `'tempfail'` */
   static readonly onError?: OnError;
-  /** How long its handlers may take, in milliseconds, by stage. @default the server's `deadlines` */
+  /**
+   * How long each of its handlers may take, in milliseconds, by stage; never longer than the server's deadline of the stage
+   * that waits. @default the server's `deadlines`, in a composed filter an equal part of what is left of it
+   */
   static readonly deadlines?: { readonly [stage in VerdictStage]?: number };
   /** @internal */
   static readonly [brand]: true = true;

@@ -9,6 +9,7 @@ import { describe } from '../milter/replay.ts';
 import type { Negotiated } from '../milter/session.ts';
 import { isReply } from '../milter/verdicts.ts';
 import { allowedVerdicts, type Stage, scope, type VerdictStage } from '../protocol/stages.ts';
+import { timeFor } from './deadline.ts';
 import { fateOf, type Life } from './life.ts';
 import type { Member } from './member.ts';
 import { failureReply } from './plan.ts';
@@ -128,24 +129,12 @@ export class Handlers {
     return ends && stage !== 'unknown' ? { word: 'accept' } : goOn;
   }
 
-  /**
-   * The handler, or `late`. The libmilter side watches the deadline, but its answer is one for all members, and
-   * without the actions that it has not been given yet. Where either matters, time is up here, a little earlier:
-   * each member gets an equal part of what is left, so that those behind a hanging one are still asked.
-   */
-  #inTime(
-    handler: Promise<unknown>,
-    member: Member,
-    stage: Stage,
-    { ticket, begun }: Play,
-  ): Promise<unknown> {
-    const watchedThere =
-      this.#life.members.length === 1 && this.#life.state.message?.actions.changed !== true;
-    if (watchedThere || ticket.id === 0 || stage === 'abort') return handler;
-    const deadline = begun + 0.9 * (this.#life.plan.native.deadlines[ticket.stage] ?? 0);
-    const share = (deadline - performance.now()) / (this.#life.members.length - member.owner);
+  /** The handler, or `late` when its time is up first. */
+  #inTime(handler: Promise<unknown>, member: Member, stage: Stage, play: Play): Promise<unknown> {
+    const time = timeFor(member, stage, play, this.#life);
+    if (time === undefined) return handler;
     const { promise, resolve } = Promise.withResolvers<unknown>();
-    const timer = setTimeout(() => resolve(late), share);
+    const timer = setTimeout(() => resolve(late), time);
     return Promise.race([handler, promise]).finally(() => clearTimeout(timer));
   }
 

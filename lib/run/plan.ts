@@ -113,7 +113,7 @@ export function makePlan(id: number, filter: MilterClass, settings: PlanSettings
     native: {
       id,
       modes: stages.map(modeOf),
-      deadlines: stages.map((stage) => deadlineOf(stage, settings.deadlines)),
+      deadlines: stages.map((stage) => deadlineOf(stage, settings.deadlines, members)),
       asksAtNegotiate: asks || wants('negotiate'),
       rejectedRecipients: members.some((member) => member.wishes.rejectedRecipients),
       bodyChunks: late.has('body'),
@@ -161,8 +161,11 @@ function mergeWishes(members: readonly MemberPlan[]): MacroWishes {
   return merged;
 }
 
-/** Negotiation is answered by code of ours and a constructor; it gets what connect gets. */
-function deadlineOf(stage: Stage, deadlines: Deadlines): number {
+/** That of the server; a filter of one member may want less. Several share it (deadline.ts). */
+function deadlineOf(stage: Stage, deadlines: Deadlines, members: readonly MemberPlan[]): number {
   if (stage === 'abort' || stage === 'close') return 0; // Nobody waits for these.
-  return deadlines[stage === 'negotiate' ? 'connect' : stage];
+  // Negotiation is answered by code of ours and a constructor; it gets what connect gets.
+  if (stage === 'negotiate') return deadlines.connect;
+  const own = members.length === 1 ? members[0]?.wishes.deadlines[stage] : undefined;
+  return Math.min(deadlines[stage], own ?? Number.POSITIVE_INFINITY);
 }

@@ -10,6 +10,7 @@ import { nobody, Session } from '../milter/session.ts';
 import { SMFIP, type Stage, stages, verdictCode } from '../protocol/stages.ts';
 import { decodeText } from '../text.ts';
 import { packAnswer } from './answers.ts';
+import { batchStages } from './deadline.ts';
 import { Handlers, type HandlersHost } from './handlers.ts';
 import { closed, fateOf, Life, type LiveState } from './life.ts';
 import { Notice } from './native.ts';
@@ -24,8 +25,6 @@ export interface RunnerHost extends PlayerHost, HandlersHost {
   plan(id: number): Plan;
   warn(fields: LogFields, message: string): void;
 }
-
-const batchStages: ReadonlySet<Stage> = new Set(['eoh', 'body', 'eom']);
 
 export class SessionRunner {
   readonly #host: RunnerHost;

@@ -540,3 +540,50 @@ describe('in a composed filter, a member that hangs', () => {
     hold.open();
   });
 });
+
+describe('static deadlines', () => {
+  it('of a filter alone are kept for it by the libmilter side', async () => {
+    class Hasty extends Milter {
+      static override readonly deadlines = { eom: 50 };
+      override eom() {
+        return new Promise<undefined>(() => {});
+      }
+    }
+    await using t = await serving(Hasty);
+    expect((await (await t.mta()).sendMessage(MESSAGE, ENVELOPE)).verdict).toBe('tempfail');
+    expect(t.log).toMatchObject([{ fields: { filter: 'Hasty', code: 'ERR_MILTER_DEADLINE' } }]);
+  });
+
+  it('of a late handler end it alone', async () => {
+    class Hasty extends Milter {
+      static override readonly deadlines = { header: 50 };
+      static override readonly onError = 'continue';
+      override header() {
+        return new Promise<undefined>(() => {});
+      }
+    }
+    await using t = await serving(Hasty);
+    const { verdict } = await (await t.mta()).sendMessage(MESSAGE, ENVELOPE);
+    expect(verdict).toBe('continue');
+    expect(t.log).toMatchObject([{ fields: { stage: 'header', code: 'ERR_MILTER_DEADLINE' } }]);
+  });
+
+  it('let nineteen hanging members leave the twentieth its turn', async () => {
+    class Hanging extends Milter {
+      static override readonly deadlines = { eom: 20 };
+      static override readonly onError = 'continue';
+      override eom() {
+        return new Promise<undefined>(() => {});
+      }
+    }
+    class Fine extends Milter {
+      override eom() {
+        this.message.addHeader('X-Fine', 'kept');
+      }
+    }
+    await using t = await serving(compose(...Array.from({ length: 19 }, () => Hanging), Fine));
+    const { message } = await (await t.mta()).sendMessage(MESSAGE, ENVELOPE);
+    expect(message.headers.at(-1)?.name).toBe('X-Fine');
+    expect(t.server.stats().deadlines).toBe(19);
+  });
+});
