@@ -6,6 +6,7 @@ import { MilterError } from '../errors.ts';
 
 /** A spec that libmilter will take. */
 export interface Socket {
+  /** As libmilter takes it: with its scheme, and without brackets around an address. */
   readonly spec: string;
   /** The path of a unix socket, else empty. */
   readonly unixPath: string;
