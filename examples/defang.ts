@@ -11,7 +11,7 @@ export default class Defang extends Milter {
     const message = await this.message.mime();
     const { modified, removed } = await defang(message, { extensions });
     // Who hides a program in more parts than anybody reads is not let through.
-    if (message.problems.length > 0) return 'reject';
+    if (message.problems.some(({ kind }) => kind === 'limit')) return 'reject';
     if (modified) {
       const names = removed.map(({ names }) => JSON.stringify(names[0] ?? 'nameless'));
       message.root.headers.add('X-Defanged', names.join(', ') || 'scripts');

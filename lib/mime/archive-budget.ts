@@ -27,8 +27,8 @@ export const defaultArchiveLimits: ArchiveLimits = {
 export type ArchiveProblem =
   | { readonly kind: 'corrupt'; readonly path: string; readonly reason: string }
   | { readonly kind: 'encrypted'; readonly path: string }
-  /** A format, or a compression method, that cannot be opened here. */
-  | { readonly kind: 'unsupported'; readonly path: string; readonly format: string }
+  /** A format, or a compression method, that cannot be looked into here: see {@link unreadFormats}. */
+  | { readonly kind: 'unread'; readonly path: string; readonly format: string }
   | {
       readonly kind: 'limit';
       readonly path: string;

@@ -126,7 +126,7 @@ class Lister {
       if (format === 'zip') await this.#listZip(bytes, path, depth);
       else if (format === 'tar') await this.#listTar(bytes, path, depth);
       else if (format === 'gzip') await this.#listGzip(bytes, path, depth);
-      else this.problems.push({ kind: 'unsupported', path, format });
+      else this.problems.push({ kind: 'unread', path, format });
     } catch (error) {
       if (!(error instanceof LimitReached)) throw error;
       const { limit } = error;
@@ -158,7 +158,7 @@ class Lister {
     if (bytes) await this.list(bytes, format, path, depth + 1);
     else if (member.method === 0 || member.method === 8) {
       this.problems.push({ kind: 'corrupt', path, reason: 'its data cannot be inflated' });
-    } else this.problems.push({ kind: 'unsupported', path, format: `zip method ${member.method}` });
+    } else this.problems.push({ kind: 'unread', path, format: `zip method ${member.method}` });
   }
 
   async #listTar(bytes: Buffer, path: string, depth: number): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * What is dangerous to open: by extension, by content type, by the first bytes.
+ * What is dangerous to open: by extension and by content type.
  */
 import { extensionsOf } from './names.ts';
 
@@ -40,20 +40,4 @@ export function bannedExtension(name: string, banned: ReadonlySet<string>): stri
   return extensionsOf(name).find(
     (extension) => banned.has(extension) || /^\{[0-9a-f-]{36}\}$/.test(extension),
   );
-}
-
-const PROGRAMS: readonly (readonly [format: string, signature: string])[] = [
-  ['Windows program', 'MZ'],
-  ['ELF program', '\x7fELF'],
-  ['Mach-O program', '\xcf\xfa\xed\xfe'],
-  ['Mach-O program', '\xce\xfa\xed\xfe'],
-  ['Mach-O program or Java class', '\xca\xfe\xba\xbe'],
-  ['Windows shortcut', '\x4c\0\0\0\x01\x14\x02\0'],
-  ['Windows help program', 'ITSF'],
-];
-
-/** What kind of program these first bytes begin, undefined for anything else. */
-export function programFormat(head: Buffer): string | undefined {
-  const start = head.toString('latin1', 0, 8);
-  return PROGRAMS.find(([, signature]) => start.startsWith(signature))?.[0];
 }

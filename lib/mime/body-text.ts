@@ -1,6 +1,7 @@
 /**
  * Text put before or behind what a message says: disclaimers, banners.
  */
+import { isBodyText } from './body.ts';
 import { decodeCharset, encodeCharset } from './charsets.ts';
 import { createPart } from './create.ts';
 import { viewMarkup } from './html-part.ts';
@@ -61,8 +62,7 @@ function findBodies(part: Part): readonly Part[] {
     }
     return [];
   }
-  const isBody = contentType === 'text/plain' || contentType === 'text/html';
-  return isBody && part.disposition !== 'attachment' && part.names.length === 0 ? [part] : [];
+  return isBodyText(part) ? [part] : [];
 }
 
 function addToPlain(part: Part, text: string, place: Place): void {

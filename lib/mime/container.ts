@@ -25,8 +25,21 @@ interface Slot<P> {
   readonly isNew: boolean;
 }
 
+/** What a body is once it is taken apart. */
+export interface PartList<P> {
+  /** What parts are delimited by; undefined inside message/rfc822 and for a multipart that never had one. */
+  readonly boundary: string | undefined;
+  /** Whether all this lies in the decoded body of its part. */
+  readonly encoded: boolean;
+  /** What it holds, in order. The same array until a part comes or goes. */
+  readonly parts: readonly P[];
+  remove(part: P): void;
+  /** Appends all to `out`. Answers as {@link Writable.write} does. */
+  write(out: Buffer[], lineEnd: string): boolean;
+}
+
 /** Preamble, (delimiter, part)*, tail. */
-export class Container<P extends Writable> {
+export class Container<P extends Writable> implements PartList<P> {
   /** What parts are delimited by; undefined inside message/rfc822 and for a multipart that never had one. */
   readonly boundary: string | undefined;
   /** Whether all this lies in the decoded body of its part. */

@@ -2,6 +2,7 @@
  * The fields that decide how a part is read and what it is called: Content-Type, Content-Disposition,
  * Content-Transfer-Encoding, and the older Content-Name and X-Sun-Data-Name.
  */
+import { encodeText } from '../text.ts';
 import { type Encoding, parseEncodings } from './encodings.ts';
 import { NameList } from './names.ts';
 import { type Parameter, parseStructured, type Structured } from './parameters.ts';
@@ -20,8 +21,24 @@ export function isContentField(name: string): boolean {
   return NAMES.has(name);
 }
 
+const MESSAGES = new Set(['message/rfc822', 'message/global', 'message/news', 'message/partial']);
+
+/**
+ * Whether a part of this type contains a message (RFC 2046 section 5.2.1, RFC 6532 section 3.7). Of a message in fragments
+ * (section 5.2.2) it is the beginning, header and all.
+ */
+export function holdsMessage(type: string): boolean {
+  return MESSAGES.has(type);
+}
+
+/** Whether a part of this type is made of other parts. */
+export function holdsParts(type: string): boolean {
+  return type.startsWith('multipart/') || holdsMessage(type);
+}
+
 /** What the content fields of one part say. Of several fields of one name readers heed one or another: all are here. */
 export class ContentFields {
+  /** That which makes parts of the body comes first, else the first field. */
   readonly types: readonly Structured[];
   readonly dispositions: readonly Structured[];
   /** How the body may be written, the likeliest first; never empty. */
@@ -35,13 +52,17 @@ export class ContentFields {
     encodings: readonly Encoding[],
     namingFields: readonly string[],
   ) {
-    this.types = types;
+    const first = types.findIndex(({ value }) => holdsParts(value));
+    this.types =
+      first <= 0
+        ? types
+        : [...types.slice(first, first + 1), ...types.slice(0, first), ...types.slice(first + 1)];
     this.dispositions = dispositions;
     this.encodings = encodings;
     this.#namingFields = namingFields;
   }
 
-  /** The first Content-Type. */
+  /** The Content-Type that governs how the part is read. */
   get type(): Structured | undefined {
     return this.types[0];
   }
@@ -53,6 +74,26 @@ export class ContentFields {
 
   get encoding(): Encoding {
     return this.encodings[0] ?? 'identity';
+  }
+
+  /** Every boundary that fields of this multipart type declare, or those of any, the likeliest first; one character per byte. */
+  boundaries(type?: string): readonly string[] {
+    const declared = this.types
+      .filter(({ value }) => (type === undefined ? value.startsWith('multipart/') : value === type))
+      .flatMap((field) => field.literals('boundary'));
+    return [...new Set(declared.map((boundary) => encodeText(boundary).toString('latin1')))];
+  }
+
+  /** What these fields say in several ways, of which readers heed one or another. */
+  get contradictions(): readonly ('content-type' | 'boundary' | 'content-transfer-encoding')[] {
+    const mayHaveBoundary = this.type?.value.startsWith('multipart/') === true;
+    if (this.types.length < 2 && this.encodings.length === 1 && !mayHaveBoundary) return [];
+    const types = new Set(this.types.map(({ value }) => value));
+    return [
+      ...(types.size > 1 ? (['content-type'] as const) : []),
+      ...(this.boundaries().length > 1 ? (['boundary'] as const) : []),
+      ...(this.encodings.length > 1 ? (['content-transfer-encoding'] as const) : []),
+    ];
   }
 
   /** Every parameter of all fields of one of the two names. */

@@ -1,33 +1,27 @@
 /**
- * Making a message harmless: poisonous parts become a warning that names what was there, HTML loses what acts.
+ * Making a message harmless: poisonous parts become a warning that names what was there, or go, or are renamed; HTML loses
+ * what acts.
  */
 import { wrongArgument } from '../errors.ts';
-import { callback, checkOptions, flag, iterable, type Kind, type Kinds, object, oneOf } from '../options.ts';
-import { type ArchiveListing, type ArchiveMember, archiveFormat, listArchive } from './archive.ts';
-import type { ArchiveLimits, ArchiveProblem } from './archive-budget.ts';
-import { bannedContentTypes, bannedExtension, bannedExtensions, programFormat } from './banned.ts';
+import { callback, checkOptions, flag, type Kind, type Kinds, oneOf } from '../options.ts';
+import type { ArchiveProblem } from './archive-budget.ts';
 import type { HtmlRemoval } from './html.ts';
 import { cleanHtmlPart, isHtml } from './html-part.ts';
-import { holdsMessage } from './layout.ts';
+import {
+  explainPoison,
+  INSPECT_KINDS,
+  Inspector,
+  type InspectPolicy,
+  type PoisonReason,
+  quoted,
+} from './inspect.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
 import { Slice } from './slice.ts';
 
-/** Why a part is poisonous. `member` is the path inside an archive, undefined for the part itself. */
-export type PoisonReason =
-  | {
-      readonly kind: 'extension';
-      readonly name: string;
-      readonly extension: string;
-      readonly member: string | undefined;
-    }
-  | { readonly kind: 'content-type'; readonly contentType: string }
-  | { readonly kind: 'program'; readonly format: string; readonly member: string | undefined }
-  | { readonly kind: 'archive'; readonly problem: ArchiveProblem }
-  | { readonly kind: 'check'; readonly text: string };
-
-/** A part as it was before it was replaced. */
+/** A part as it was before it was made harmless. */
 export interface PoisonousPart {
+  /** The reason why it is dealt with. */
   readonly reason: PoisonReason;
   readonly contentType: string;
   readonly names: readonly string[];
@@ -37,29 +31,25 @@ export interface PoisonousPart {
   readonly bytes: Buffer;
 }
 
+/**
+ * How a part is made harmless: `defang` puts a warning in its place, `remove` takes it out, `rename` appends `.defang` to its
+ * name and says that it is nothing but bytes.
+ */
+export type Disarming = 'defang' | 'remove' | 'rename';
+
 /** What is poisonous, and what happens to it. */
-export interface DefangPolicy {
-  /** Extensions without dots, in lower case. @default {@link bannedExtensions} */
-  readonly extensions?: Iterable<string>;
-  /** Content types in lower case. @default {@link bannedContentTypes} */
-  readonly contentTypes?: Iterable<string>;
-  /** Whether programs are known by their first bytes, whatever they are called. @default true */
-  readonly programs?: boolean;
-  /** Whether archives are looked into, and how far. @default the limits of {@link listArchive} */
-  readonly archives?: Partial<ArchiveLimits> | false;
+export interface DefangPolicy extends InspectPolicy {
   /** What is done with archives whose members cannot be read for want of a password. Their names are checked in any case. @default 'keep' */
   readonly encryptedArchives?: 'keep' | 'remove';
-  /** What is done with archives of formats that cannot be opened here. @default 'keep' */
-  readonly unsupportedArchives?: 'keep' | 'remove';
-  /** Whether scripts and their like are taken out of HTML. @default true */
+  /** What is done with archives of formats that cannot be looked into here. @default 'keep' */
+  readonly unreadArchives?: 'keep' | 'remove';
+  /** Whether scripts and their like are taken out of HTML and SVG. @default true */
   readonly html?: boolean;
-  /** Whether messages inside the message are searched. @default true */
-  readonly messages?: boolean;
-  /** Your own rule for a leaf: a text that says why it is poisonous, or nothing. */
-  readonly check?: (part: Part) => string | undefined | Promise<string | undefined>;
+  /** How poisonous parts are made harmless, or for which reason: `keep` leaves the part. @default 'defang' */
+  readonly action?: Disarming | ((reason: PoisonReason, part: Part) => Disarming | 'keep');
   /** Keeps the original; what it answers, such as a quarantine number, is named in the warning. A rejection stops the defanging. */
   readonly save?: (part: PoisonousPart) => string | undefined | void | Promise<string | undefined | void>;
-  /** The text that stands where the part was. @default names, reason and where it was saved, in English */
+  /** The text that stands where the part was. @default {@link defaultWarning} */
   readonly warning?: (part: PoisonousPart, saved: string | undefined) => string;
 }
 
@@ -67,39 +57,36 @@ export interface DefangPolicy {
 export interface DefangReport {
   /** Whether anything was changed. */
   readonly modified: boolean;
-  /** Parts that were replaced. */
+  /** Parts that were replaced by a warning, taken out or renamed. */
   readonly removed: readonly PoisonousPart[];
-  /** What was taken out of HTML. */
+  /** What was taken out of HTML and SVG. */
   readonly html: readonly HtmlRemoval[];
   /** What was wrong with archives that stayed. */
   readonly problems: readonly ArchiveProblem[];
 }
 
-const DEFAULT_EXTENSIONS: ReadonlySet<string> = new Set(bannedExtensions);
-const DEFAULT_CONTENT_TYPES: ReadonlySet<string> = new Set(bannedContentTypes);
+const DISARMINGS = ['defang', 'remove', 'rename'] as const;
 
-const archives: Kind<Partial<ArchiveLimits> | false> = {
-  must: 'be an object of limits, or false',
-  accepts: (value): value is Partial<ArchiveLimits> | false => value === false || object().accepts(value),
+const action: Kind<Exclude<DefangPolicy['action'], undefined>> = {
+  must: `be ${oneOf(...DISARMINGS).must.slice(3)}, or a function`,
+  accepts: (value): value is Exclude<DefangPolicy['action'], undefined> =>
+    oneOf(...DISARMINGS).accepts(value) || typeof value === 'function',
 };
 
 const KINDS: Kinds<DefangPolicy> = {
-  extensions: iterable(),
-  contentTypes: iterable(),
-  programs: flag,
-  archives,
+  ...INSPECT_KINDS,
   encryptedArchives: oneOf('keep', 'remove'),
-  unsupportedArchives: oneOf('keep', 'remove'),
+  unreadArchives: oneOf('keep', 'remove'),
   html: flag,
-  messages: flag,
-  check: callback(),
+  action,
   save: callback(),
   warning: callback(),
 };
 
 /**
- * Searches every part, those of messages inside the message included, and replaces the poisonous ones by a text part called
- * WARNING.TXT. Corrupt archives and those that reach a limit are poisonous: nobody can tell what is in them.
+ * Searches every part, those of messages inside the message and files in its text included, and replaces the poisonous ones by a
+ * text part called WARNING.TXT. Corrupt archives and those that reach a limit are poisonous: nobody can tell what is in
+ * them.
  *
  * A message that has more parts than its parse limits allow is searched as far as they go: look at `message.problems`.
  * Edits `message`; the event loop turns between parts and inside archives.
@@ -110,90 +97,87 @@ export async function defang(message: MimeMessage, policy: DefangPolicy = {}): P
   return await new Defanger(policy).run(message);
 }
 
+/**
+ * Makes one part harmless. A part that cannot be taken out, being the message itself or all that is in a multipart or message,
+ * is replaced by the warning instead.
+ * @param warning The text that stands in its place.
+ */
+export function disarm(part: Part, how: Disarming, warning: string): void {
+  if (how === 'rename') {
+    const name = `${part.names[0] ?? 'attachment'}.defang`;
+    part.retype('application/octet-stream');
+    part.rename(name);
+  } else if (how === 'remove' && isOneOfSeveral(part)) part.remove();
+  else {
+    part.rename(undefined);
+    for (const name of ['Content-Transfer-Encoding', 'Content-Disposition', 'Content-MD5'])
+      part.headers.remove(name);
+    part.retype('text/plain', { charset: 'utf-8', name: 'WARNING.TXT' });
+    part.replaceContent(warning);
+  }
+}
+
+function isOneOfSeveral(part: Part): boolean {
+  const { parent, isFileInText } = part;
+  if (!parent) return false;
+  return isFileInText || parent.readings.some((parts) => parts.length > 1 && parts.includes(part));
+}
+
 class Defanger {
   readonly #policy: DefangPolicy;
-  readonly #extensions: ReadonlySet<string>;
-  readonly #contentTypes: ReadonlySet<string>;
+  readonly #inspector: Inspector;
   readonly #removed: PoisonousPart[] = [];
   readonly #html: HtmlRemoval[] = [];
   readonly #problems: ArchiveProblem[] = [];
 
   constructor(policy: DefangPolicy) {
     this.#policy = policy;
-    this.#extensions = policy.extensions ? new Set(policy.extensions) : DEFAULT_EXTENSIONS;
-    this.#contentTypes = policy.contentTypes ? new Set(policy.contentTypes) : DEFAULT_CONTENT_TYPES;
+    this.#inspector = new Inspector(policy);
   }
 
   async run(message: MimeMessage): Promise<DefangReport> {
-    const { html = true, messages = true } = this.#policy;
+    const { html = true } = this.#policy;
     const slice = new Slice();
     const waiting: Part[] = [message.root];
     for (let part = waiting.pop(); part; part = waiting.pop()) {
       if (slice.isOver) await slice.next();
-      const reason = await this.#judge(part);
-      if (reason) await this.#replace(part, reason);
-      else if (part.children.length === 0) {
-        if (html && isHtml(part)) for (const removal of await cleanHtmlPart(part)) this.#html.push(removal);
-      } else if (messages || !holdsMessage(part.contentType)) {
-        for (const child of part.children.toReversed()) waiting.push(child);
+      // Another reading of what it stood in was settled on.
+      if (!part.parent && part !== message.root) continue;
+      const found = this.#choose(part, await this.#inspector.judge(part));
+      if (found) {
+        await this.#disarm(part, found.reason, found.how);
+        continue;
       }
+      if (html && isHtml(part)) for (const removal of await cleanHtmlPart(part)) this.#html.push(removal);
+      for (const inner of (await this.#inspector.inside(part)).toReversed()) waiting.push(inner);
     }
     return {
-      modified: this.#removed.length > 0 || this.#html.length > 0,
+      modified: message.changed && (this.#removed.length > 0 || this.#html.length > 0),
       removed: this.#removed,
       html: this.#html,
       problems: this.#problems,
     };
   }
 
-  async #judge(part: Part): Promise<PoisonReason | undefined> {
-    const { contentType } = part;
-    // A multipart is never saved under a name; a message may be.
-    const isLeaf = part.children.length === 0;
-    if (!isLeaf && contentType.startsWith('multipart/')) return undefined;
-    const { names } = part;
-    for (const name of names) {
-      const extension = bannedExtension(name, this.#extensions);
-      if (extension !== undefined) return { kind: 'extension', name, extension, member: undefined };
-    }
-    const banned = part.contentTypes.find((type) => this.#contentTypes.has(type));
-    if (banned !== undefined) return { kind: 'content-type', contentType: banned };
-    if (!isLeaf) return undefined;
-    const text = await this.#policy.check?.(part);
-    if (text !== undefined) return { kind: 'check', text };
-    const { programs = true, archives = {} } = this.#policy;
-    const head = part.contentHead(512);
-    const format = programs ? programFormat(head) : undefined;
-    if (format !== undefined) return { kind: 'program', format, member: undefined };
-    if (archives === false || archiveFormat(head, names) === undefined) return undefined;
-    const listing = await listArchive(await part.loadContent(), names, archives);
-    return listing && this.#judgeArchive(listing);
-  }
-
-  #judgeArchive({ members, problems }: ArchiveListing): PoisonReason | undefined {
-    for (const member of members) {
-      const reason = this.#judgeMember(member);
-      if (reason) return reason;
-    }
-    const { encryptedArchives = 'keep', unsupportedArchives = 'keep' } = this.#policy;
-    for (const problem of problems) {
+  /** The first reason to do anything, and what. */
+  #choose(
+    part: Part,
+    reasons: readonly PoisonReason[],
+  ): { readonly reason: PoisonReason; readonly how: Disarming } | undefined {
+    const { encryptedArchives = 'keep', unreadArchives = 'keep', action: wanted = 'defang' } = this.#policy;
+    for (const reason of reasons) {
       const isKept =
-        (problem.kind === 'encrypted' && encryptedArchives === 'keep') ||
-        (problem.kind === 'unsupported' && unsupportedArchives === 'keep');
-      if (!isKept) return { kind: 'archive', problem };
+        reason.kind === 'archive' &&
+        ((reason.problem.kind === 'encrypted' && encryptedArchives === 'keep') ||
+          (reason.problem.kind === 'unread' && unreadArchives === 'keep'));
+      const how = isKept ? 'keep' : typeof wanted === 'function' ? wanted(reason, part) : wanted;
+      if (how !== 'keep') return { reason, how };
     }
-    for (const problem of problems) this.#problems.push(problem);
+    for (const reason of reasons) if (reason.kind === 'archive') this.#problems.push(reason.problem);
     return undefined;
   }
 
-  #judgeMember({ name, path, head }: ArchiveMember): PoisonReason | undefined {
-    const extension = bannedExtension(name, this.#extensions);
-    if (extension !== undefined) return { kind: 'extension', name, extension, member: path };
-    const format = (this.#policy.programs ?? true) ? programFormat(head) : undefined;
-    return format === undefined ? undefined : { kind: 'program', format, member: path };
-  }
-
-  async #replace(part: Part, reason: PoisonReason): Promise<void> {
+  async #disarm(part: Part, reason: PoisonReason, how: Disarming): Promise<void> {
     const poisonous: PoisonousPart = {
       reason,
       contentType: part.contentType,
@@ -202,64 +186,17 @@ class Defanger {
       bytes: part.toBytes(),
     };
     const saved = (await this.#policy.save?.(poisonous)) ?? undefined;
-    const text = (this.#policy.warning ?? defaultWarning)(poisonous, saved);
-    part.rename(undefined);
-    for (const name of ['Content-Transfer-Encoding', 'Content-Disposition', 'Content-MD5'])
-      part.headers.remove(name);
-    part.retype('text/plain', { charset: 'utf-8', name: 'WARNING.TXT' });
-    part.replaceContent(text);
+    disarm(part, how, (this.#policy.warning ?? defaultWarning)(poisonous, saved));
     this.#removed.push(poisonous);
   }
 }
 
-/** A name as it may stand in a warning: on one line, and not for ever. */
-function quoted(name: string): string {
-  const shown = name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
-  return `"${shown.length > 200 ? `${shown.slice(0, 200)}…` : shown}"`;
-}
-
-function explain(reason: PoisonReason): string {
-  switch (reason.kind) {
-    case 'extension': {
-      const { extension, member } = reason;
-      return member === undefined
-        ? `files ending in .${extension} are not let through`
-        : `it contains ${quoted(member)}, and files ending in .${extension} are not let through`;
-    }
-    case 'content-type':
-      return `content of type ${reason.contentType} is not let through`;
-    case 'program': {
-      const { format, member } = reason;
-      return member === undefined
-        ? `it is a ${format}`
-        : `it contains ${quoted(member)}, which is a ${format}`;
-    }
-    case 'archive':
-      return explainProblem(reason.problem);
-    case 'check':
-      return reason.text;
-  }
-}
-
-function explainProblem(problem: ArchiveProblem): string {
-  const path = quoted(problem.path);
-  switch (problem.kind) {
-    case 'corrupt':
-      return `the archive ${path} is damaged: ${problem.reason}`;
-    case 'encrypted':
-      return `the archive ${path} is encrypted`;
-    case 'unsupported':
-      return `the archive ${path} (${problem.format}) cannot be examined`;
-    case 'limit':
-      return `the archive ${path} holds too much to be examined`;
-  }
-}
-
-function defaultWarning(part: PoisonousPart, saved: string | undefined): string {
+/** The warning that {@link defang} writes unless told otherwise: names, reason, and where the original was kept, in English. */
+export function defaultWarning(part: PoisonousPart, saved: string | undefined): string {
   const what = part.names[0] === undefined ? `of type ${part.contentType}` : quoted(part.names[0]);
   const lines = [
     `WARNING: an attachment of this message was removed: ${what}`,
-    `Reason: ${explain(part.reason)}.`,
+    `Reason: ${explainPoison(part.reason)}.`,
     ...(saved === undefined ? [] : [`The original was kept as: ${saved}`]),
     'If you need it, ask your postmaster, or ask the sender to send it in another way.',
   ];

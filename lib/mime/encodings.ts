@@ -3,6 +3,7 @@
  */
 import { withoutComments } from './comments.ts';
 import type { Steps } from './slice.ts';
+import { decodeFile } from './uuencode.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -39,7 +40,7 @@ export function parseEncodings(values: readonly string[]): readonly Encoding[] {
 export function decodeBody(bytes: Buffer, encoding: Encoding): Buffer {
   if (encoding === 'base64') return decodeBase64(bytes);
   if (encoding === 'quoted-printable') return decodeQuotedPrintable(bytes);
-  if (encoding === 'uuencode') return decodeUuencode(bytes);
+  if (encoding === 'uuencode') return decodeFile(bytes);
   return bytes;
 }
 
@@ -174,24 +175,6 @@ export function encodeQuotedPrintable(bytes: Buffer, lineEnd: string): Buffer {
   }
   // The room was made for the worst; a copy gives it back.
   return Buffer.from(encoded.subarray(0, length));
-}
-
-/** Decodes the lines between "begin" and "end" of uuencode; what stands around them is no content. */
-function decodeUuencode(bytes: Buffer): Buffer {
-  const lines = bytes.toString('latin1').split(/\r?\n/);
-  const begin = lines.findIndex((line) => /^begin(?:-base64)? [0-7]{3,4} /.test(line));
-  const decoded: number[] = [];
-  for (const line of lines.slice(begin + 1)) {
-    const length = (line.charCodeAt(0) - 32) & 63;
-    if (line === 'end' || line === '' || length === 0) break;
-    const first = decoded.length;
-    for (let i = 1; decoded.length < first + length && i < line.length; i += 4) {
-      const [a = 0, b = 0, c = 0, d = 0] = [0, 1, 2, 3].map((k) => (line.charCodeAt(i + k) - 32) & 63);
-      decoded.push((a << 2) | (b >> 4), ((b << 4) | (c >> 2)) & 255, ((c << 6) | d) & 255);
-    }
-    decoded.length = Math.min(decoded.length, first + length);
-  }
-  return Buffer.from(decoded);
 }
 
 /** Encodes a body. */

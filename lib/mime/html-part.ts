@@ -33,7 +33,11 @@ export async function cleanHtmlPart(part: Part): Promise<readonly HtmlRemoval[]>
   const { charset = '' } = part.contentTypeParameters;
   const view = viewMarkup(bytes, charset);
   const { cuts, removed } = await finishInTurns(findActive(view.text));
-  if (cuts.length > 0) await part.storeContent(applyCuts(bytes, view, cuts));
+  if (cuts.length > 0) {
+    // A page to some readers, made of parts to others: let it be parts for all.
+    if (part.isLeaf) await part.storeContent(applyCuts(bytes, view, cuts));
+    else part.settle();
+  }
   return removed;
 }
 

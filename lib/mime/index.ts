@@ -6,20 +6,25 @@ import { checkNode } from '../node-version.ts';
 export type { HeaderChange } from '../headers.ts';
 export { type ArchiveFormat, type ArchiveListing, type ArchiveMember, listArchive } from './archive.ts';
 export { type ArchiveLimits, type ArchiveProblem, defaultArchiveLimits } from './archive-budget.ts';
+export { listPart } from './archive-part.ts';
 export { bannedContentTypes, bannedExtension, bannedExtensions, modernBannedExtensions } from './banned.ts';
+export { isBodyText, sealOf } from './body.ts';
 export { appendText, type BodyText, prependText } from './body-text.ts';
 export { createPart, type NewPart } from './create.ts';
 export {
   type DefangPolicy,
   type DefangReport,
+  type Disarming,
   defang,
+  defaultWarning,
+  disarm,
   type PoisonousPart,
-  type PoisonReason,
 } from './defang.ts';
 export type { Encoding } from './encodings.ts';
 export type { PartHeaders } from './header-section.ts';
 export { cleanHtml, type HtmlRemoval } from './html.ts';
 export { cleanHtmlPart } from './html-part.ts';
+export { explainPoison, type InspectPolicy, inspect, type Poison, type PoisonReason } from './inspect.ts';
 export { defaultParseLimits, type ParseLimits, type ParseProblem } from './limits.ts';
 export {
   type MessageChanges,
@@ -29,8 +34,10 @@ export {
   parseMessage,
   parseMessageStream,
 } from './message.ts';
+export { extensionsOf } from './names.ts';
 export type { Parameter } from './parameters.ts';
 export type { Part } from './part.ts';
+export { programFormat } from './programs.ts';
 export { type Address, type MessageView, readView } from './view.ts';
 export { decodeWords, encodeWords } from './words.ts';
 

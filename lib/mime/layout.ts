@@ -7,11 +7,15 @@
  */
 
 import { fieldColon } from '../headers.ts';
-import { decodeText, encodeText } from '../text.ts';
-import { type ContentFields, isContentField, noContentFields, readContentFields } from './content-fields.ts';
+import { decodeText } from '../text.ts';
+import {
+  type ContentFields,
+  holdsMessage,
+  isContentField,
+  noContentFields,
+  readContentFields,
+} from './content-fields.ts';
 import type { ParseLimits, ParseProblem } from './limits.ts';
-
-const MESSAGES = new Set(['message/rfc822', 'message/global', 'message/news', 'message/partial']);
 
 /** The ranges of one part in `source`. A multipart's bytes are: header, preamble, (delimiter, child)*, tail. */
 export interface Layout {
@@ -27,6 +31,8 @@ export interface Layout {
   end: number;
   /** The lower-case type/subtype that governs the structure: declared, or the default of RFC 2046. */
   type: string;
+  /** Whether this is a file uuencoded in a text: its header section is made up, in front of `source`'s own bytes. */
+  readonly madeUpHeader?: Buffer;
   /** A multipart's boundary, one character per byte. */
   boundary: string | undefined;
   /** The first field of each name that decides how the part is read. */
@@ -43,6 +49,8 @@ export interface ScanContext {
   readonly limits: ParseLimits;
   readonly problems: ParseProblem[];
   parts: number;
+  /** How many bytes may still be read a second time. */
+  rescannable: number;
 }
 
 const LF = 0x0a;
@@ -51,14 +59,6 @@ const SPACE = 0x20;
 const TAB = 0x09;
 const DASH = 0x2d;
 const LINE_AND_DASHES = Buffer.from('\n--');
-
-/**
- * Whether a part of this type contains a message (RFC 2046 section 5.2.1, RFC 6532 section 3.7). Of a message in fragments
- * (section 5.2.2) it is the beginning, header and all.
- */
-export function holdsMessage(type: string): boolean {
-  return MESSAGES.has(type);
-}
 
 /** A first look: whether a line starts as `Content-` or `X-Sun-` do. */
 function mayBeContentField(bytes: Buffer, line: number): boolean {
@@ -172,6 +172,8 @@ export class Scanner {
     part.end = bytes.length;
     this.#position = part.bodyStart;
     part.fields = found.length > 0 ? readContentFields(found) : noContentFields;
+    for (const what of part.fields.contradictions)
+      this.#context.problems.push({ kind: 'ambiguous', what, offset: part.start });
     this.#enter(part);
     return lines;
   }
@@ -182,10 +184,10 @@ export class Scanner {
     const { type, encoding } = part.fields;
     part.type = type?.value || (inDigest ? 'message/rfc822' : 'text/plain');
     const isMessage = holdsMessage(part.type) && encoding === 'identity';
-    const boundary = part.type.startsWith('multipart/') ? type?.literals('boundary')[0] : undefined;
+    const boundary = part.type.startsWith('multipart/') ? part.fields.boundaries()[0] : undefined;
     if (!isMessage && boundary === undefined) return;
     if (part.depth >= this.#context.limits.depth) this.#problem('depth', part.bodyStart);
-    else if (boundary !== undefined) this.#open(part, encodeText(boundary).toString('latin1'));
+    else if (boundary !== undefined) this.#open(part, boundary);
     else this.#begin(part, part.bodyStart);
   }
 
@@ -292,7 +294,7 @@ export class Scanner {
   }
 
   #problem(limit: keyof ParseLimits, offset: number): void {
-    this.#context.problems.push({ limit, value: this.#context.limits[limit], offset });
+    this.#context.problems.push({ kind: 'limit', limit, value: this.#context.limits[limit], offset });
   }
 }
 

@@ -13,8 +13,9 @@ export interface ParseLimits {
   /** Bytes of one header section. @default 1_048_576 */
   readonly headerBytes: number;
   /**
-   * Levels of bodies that must be read a second time, each within another: encoded messages and multiparts, and
-   * multiparts whose declared boundary does not occur. @default 8
+   * Levels of bodies that must be read a second time, each within another: encoded messages and multiparts, multiparts
+   * whose declared boundary does not occur or is not the only one, attached `.eml` files. All in all four times as many
+   * bytes are read again as the message is long for each level. @default 8
    */
   readonly rescans: number;
 }
@@ -27,13 +28,24 @@ export const defaultParseLimits: ParseLimits = {
   rescans: 8,
 };
 
-/** A bound that a message reached: which one, its value, and the first offset that was not followed. */
-export interface ParseProblem {
-  readonly limit: keyof ParseLimits;
-  readonly value: number;
-  /** Offset in the bytes that were being parsed: the message, or the decoded content of an encoded part. */
-  readonly offset: number;
-}
+/** What is wrong with a message. Offsets are those in the bytes that were being parsed: the message, or the decoded content of an encoded part. */
+export type ParseProblem =
+  /** A bound that the message reached: which one, its value, and the first offset that was not followed. */
+  | {
+      readonly kind: 'limit';
+      readonly limit: keyof ParseLimits;
+      readonly value: number;
+      readonly offset: number;
+    }
+  /**
+   * Fields of the part at this offset contradict each other, so that readers differ in what they see: several Content-Type or
+   * Content-Transfer-Encoding fields, or several boundaries. The part was looked at by every reading.
+   */
+  | {
+      readonly kind: 'ambiguous';
+      readonly what: 'content-type' | 'boundary' | 'content-transfer-encoding';
+      readonly offset: number;
+    };
 
 /**
  * The defaults with the caller's wishes over them.

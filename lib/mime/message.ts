@@ -38,7 +38,10 @@ export class MimeMessage {
     this.#problems = problems;
   }
 
-  /** Limits that the message reached; grows while encoded parts inside it are opened. Empty for nearly every mail. */
+  /**
+   * Limits that the message reached, and fields in it that contradict each other; grows while encoded parts inside it are
+   * opened. Empty for nearly every mail.
+   */
   get problems(): readonly ParseProblem[] {
     return this.#problems;
   }
@@ -158,7 +161,12 @@ function startScan(bytes: Uint8Array, options: ParseOptions, headerEnd?: number)
     throw wrongArgument(`a message is a Buffer or Uint8Array, got ${typeof bytes}`);
   checkOptions('parse option', options, KINDS, wrongArgument);
   const limits = withLimits(defaultParseLimits, options.limits);
-  const context: ScanContext = { limits, problems: [], parts: 0 };
+  const context: ScanContext = {
+    limits,
+    problems: [],
+    parts: 0,
+    rescannable: limits.rescans * 4 * bytes.length + 65_536,
+  };
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   return {
     scanner: new Scanner(view, context, headerEnd === undefined ? { depth: 0 } : { depth: 0, headerEnd }),

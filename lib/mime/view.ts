@@ -5,6 +5,7 @@
  */
 import type { AddressObject, EmailAddress } from 'mailparser';
 import { MilterError } from '../errors.ts';
+import { isBodyText } from './body.ts';
 import { makeBoundary } from './boundary.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
@@ -31,7 +32,7 @@ export interface MessageView {
   readonly text: string | undefined;
   /** The body as HTML, if the message has one. */
   readonly html: string | undefined;
-  /** Leaves that are no body text, and messages inside the message. */
+  /** Leaves that are no body text, messages inside the message, and files uuencoded in its text. */
   readonly attachments: readonly Part[];
 }
 
@@ -88,19 +89,14 @@ function addresses(field: AddressObject | readonly AddressObject[] | undefined):
   return [field ?? []].flat().flatMap(({ value }) => value.flatMap(flatten));
 }
 
-/** Whether a leaf is text of the body rather than an attachment. */
-function isBodyText(part: Part): boolean {
-  const isText = part.contentType === 'text/plain' || part.contentType === 'text/html';
-  return isText && part.disposition !== 'attachment' && part.names.length === 0;
-}
-
 function findAttachments(root: Part): readonly Part[] {
   const found: Part[] = [];
   const waiting: Part[] = [root];
   for (let part = waiting.pop(); part; part = waiting.pop()) {
     if (part.contentType.startsWith('multipart/')) {
       for (const child of part.children.toReversed()) waiting.push(child);
-    } else if (!isBodyText(part)) found.push(part);
+    } else if (isBodyText(part)) found.push(...part.files);
+    else found.push(part);
   }
   return found;
 }

@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { holdsMessage } from '../../lib/mime/content-fields.ts';
 import { type Part, parseMessage } from '../../lib/mime/index.ts';
-import { holdsMessage } from '../../lib/mime/layout.ts';
 import { haveMimeCases, mimeCases } from './mime-cases.ts';
 
 /**

@@ -81,7 +81,7 @@ function readAll(message: MimeMessage): string {
 }
 
 function leavesOf(root: Part): readonly Part[] {
-  return [...root.walk()].filter((part) => part.children.length === 0);
+  return [...root.walk()].filter((part) => part.children.length === 0 && !part.isFileInText);
 }
 
 describe('whatever the bytes', () => {

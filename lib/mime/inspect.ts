@@ -1,0 +1,210 @@
+/**
+ * What is poisonous in a message, and why. Nothing is changed here.
+ */
+import { wrongArgument } from '../errors.ts';
+import { callback, checkOptions, flag, iterable, type Kind, type Kinds, object } from '../options.ts';
+import { type ArchiveMember, archiveFormat } from './archive.ts';
+import type { ArchiveLimits, ArchiveProblem } from './archive-budget.ts';
+import { listPart } from './archive-part.ts';
+import { bannedContentTypes, bannedExtension, bannedExtensions } from './banned.ts';
+import { isBodyText } from './body.ts';
+import { holdsParts } from './content-fields.ts';
+import type { MimeMessage } from './message.ts';
+import type { Part } from './part.ts';
+import { programFormat } from './programs.ts';
+import { Slice } from './slice.ts';
+
+/** Why a part is poisonous. `member` is the path inside an archive, undefined for the part itself. */
+export type PoisonReason =
+  | {
+      readonly kind: 'extension';
+      readonly name: string;
+      readonly extension: string;
+      readonly member: string | undefined;
+    }
+  | { readonly kind: 'content-type'; readonly contentType: string }
+  | { readonly kind: 'program'; readonly format: string; readonly member: string | undefined }
+  | { readonly kind: 'archive'; readonly problem: ArchiveProblem }
+  | { readonly kind: 'check'; readonly text: string };
+
+/** What is poisonous. */
+export interface InspectPolicy {
+  /** Extensions without dots, in lower case. @default {@link bannedExtensions} */
+  readonly extensions?: Iterable<string>;
+  /** Content types in lower case. @default {@link bannedContentTypes} */
+  readonly contentTypes?: Iterable<string>;
+  /** Whether programs are known by their first bytes, whatever they are called. @default true */
+  readonly programs?: boolean;
+  /** Whether archives are looked into, and how far. @default the limits of {@link listArchive} */
+  readonly archives?: Partial<ArchiveLimits> | false;
+  /** Whether messages inside the message are searched. @default true */
+  readonly messages?: boolean;
+  /** Your own rule for a leaf: a text that says why it is poisonous, or nothing. */
+  readonly check?: (part: Part) => string | undefined | Promise<string | undefined>;
+}
+
+/** A poisonous part, and every reason for that, the gravest first. */
+export interface Poison {
+  readonly part: Part;
+  readonly reasons: readonly [PoisonReason, ...PoisonReason[]];
+}
+
+const archives: Kind<Partial<ArchiveLimits> | false> = {
+  must: 'be an object of limits, or false',
+  accepts: (value): value is Partial<ArchiveLimits> | false => value === false || object().accepts(value),
+};
+
+/** What the options of {@link inspect} may be. */
+export const INSPECT_KINDS: Kinds<InspectPolicy> = {
+  extensions: iterable(),
+  contentTypes: iterable(),
+  programs: flag,
+  archives,
+  messages: flag,
+  check: callback(),
+};
+
+/**
+ * Finds every poisonous part, in the order of {@link MimeMessage.parts}, and why it is so: names and content types, programs
+ * by their bytes, members of archives, and archives that are encrypted, damaged, cannot be looked into here, or hold too much.
+ * What is done about it is yours to decide, reason by reason: {@link disarm} makes a part harmless, {@link defang} does all
+ * in one go. Changes nothing; the event loop turns between parts and inside archives.
+ * @throws TypeError for an unknown option or an impossible value. Rejects with what `check` rejects with.
+ */
+export async function inspect(message: MimeMessage, policy: InspectPolicy = {}): Promise<readonly Poison[]> {
+  checkOptions('inspect option', policy, INSPECT_KINDS, wrongArgument);
+  const inspector = new Inspector(policy);
+  const slice = new Slice();
+  const found: Poison[] = [];
+  const waiting: Part[] = [message.root];
+  for (let part = waiting.pop(); part; part = waiting.pop()) {
+    if (slice.isOver) await slice.next();
+    const [first, ...others] = await inspector.judge(part);
+    if (first) found.push({ part, reasons: [first, ...others] });
+    for (const inner of (await inspector.inside(part)).toReversed()) waiting.push(inner);
+  }
+  return found;
+}
+
+const DEFAULT_EXTENSIONS: ReadonlySet<string> = new Set(bannedExtensions);
+const DEFAULT_CONTENT_TYPES: ReadonlySet<string> = new Set(bannedContentTypes);
+
+/** Judges parts one by one. */
+export class Inspector {
+  readonly #policy: InspectPolicy;
+  readonly #extensions: ReadonlySet<string>;
+  readonly #contentTypes: ReadonlySet<string>;
+
+  constructor(policy: InspectPolicy) {
+    this.#policy = policy;
+    this.#extensions = policy.extensions ? new Set(policy.extensions) : DEFAULT_EXTENSIONS;
+    this.#contentTypes = policy.contentTypes ? new Set(policy.contentTypes) : DEFAULT_CONTENT_TYPES;
+  }
+
+  /** The parts inside one that are to be judged too: by every reading, and the files in a text. */
+  async inside(part: Part): Promise<readonly Part[]> {
+    // In turns of the event loop; then it need not be decoded again.
+    if (part.contentType.startsWith('text/')) await part.loadContent();
+    const { messages = true } = this.#policy;
+    const isMessage = !part.contentType.startsWith('multipart/') && part.children.length > 0;
+    return isMessage && !messages ? part.files : [...part.readings.flat(), ...part.files];
+  }
+
+  /** Every reason why this part, apart from those inside it, is poisonous. */
+  async judge(part: Part): Promise<readonly PoisonReason[]> {
+    const { contentTypes, isLeaf } = part;
+    // A multipart is never saved under a name, unless some reader takes it for something else; a message may be.
+    if (!isLeaf && contentTypes.every((type) => type.startsWith('multipart/'))) return [];
+    const { names } = part;
+    const reasons: PoisonReason[] = [];
+    for (const name of names) {
+      const extension = bannedExtension(name, this.#extensions);
+      if (extension !== undefined) reasons.push({ kind: 'extension', name, extension, member: undefined });
+    }
+    for (const contentType of contentTypes) {
+      if (this.#contentTypes.has(contentType)) reasons.push({ kind: 'content-type', contentType });
+    }
+    if (!isLeaf && contentTypes.every(holdsParts)) return reasons;
+    const text = await this.#policy.check?.(part);
+    if (text !== undefined) reasons.push({ kind: 'check', text });
+    reasons.push(...(await this.#judgeContent(part)));
+    return reasons;
+  }
+
+  async #judgeContent(part: Part): Promise<readonly PoisonReason[]> {
+    const { programs = true, archives: limits = {} } = this.#policy;
+    const reasons: PoisonReason[] = [];
+    // Where several encodings are declared readers decode one or another.
+    const heads = [part.contentHead(512), ...part.otherContents().map((content) => content.subarray(0, 512))];
+    for (const head of heads) {
+      const format = programs && !isProse(part, head) ? programFormat(head) : undefined;
+      if (format !== undefined) reasons.push({ kind: 'program', format, member: undefined });
+    }
+    if (limits === false || !heads.some((head) => archiveFormat(head, part.names) !== undefined))
+      return reasons;
+    for (const { members, problems } of await listPart(part, limits)) {
+      for (const member of members) {
+        const reason = this.#judgeMember(member);
+        if (reason) reasons.push(reason);
+      }
+      for (const problem of problems) reasons.push({ kind: 'archive', problem });
+    }
+    return reasons;
+  }
+
+  #judgeMember({ name, path, head }: ArchiveMember): PoisonReason | undefined {
+    const extension = bannedExtension(name, this.#extensions);
+    if (extension !== undefined) return { kind: 'extension', name, extension, member: path };
+    const format = (this.#policy.programs ?? true) ? programFormat(head) : undefined;
+    return format === undefined ? undefined : { kind: 'program', format, member: path };
+  }
+}
+
+/** Whether this is what somebody wrote to be read: it may start with any letters. */
+function isProse(part: Part, head: Buffer): boolean {
+  return isBodyText(part) && !head.includes(0);
+}
+
+/** A name as it may stand in a warning: on one line, and not for ever. */
+export function quoted(name: string): string {
+  const shown = name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
+  return `"${shown.length > 200 ? `${shown.slice(0, 200)}…` : shown}"`;
+}
+
+/** Says for people why a part is poisonous: half a sentence in English. */
+export function explainPoison(reason: PoisonReason): string {
+  switch (reason.kind) {
+    case 'extension': {
+      const { extension, member } = reason;
+      return member === undefined
+        ? `files ending in .${extension} are not let through`
+        : `it contains ${quoted(member)}, and files ending in .${extension} are not let through`;
+    }
+    case 'content-type':
+      return `content of type ${reason.contentType} is not let through`;
+    case 'program': {
+      const { format, member } = reason;
+      return member === undefined
+        ? `it is a ${format}`
+        : `it contains ${quoted(member)}, which is a ${format}`;
+    }
+    case 'archive':
+      return explainProblem(reason.problem);
+    case 'check':
+      return reason.text;
+  }
+}
+
+function explainProblem(problem: ArchiveProblem): string {
+  const path = quoted(problem.path);
+  switch (problem.kind) {
+    case 'corrupt':
+      return `the archive ${path} is damaged: ${problem.reason}`;
+    case 'encrypted':
+      return `the archive ${path} is encrypted`;
+    case 'unread':
+      return `the archive ${path} (${problem.format}) cannot be examined`;
+    case 'limit':
+      return `the archive ${path} holds too much to be examined`;
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * The body of one part as it was received: decoded when it is read, and no more than once.
+ */
+import { decodeBody, decodeSteps, type Encoding } from './encodings.ts';
+import { finishInTurns } from './slice.ts';
+
+/** Range and encoding of a received body. */
+export class ReceivedBody {
+  /** As it is written. */
+  readonly bytes: Buffer;
+  readonly encoding: Encoding;
+  #decoded: Buffer | undefined;
+
+  constructor(bytes: Buffer, encoding: Encoding) {
+    this.bytes = bytes;
+    this.encoding = encoding;
+  }
+
+  /** Decoded. Every call answers the same object. */
+  decode(): Buffer {
+    this.#decoded ??= decodeBody(this.bytes, this.encoding);
+    return this.#decoded;
+  }
+
+  /** Decoded, a large quoted-printable body in turns of the event loop. */
+  async load(): Promise<Buffer> {
+    if (this.#decoded) return this.#decoded;
+    const decoded = await finishInTurns(decodeSteps(this.bytes, this.encoding));
+    this.#decoded ??= decoded;
+    return this.#decoded;
+  }
+
+  /** Decoded by each of these encodings in place of its own. */
+  decodeOtherwise(encodings: readonly Encoding[]): readonly Buffer[] {
+    return encodings.map((encoding) => decodeBody(this.bytes, encoding));
+  }
+
+  /** The first decoded bytes, at most `length`, without decoding more than they need. */
+  head(length: number): Buffer {
+    if (this.#decoded || this.encoding === 'identity') return this.decode().subarray(0, length);
+    // An encoded byte takes at most three characters; whoever pads more than that has the whole body decoded.
+    const head = decodeBody(this.bytes.subarray(0, length * (length > 4096 ? 2 : 6)), this.encoding);
+    return (head.length < length ? this.decode() : head).subarray(0, length);
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * A text with files in it, uuencoded or yEncoded, taken apart so that files can go and every other byte stays.
+ */
+import type { PartList, Writable } from './container.ts';
+import { readContentFields } from './content-fields.ts';
+import type { Layout } from './layout.ts';
+import { formatParameter } from './parameters.ts';
+import { findFiles, type TextFile } from './uuencode.ts';
+
+/** Text, file, text … A file that is taken out leaves nothing behind. */
+export class TextWithFiles<P extends Writable> implements PartList<P> {
+  readonly boundary: undefined;
+  /** Whether all this lies in the decoded body of its part. */
+  readonly encoded: boolean;
+  readonly #pieces: (Buffer | P)[];
+  #parts: readonly P[];
+
+  private constructor(encoded: boolean, pieces: (Buffer | P)[], parts: readonly P[]) {
+    this.encoded = encoded;
+    this.#pieces = pieces;
+    this.#parts = parts;
+  }
+
+  /** Takes a text apart; undefined where there is no file in it. */
+  static find<P extends Writable>(
+    text: Buffer,
+    encoded: boolean,
+    makePart: (file: TextFile) => P | undefined,
+  ): TextWithFiles<P> | undefined {
+    const pieces: (Buffer | P)[] = [];
+    const parts: P[] = [];
+    let position = 0;
+    for (const file of findFiles(text)) {
+      const part = makePart(file);
+      if (!part) break;
+      pieces.push(text.subarray(position, file.start), part);
+      parts.push(part);
+      position = file.end;
+    }
+    if (parts.length === 0) return undefined;
+    pieces.push(text.subarray(position));
+    return new TextWithFiles(encoded, pieces, parts);
+  }
+
+  /** The files, in order. */
+  get parts(): readonly P[] {
+    return this.#parts;
+  }
+
+  remove(part: P): void {
+    const at = this.#pieces.indexOf(part);
+    if (at >= 0) this.#pieces.splice(at, 1);
+    this.#parts = this.#parts.filter((one) => one !== part);
+  }
+
+  /** Appends all to `out`. Answers as parts do. */
+  write(out: Buffer[]): boolean {
+    let isOpen = false;
+    for (const piece of this.#pieces) {
+      if (Buffer.isBuffer(piece)) out.push(piece);
+      const isThere = Buffer.isBuffer(piece) ? piece.length > 0 : piece.write(out);
+      isOpen ||= isThere;
+    }
+    return isOpen;
+  }
+}
+
+/** A file as a part of the text it stands in, with the header section that it would have as a part. */
+export function layoutOfFile(source: Buffer, { name, start, end }: TextFile, depth: number): Layout {
+  const fields = [
+    ['content-type', 'application/octet-stream'],
+    ['content-disposition', `attachment; ${formatParameter('filename', name)}`],
+    ['content-transfer-encoding', 'x-uuencode'],
+  ] as const;
+  return {
+    source,
+    parent: undefined,
+    depth,
+    start,
+    headerEnd: start,
+    bodyStart: start,
+    end,
+    type: 'application/octet-stream',
+    madeUpHeader: Buffer.from(fields.map(([field, value]) => `${field}: ${value}\r\n`).join('')),
+    boundary: undefined,
+    fields: readContentFields(fields.map(([field, value]) => ({ name: field, read: () => value }))),
+    children: [],
+    delimiters: [],
+    close: -1,
+  };
+}

@@ -1,0 +1,183 @@
+/**
+ * Files written as text the way of uuencode (POSIX, its base64 form too) and of yEnc: finding them among other text, reading
+ * and writing them.
+ */
+
+const LF = 0x0a;
+const CR = 0x0d;
+
+/** One file in a text. */
+export interface TextFile {
+  readonly name: string;
+  /** The first byte of the line that begins it. */
+  readonly start: number;
+  /** Behind the line that ends it; without one, behind the last line that looks like its data. */
+  readonly end: number;
+}
+
+/** How many files one text may have; the rest stays text. */
+const MAX_FILES = 1000;
+/** Longer lines begin no file. */
+const MAX_BEGIN = 1024;
+
+const BEGIN = /^(?:begin(?:-base64)? +[0-7]{3,4} +(\S[^\r\n]*)|=ybegin [^\r\n]*?name=([^\r\n]+))/;
+
+/** The files in a text, in order. Linear in its length. */
+export function findFiles(text: Buffer): readonly TextFile[] {
+  const files: TextFile[] = [];
+  for (let line = nextBegin(text, 0); line >= 0 && files.length < MAX_FILES; ) {
+    const name = beginName(text, line);
+    if (name === undefined) {
+      line = nextBegin(text, line + 1);
+      continue;
+    }
+    const end = fileEnd(text, line);
+    files.push({ name, start: line, end });
+    line = nextBegin(text, end - 1);
+  }
+  return files;
+}
+
+/** The name on the first line that begins a file; undefined where none does. */
+export function firstFileName(text: Buffer): string | undefined {
+  for (let line = nextBegin(text, 0); line >= 0; line = nextBegin(text, line + 1)) {
+    const name = beginName(text, line);
+    if (name !== undefined) return name;
+  }
+  return undefined;
+}
+
+/** The next line from `from` on that starts as one does that begins a file. */
+function nextBegin(text: Buffer, from: number): number {
+  if (from === 0 && startsFile(text, 0)) return 0;
+  let at = from > 0 ? from - 1 : 0;
+  for (at = text.indexOf(LF, at); at >= 0; at = text.indexOf(LF, at + 1)) {
+    // Lines that start otherwise, nearly all, are not looked at further.
+    if (at + 1 >= from && startsFile(text, at + 1)) return at + 1;
+  }
+  return -1;
+}
+
+function startsFile(text: Buffer, line: number): boolean {
+  const first = text[line];
+  if (first === 0x62) return text.toString('latin1', line, line + 5) === 'begin';
+  return first === 0x3d && text.toString('latin1', line, line + 8) === '=ybegin ';
+}
+
+function beginName(text: Buffer, line: number): string | undefined {
+  const match = BEGIN.exec(text.toString('utf8', line, Math.min(text.length, line + MAX_BEGIN)));
+  return (match?.[1] ?? match?.[2])?.trim();
+}
+
+function lineEnd(text: Buffer, line: number): number {
+  const lineFeed = text.indexOf(LF, line);
+  return lineFeed < 0 ? text.length : lineFeed + 1;
+}
+
+function fileEnd(text: Buffer, begin: number): number {
+  const isYenc = text[begin] === 0x3d;
+  const isBase64 = !isYenc && text[begin + 5] === 0x2d;
+  let at = lineEnd(text, begin);
+  while (at < text.length) {
+    const next = lineEnd(text, at);
+    const word = text.toString('latin1', at, Math.min(next, at + 6)).trimEnd();
+    if (isYenc ? word.startsWith('=yend') : word === (isBase64 ? '====' : 'end')) return next;
+    const isData = isYenc
+      ? !startsFile(text, at)
+      : hasOnly(text, at, next, isBase64 ? isBase64Code : isUuCode);
+    if (!isData) return at;
+    at = next;
+  }
+  return at;
+}
+
+function hasOnly(text: Buffer, from: number, to: number, accepts: (code: number) => boolean): boolean {
+  let last = to;
+  while (last > from && (text[last - 1] === LF || text[last - 1] === CR)) last--;
+  for (let i = from; i < last; i++) if (!accepts(text[i] ?? 0)) return false;
+  return last > from;
+}
+
+function isUuCode(code: number): boolean {
+  return code >= 0x20 && code <= 0x60;
+}
+
+function isBase64Code(code: number): boolean {
+  return /[A-Za-z0-9+/=]/.test(String.fromCharCode(code));
+}
+
+/** The content of the first file in a text; what stands around it is no content. Without a begin, of all its lines. */
+export function decodeFile(text: Buffer): Buffer {
+  let begin = nextBegin(text, 0);
+  while (begin >= 0 && beginName(text, begin) === undefined) begin = nextBegin(text, begin + 1);
+  const data = begin < 0 ? 0 : lineEnd(text, begin);
+  if (begin >= 0 && text[begin] === 0x3d) return decodeYenc(text, data);
+  if (begin >= 0 && text[begin + 5] === 0x2d) {
+    const end = text.indexOf('====', data, 'latin1');
+    return Buffer.from(text.toString('latin1', data, end < 0 ? text.length : end), 'base64');
+  }
+  return decodeLines(text, data);
+}
+
+function decodeLines(text: Buffer, data: number): Buffer {
+  const decoded = Buffer.allocUnsafe(Math.ceil(((text.length - data) * 3) / 4) + 3);
+  let length = 0;
+  for (let line = data; line < text.length; ) {
+    const next = lineEnd(text, line);
+    let end = next;
+    while (end > line && (text[end - 1] === LF || text[end - 1] === CR)) end--;
+    const bytes = ((text[line] ?? 0) - 32) & 63;
+    const isEnd = end - line === 3 && text.toString('latin1', line, end) === 'end';
+    if (isEnd || end === line || bytes === 0) break;
+    const first = length;
+    for (let i = line + 1; i < end && length < first + bytes; i += 4) {
+      // What is missing at the end of a line were spaces.
+      const [a, b, c, d] = [0, 1, 2, 3].map((k) => (i + k < end ? ((text[i + k] ?? 0) - 32) & 63 : 0));
+      const group = ((a ?? 0) << 18) | ((b ?? 0) << 12) | ((c ?? 0) << 6) | (d ?? 0);
+      decoded[length++] = group >> 16;
+      decoded[length++] = group >> 8;
+      decoded[length++] = group;
+    }
+    length = Math.min(length, first + bytes);
+    line = next;
+  }
+  return decoded.subarray(0, length);
+}
+
+function decodeYenc(text: Buffer, data: number): Buffer {
+  const decoded = Buffer.allocUnsafe(text.length - data);
+  let length = 0;
+  for (let line = data; line < text.length; ) {
+    const next = lineEnd(text, line);
+    if (text[line] === 0x3d && text[line + 1] === 0x79) {
+      if (text.toString('latin1', line, line + 5) === '=yend') break;
+    } else {
+      for (let i = line; i < next; i++) {
+        let byte = text[i] ?? 0;
+        if (byte === LF || byte === CR) continue;
+        if (byte === 0x3d) byte = (text[++i] ?? 0) - 64;
+        decoded[length++] = byte - 42;
+      }
+    }
+    line = next;
+  }
+  return decoded.subarray(0, length);
+}
+
+/** Writes a file as uuencode does, every line ended. */
+export function encodeFile(content: Buffer, name: string, lineEnd: string): Buffer {
+  const safe = name.replace(/[^\x20-\x7e]/gu, '_').trim() || 'file';
+  const code = (value: number) => String.fromCharCode(value === 0 ? 0x60 : value + 32);
+  const lines = [`begin 644 ${safe}`];
+  for (let at = 0; at < content.length; at += 45) {
+    const size = Math.min(45, content.length - at);
+    let line = code(size);
+    for (let i = at; i < at + size; i += 3) {
+      const group = ((content[i] ?? 0) << 16) | ((content[i + 1] ?? 0) << 8) | (content[i + 2] ?? 0);
+      line += code(group >> 18) + code((group >> 12) & 63) + code((group >> 6) & 63) + code(group & 63);
+    }
+    lines.push(line);
+  }
+  lines.push('`', 'end', '');
+  return Buffer.from(lines.join(lineEnd), 'latin1');
+}
