@@ -3,6 +3,7 @@
  */
 import { checkNode } from './node-version.ts';
 
+export { type Address, parseAddress } from './address.ts';
 export { MilterError, type MilterErrorCode } from './errors.ts';
 export type { Header } from './headers.ts';
 export type { LogFields, Logger } from './logger.ts';

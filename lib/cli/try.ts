@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
+import { inBrackets } from '../address.ts';
 import { type Deadlines, MilterError, type ServeOptions, type Server, serve } from '../index.ts';
 import { MAX_INT } from '../options.ts';
 import { connectMta, readEml, type SendOptions } from '../testing/index.ts';
@@ -21,6 +22,7 @@ an MTA would, and shows the verdict and what changed.
   --rcpt ADDRESS      envelope recipient (default recipient@example.com); may be repeated
   --client IP         address of the SMTP client (default 127.0.0.1)
   --helo NAME         what the client calls itself (default: its host name)
+  --local             play mail submitted on the MTA's own machine: bare addresses, no client and greeting of its own
   --macro NAME=VALUE  a macro of the MTA, such as i=4XyZ or auth_authen=user; may be repeated
   --deadline STAGE=MS how long handlers of a stage may take (default 8000; eom 120000); may be repeated
   --json              print JSON
@@ -35,6 +37,7 @@ const OPTIONS = {
   rcpt: { type: 'string', multiple: true },
   client: { type: 'string' },
   helo: { type: 'string' },
+  local: { type: 'boolean' },
   macro: { type: 'string', multiple: true },
   deadline: { type: 'string', multiple: true },
   json: { type: 'boolean' },
@@ -63,15 +66,18 @@ export async function runTry(args: readonly string[], io: CommandIo): Promise<nu
   const { from = 'sender@example.com', rcpt = ['recipient@example.com'], macro = [], client, helo } = values;
   if (client !== undefined && isIP(client) === 0)
     throw wrongUse(`--client needs an IP address, got "${client}"`);
+  if (values.local === true && (client ?? helo) !== undefined)
+    throw wrongUse('--local goes with neither --client nor --helo');
   const macros = Object.fromEntries(macro.map(readMacro));
   const eml = await readMessage(message);
   const deadlines = readDeadlines(values.deadline);
   const outcome = await play(file, eml, deadlines, {
-    sender: from.startsWith('<') ? from : `<${from}>`,
+    sender: inBrackets(from),
     recipients: rcpt,
     macros: { j: 'localhost', i: 'TRY', ...macros },
     ...(client !== undefined && { client: { address: client, hostname: `[${client}]` } }),
     ...(helo !== undefined && { helo }),
+    ...(values.local === true && { local: true }),
   });
   const text = values.json === true ? JSON.stringify(outcome, null, 2) : formatOutcome(outcome, io.stdout);
   io.stdout.write(`${text}\n`);

@@ -2,10 +2,11 @@
  * The changes that the members of a filter make to a message: checked when they are recorded, and replayed by libmilter
  * at the end of the message.
  */
+import { parseAddress } from '../address.ts';
 import { MilterError, wrongArgument } from '../errors.ts';
 import { type Header, isFieldName, smugglingByte } from '../headers.ts';
 import { SMFIF } from '../protocol/stages.ts';
-import { encodeText } from '../text.ts';
+import { decodeText, encodeText } from '../text.ts';
 import { type Action, deliveredFields, type Field, inReplayOrder, Kind, type Recorded } from './replay.ts';
 
 /** libmilter sends an action in one packet, and refuses a larger one. */
@@ -17,6 +18,7 @@ const SPACE = Buffer.of(0x20);
 export class ActionList {
   readonly #granted: number;
   readonly #spaceNeeded: boolean;
+  readonly #recipients: readonly { readonly address: string }[];
   #recorded: Recorded[] = [];
   #serial = 0;
   /** Those whose actions are noted and not made. */
@@ -26,10 +28,16 @@ export class ActionList {
   /**
    * @param granted the SMFIF_* bits that the MTA granted
    * @param spaceNeeded whether a header's value must bring its own leading space (SMFIP_HDR_LEADSPC)
+   * @param recipients those of the message, as the MTA knows them; may grow
    */
-  constructor(granted: number, spaceNeeded: boolean) {
+  constructor(
+    granted: number,
+    spaceNeeded: boolean,
+    recipients: readonly { readonly address: string }[] = [],
+  ) {
     this.#granted = granted;
     this.#spaceNeeded = spaceNeeded;
+    this.#recipients = recipients;
   }
 
   /** From now on this owner's actions concern nobody but itself. */
@@ -153,12 +161,31 @@ export class ActionList {
   takeChanges(): readonly Action[] | undefined {
     if (!this.#changed) return undefined;
     this.#changed = false;
-    return inReplayOrder(this.#recorded.filter((one) => !this.#observed.has(one.owner)));
+    const mine = this.#recorded.filter((one) => !this.#observed.has(one.owner));
+    return inReplayOrder(mine).flatMap((action) =>
+      action.kind === Kind.deleteRcpt ? this.#spelled(action) : [action],
+    );
   }
 
   /** What was taken last has not arrived: it is to be taken again. */
   giveBack(): void {
     this.#changed = this.#recorded.length > 0;
+  }
+
+  /** A recipient has come, whom a deleteRcpt may mean. */
+  recipientCame(): void {
+    if (this.#recorded.some((one) => 'kind' in one && one.kind === Kind.deleteRcpt)) this.#changed = true;
+  }
+
+  /** A removal of all recipients that are the same mailbox, each in the MTA's spelling: Postfix goes by the letter. */
+  #spelled(removal: Action): readonly Action[] {
+    const { address: wanted } = parseAddress(decodeText(removal.first));
+    const known = new Set(this.#recipients.map(({ address }) => address));
+    const meant = [...known].filter((address) => parseAddress(address).address === wanted);
+    // One that another member adds is in no list.
+    return meant.length === 0
+      ? [removal]
+      : meant.map((address) => ({ ...removal, first: encodeText(address) }));
   }
 
   #grant(name: string, bit: number): void {

@@ -15,7 +15,7 @@ import { type Places, placesKey } from './slots.ts';
 
 /** A recipient that the filter has not refused. */
 export interface Recipient {
-  /** As the MTA sent it, angle brackets included. */
+  /** In angle brackets, also where the MTA sent it without: {@link parseAddress} takes it apart. */
   readonly address: string;
   /** ESMTP parameters such as `NOTIFY=NEVER`. */
   readonly parameters: readonly string[];
@@ -50,9 +50,15 @@ export class MessageState {
     this.senderParameters = senderParameters;
     const spaced = (negotiated.steps & SMFIP.HDR_LEADSPC) !== 0;
     this.headers = new HeaderList(spaced);
-    this.actions = new ActionList(negotiated.actions, spaced);
+    this.actions = new ActionList(negotiated.actions, spaced, this.recipients);
     this.macros = macros;
     this.#maxBody = maxBody;
+  }
+
+  /** One that the filter has not refused. */
+  addRecipient(recipient: Recipient): void {
+    this.recipients.push(recipient);
+    this.actions.recipientCame();
   }
 
   addBody(chunk: Buffer): void {
@@ -154,7 +160,7 @@ export class Message {
     this.#owner = owner;
   }
 
-  /** The envelope sender as the MTA sent it, angle brackets included; `<>` for bounces. */
+  /** The envelope sender in angle brackets, also where the MTA sent it without; `<>` is the null sender of bounces. */
   get sender(): string {
     return this.#state.sender;
   }
@@ -257,7 +263,10 @@ export class Message {
     this.#act().addRcpt(this.#owner, address, parameters);
   }
 
-  /** Takes a recipient away (smfi_delrcpt). Must be spelt as in `recipients`. */
+  /**
+   * Takes a recipient away (smfi_delrcpt). Brackets, quotes that are not needed, a source route and the case of the domain
+   * make no difference: the MTA is given its own spelling.
+   */
   deleteRcpt(address: string): void {
     this.#act().deleteRcpt(this.#owner, address);
   }

@@ -129,10 +129,16 @@ export class Milter {
   /** The client's HELO or EHLO (xxfi_helo). May come several times, or never. */
   helo(_name: string): Answer<ConnectionVerdict> {}
 
-  /** MAIL FROM (xxfi_envfrom). `sender` is as the MTA sent it, angle brackets included. */
+  /**
+   * MAIL FROM (xxfi_envfrom). `sender` is in angle brackets, also where the MTA sent it without; `<>` is the null sender.
+   * {@link parseAddress} takes it apart.
+   */
   envfrom(_sender: string, _parameters: readonly string[]): Answer<MessageVerdict> {}
 
-  /** RCPT TO (xxfi_envrcpt). Reject and tempfail concern this recipient, accept and discard the message. */
+  /**
+   * RCPT TO (xxfi_envrcpt). `recipient` is in angle brackets, also where the MTA sent it without. Reject and tempfail
+   * concern this recipient, accept and discard the message.
+   */
   envrcpt(_recipient: string, _parameters: readonly string[]): Answer<MessageVerdict> {}
 
   /** DATA (xxfi_data). */

@@ -2,6 +2,7 @@
  * Reads the batches that the libmilter side packs; lib/run/native.ts documents the layout.
  */
 
+import { inBrackets } from '../address.ts';
 import type { Client } from '../milter/session.ts';
 import { decodeText } from '../text.ts';
 
@@ -95,10 +96,10 @@ export class RecordReader {
     return text;
   }
 
-  /** The arguments of MAIL or RCPT: the address, then ESMTP parameters. */
+  /** The arguments of MAIL or RCPT: the address, always in angle brackets, then ESMTP parameters. */
   envelope(): { address: string; parameters: string[] } {
     const count = this.#u32();
-    const address = count > 0 ? this.text() : '';
+    const address = inBrackets(count > 0 ? this.text() : '');
     const parameters: string[] = [];
     for (let i = 1; i < count; i++) parameters.push(this.text());
     return { address, parameters };

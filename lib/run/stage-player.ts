@@ -111,7 +111,7 @@ export class StagePlayer {
       this.#life.state.message?.macros.get('{rcpt_mailer}') === 'error';
     const decision = asks ? yield* this.#handlers.ask('envrcpt', play, address, parameters) : goOn;
     const refused = decision.word === 'reject' || decision.word === 'tempfail';
-    if (!refused && !play.refusedByMta) this.#life.state.message?.recipients.push(recipient);
+    if (!refused && !play.refusedByMta) this.#life.state.message?.addRecipient(recipient);
     return decision;
   }
 

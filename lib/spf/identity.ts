@@ -1,5 +1,6 @@
 /** Whose domain is checked: RFC 7208 sections 2.3, 2.4 and 4.3. */
 import { domainToASCII } from 'node:url';
+import { splitAddress } from '../address.ts';
 import { queryName } from '../dns/index.ts';
 
 /** The identity that is checked. */
@@ -11,24 +12,20 @@ export interface Identity {
   readonly domain: string;
 }
 
-const SOURCE_ROUTE = /^@[^:"[]*:/;
-const QUOTED_STRING = /^"(?:[^"\\]|\\.)*"$/s;
+/** Where there is no local part (RFC 7208 section 4.3). */
+const POSTMASTER = 'postmaster';
 
 /**
  * Reads the MAIL FROM address, with or without angle brackets and a source route. An empty one means the HELO identity.
  */
 export function readIdentity(sender: string, helo: string): Identity {
-  let address = sender.trim();
-  if (address.startsWith('<') && address.endsWith('>')) address = address.slice(1, -1);
-  if (address.startsWith('@')) address = address.replace(SOURCE_ROUTE, '');
-  if (address === '') return { kind: 'helo', local: 'postmaster', domain: asciiDomain(helo.trim()) };
-  // A quoted local part may hold an "@"; without any there is no local part, as in a HELO name.
-  const at = QUOTED_STRING.test(address) ? address.length : address.lastIndexOf('@');
-  return {
-    kind: 'mailfrom',
-    local: address.slice(0, Math.max(at, 0)) || 'postmaster',
-    domain: asciiDomain(address.slice(at + 1)),
-  };
+  const { local, domain } = splitAddress(sender);
+  if (domain !== undefined)
+    return { kind: 'mailfrom', local: local || POSTMASTER, domain: asciiDomain(domain) };
+  if (local === '') return { kind: 'helo', local: POSTMASTER, domain: asciiDomain(helo.trim()) };
+  // Without "@" there is no local part, as in a HELO name, unless quotes say that it is one.
+  if (local.startsWith('"')) return { kind: 'mailfrom', local, domain: '' };
+  return { kind: 'mailfrom', local: POSTMASTER, domain: asciiDomain(local) };
 }
 
 /** Whether SPF can be asked of this domain: well formed, of more than one label, and no address literal. */

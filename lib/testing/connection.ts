@@ -23,6 +23,12 @@ export interface SendOptions {
   readonly client?: ClientAddress & { readonly hostname?: string };
   /** What the client calls itself, told once per connection. @default the client's host name */
   readonly helo?: string;
+  /**
+   * Plays mail that was submitted on the MTA's own machine, as Postfix hands it to `non_smtpd_milters`: addresses
+   * without angle brackets, an empty one for the null sender, from localhost at 127.0.0.1, port 0. Goes with neither
+   * `client` nor `helo`. @default false
+   */
+  readonly local?: boolean;
   /** The envelope sender; `<>` or an empty string is the null sender of bounces. */
   readonly sender: string;
   /** The envelope recipients, at least one. */

@@ -1,4 +1,5 @@
 /** What an MTA makes of a filter's changes: Postfix's rules. */
+import { inBrackets } from '../address.ts';
 import type { Action } from '../protocol/exchange.ts';
 import type { DeliveredMessage } from './connection.ts';
 import { type MessageContent, writeEml } from './eml.ts';
@@ -6,11 +7,6 @@ import { type MessageContent, writeEml } from './eml.ts';
 interface Envelope {
   readonly sender: string;
   readonly recipients: readonly string[];
-}
-
-/** An address as the MTA tells it to filters: in angle brackets. */
-export function inBrackets(address: string): string {
-  return address.startsWith('<') ? address : `<${address}>`;
 }
 
 /** The message after `actions`, each of which sees what those before it left. */

@@ -1,10 +1,11 @@
 /** Plays a whole message through a milter connection, stage by stage, as an MTA would. */
+import { inBrackets } from '../address.ts';
 import { wrongArgument } from '../errors.ts';
-import { checkOptions, integer, type Kinds, object, oneOf, text, texts } from '../options.ts';
+import { checkOptions, flag, integer, type Kinds, object, oneOf, text, texts } from '../options.ts';
 import type { Action, Macros, StageReply } from '../protocol/exchange.ts';
 import type { VerdictStage as Stage } from '../protocol/stages.ts';
 import type { MessageResult, MtaConnection, RecipientResult, SendOptions } from './connection.ts';
-import { deliver, inBrackets } from './delivered.ts';
+import { deliver } from './delivered.ts';
 import { type MessageContent, readEml } from './eml.ts';
 
 /** The part of a connection that playing needs. */
@@ -13,6 +14,7 @@ export type MessageStages = Omit<MtaConnection, 'sendMessage' | 'quit' | 'close'
 const KINDS: Kinds<SendOptions> = {
   client: object(),
   helo: text,
+  local: flag,
   sender: text,
   recipients: texts,
   macros: object(),
@@ -33,6 +35,9 @@ export async function playMessage(
 ): Promise<MessageResult> {
   checkOptions('sendMessage option', options, KINDS, wrongArgument);
   checkOptions('sendMessage option "client" field', options.client ?? {}, CLIENT_KINDS, wrongArgument);
+  if (options.local === true && (options.client ?? options.helo) !== undefined) {
+    throw wrongArgument('sendMessage option "local" goes with neither "client" nor "helo"');
+  }
   if (options.sender === undefined) throw wrongArgument('sendMessage option "sender" is missing');
   if ((options.recipients ?? []).length === 0)
     throw wrongArgument('sendMessage needs at least one recipient');
@@ -66,6 +71,9 @@ async function playStages(
 ): Promise<Played> {
   const { client, macros = {} } = options;
   const addresses = options.recipients.map(inBrackets);
+  /** An address as this MTA writes it. */
+  const written = (address: string): string =>
+    options.local === true ? inBrackets(address).slice(1, -1) : inBrackets(address);
   const recipients: RecipientResult[] = [];
 
   /** The outcome before end of message; whoever accepts accepts for the recipients still to come. */
@@ -89,10 +97,10 @@ async function playStages(
   const helo = mta.greeting.helo ?? (await mta.helo(options.helo ?? hostname, greeting));
   if (endsSession(helo)) return ended('helo', helo);
 
-  const envfrom = await mta.envfrom(inBrackets(options.sender), [], macros);
+  const envfrom = await mta.envfrom(written(options.sender), [], macros);
   if (endsMessage(envfrom)) return aborted('envfrom', envfrom);
   for (const address of addresses) {
-    const envrcpt = await mta.envrcpt(address, [], macros);
+    const envrcpt = await mta.envrcpt(written(address), [], macros);
     recipients.push({ ...envrcpt, address });
     if (endsMessage(envrcpt) && !isRefusal(envrcpt)) return aborted('envrcpt', envrcpt);
   }

@@ -15,6 +15,8 @@ export interface Mta extends AsyncDisposable {
   settled(): Promise<void>;
   /** The mails in quarantine. */
   held(): Promise<readonly HeldMail[]>;
+  /** Submits a message as a program on the machine does, by the MTA's sendmail command. An empty sender is the null one. */
+  submit(sender: string, recipients: readonly string[], message: string): Promise<void>;
   /** Everything it has logged. */
   log(): Promise<string>;
 }

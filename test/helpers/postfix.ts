@@ -23,8 +23,6 @@ export interface Postfix extends Mta {
   readonly config: string;
   /** Its queue, held mails included. */
   queue(): Promise<readonly QueueEntry[]>;
-  /** Submits a message as a program on the machine does, by the sendmail command. */
-  submit(sender: string, recipients: readonly string[], message: string): Promise<void>;
 }
 
 /** A mail in the queue, as `postqueue -j` tells of it. */

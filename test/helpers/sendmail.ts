@@ -21,6 +21,9 @@ export interface SendmailOptions {
 /** The user and group `mail`, for whom mails are delivered; Debian's number for both. */
 const MAIL = 8;
 
+/** Where the host's name has no dot Sendmail waits a minute at start, so `unshare` gives it a name of its own. */
+const NAMED = ['--uts', 'sh', '-c', 'hostname mx.test.invalid && exec "$@"', 'sh'];
+
 /** Where Debian's packages have their libraries below `directory`. */
 function libraries(directory: string): string {
   return join(SENDMAIL_ROOT, directory, `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`);
@@ -33,10 +36,10 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
   const port = await unusedPort();
 
   await chmod(directory, 0o755);
-  await mkdir(file('queue'), { mode: 0o700 });
+  for (const name of ['queue', 'submitted']) await mkdir(file(name), { mode: 0o700 });
   await mkdir(file('mails'));
   await mkdir(file('incoming'));
-  await Promise.all(['mails', 'incoming'].map((name) => chown(file(name), MAIL, MAIL)));
+  await Promise.all(['mails', 'incoming', 'submitted'].map((name) => chown(file(name), MAIL, MAIL)));
   await writeFile(file('service.switch'), 'hosts files\naliases files\n');
   // Moved when whole, so that nobody sees half a mail.
   const deliver = `#!/bin/sh
@@ -48,21 +51,20 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
     (spec, index) => `INPUT_MAIL_FILTER(\`filter${index}', \`S=${spec}, F=T, T=S:10s;R:10s;E:30s')dnl\n`,
   );
   await writeFile(file('more.mc'), [...filters, ...configuration].join('\n'));
-  await writeFile(file('sendmail.cf'), await compile(directory, port));
+  await writeFile(file('sendmail.cf'), await compile(directory, port, 'sendmail.mc', file('more.mc')));
+  await writeFile(file('submit.cf'), await compile(directory, port, 'submit.mc'));
 
+  const program = join(SENDMAIL_ROOT, 'usr/libexec/sendmail/sendmail');
+  const env = { ...process.env, LD_LIBRARY_PATH: `${libraries('usr/lib')}:${libraries('lib')}` };
   const daemon = await startServer(
-    // Where the host's name has no dot Sendmail waits a minute at start, so it gets a name of its own.
     'unshare',
-    ['--uts', 'sh', '-c', 'hostname mx.test.invalid && exec "$@"', 'sh'].concat(
-      join(SENDMAIL_ROOT, 'usr/libexec/sendmail/sendmail'),
-      [`-C${file('sendmail.cf')}`, '-bD', '-X', file('traffic')],
-    ),
+    [...NAMED, program, `-C${file('sendmail.cf')}`, '-bD', '-X', file('traffic')],
     () =>
       readFile(file('pid'), 'utf8').then(
         (pid) => pid.includes('\n'),
         () => false,
       ),
-    { ...process.env, LD_LIBRARY_PATH: `${libraries('usr/lib')}:${libraries('lib')}` },
+    env,
   );
   return {
     port,
@@ -76,6 +78,19 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
         reason: /^q(.*)$/m.exec(mail)?.[1],
       }));
     },
+    async submit(sender, recipients, message) {
+      const args = [
+        ...NAMED,
+        program,
+        `-C${file('submit.cf')}`,
+        '-f',
+        sender === '' ? '<>' : sender,
+        ...recipients,
+      ];
+      const submission = run('unshare', args, { env });
+      submission.child.stdin?.end(message);
+      await submission;
+    },
     log: () => readFile(file('traffic'), 'utf8').catch(() => ''),
     async [Symbol.asyncDispose]() {
       await stopServer(daemon, file('pid'));
@@ -84,11 +99,11 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
   };
 }
 
-/** The text of sendmail.cf. */
-async function compile(directory: string, port: number): Promise<string> {
+/** The text of a .cf file, made of a source beside this file and `more` of them. */
+async function compile(directory: string, port: number, source: string, ...more: string[]): Promise<string> {
   const cf = join(SENDMAIL_ROOT, 'usr/share/sendmail/cf/');
   const defines = [`-D_CF_DIR_=${cf}`, `-D_DIRECTORY_=${directory}`, `-D_PORT_=${port}`];
-  const sources = [`${cf}m4/cf.m4`, join(import.meta.dirname, 'sendmail.mc'), join(directory, 'more.mc')];
+  const sources = [`${cf}m4/cf.m4`, join(import.meta.dirname, source), ...more];
   const { stdout } = await run('m4', [...defines, ...sources], { maxBuffer: 10_000_000 });
   // m4 has no way to have no alias file, and one that is missing keeps mails in the queue.
   return stdout.replace(/^O AliasFile.*\n/m, '');

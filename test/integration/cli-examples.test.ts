@@ -29,6 +29,8 @@ const examples: Readonly<Record<string, () => Promise<void>>> = {
   'bcc.ts': async () => {
     const boss = await tryExample('bcc.ts', ['--from', 'Boss@example.com']);
     expect(boss.out).toContain('+ <archive@example.com>\n');
+    const local = await tryExample('bcc.ts', ['--local', '--from', 'boss@Example.com']);
+    expect(local.out).toContain('+ <archive@example.com>\n');
     const other = await tryExample('bcc.ts', ['--from', 'clerk@example.com']);
     expect(other.out).toContain('nothing changed\n');
   },
@@ -38,6 +40,8 @@ const examples: Readonly<Record<string, () => Promise<void>>> = {
     expect(mixed.status).toBe(0);
     expect(mixed.out).toContain('<carol@example.com> told to try later: 450 4.2.1 This mailbox is moving');
     expect(mixed.out).toContain('<mallory@example.com> rejected: 550 5.1.1 No such user here');
+    const local = await tryExample('recipient-gate.ts', ['--local', ...recipients]);
+    expect(local.out).toBe(mixed.out);
     const nobody = await tryExample('recipient-gate.ts', ['--rcpt', 'mallory@example.com']);
     expect(nobody.out).toContain('rejected at envrcpt');
     expect(nobody.status).toBe(3);

@@ -164,6 +164,39 @@ export class Echo extends Milter {
     expect(err).toContain('ERR_MILTER_DEADLINE');
   });
 
+  it('plays a local submission, which has no client of its own', async () => {
+    const code = `
+import { Milter, reject } from 'libmilter';
+export class Echo extends Milter {
+  envrcpt(recipient) {
+    const { client, helo } = this.session;
+    return reject(550, null, client.hostname, client.address, helo, this.message.sender, recipient);
+  }
+}`;
+    const { out } = await tryFilter(
+      'local.mjs',
+      code,
+      '--local',
+      '--from',
+      '',
+      '--rcpt',
+      'bob@two.test',
+      '--json',
+    );
+    expect(JSON.parse(out).reply.lines).toEqual([
+      'localhost',
+      '127.0.0.1',
+      'localhost',
+      '<>',
+      '<bob@two.test>',
+    ]);
+    const { status, err } = await tryFilter('local.mjs', code, '--local', '--helo', 'a');
+    expect({ status, err }).toEqual({
+      status: 2,
+      err: expect.stringContaining('--local goes with neither --client nor --helo'),
+    });
+  });
+
   it('refuses a deadline of no stage', async () => {
     const code = "import { Milter } from 'libmilter'; export class A extends Milter { eom() {} }";
     const { status, err } = await tryFilter('one.mjs', code, '--deadline', 'bodi=50');

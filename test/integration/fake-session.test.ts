@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { type Filter, Milter, reject, serve } from '../../lib/index.ts';
+import { type Filter, Milter, parseAddress, reject, serve } from '../../lib/index.ts';
 import { connectMta, fakeSession, type WireConnection } from '../../lib/testing/index.ts';
 
 /** The same filter over libmilter and in a fake session must be told the same and answer the same. */
@@ -111,5 +111,43 @@ describe('fakeSession', () => {
     });
     expect(fake).toEqual(real);
     expect(JSON.stringify(real)).toContain('X-Early');
+  });
+
+  it('tells of a local submission in angle brackets', async () => {
+    class Local extends Milter {
+      #heard: string[] = [];
+      override envfrom(sender: string) {
+        this.#heard = [this.session.client.hostname, this.session.helo, sender];
+      }
+      override envrcpt(recipient: string) {
+        this.#heard.push(recipient);
+        if (parseAddress(recipient).local === 'eve') this.message.deleteRcpt(parseAddress(recipient).address);
+      }
+      override eom() {
+        const { sender, recipients } = this.message;
+        this.#heard.push(sender, ...recipients.map(({ address }) => address));
+        this.message.addHeader('X-Heard', this.#heard.join(' '));
+      }
+    }
+    const [real, fake] = await inBoth(Local, async (mta) => {
+      const results: unknown[] = [];
+      for (const sender of ['boss@one.test', '<>']) {
+        const recipients = ['bob@two.test', '<eve@Two.test>'];
+        const { message } = await mta.sendMessage(eml, { sender, recipients, local: true });
+        results.push([message.headers.at(-1)?.value, message.recipients]);
+      }
+      return results;
+    });
+    expect(fake).toEqual(real);
+    const recipients = '<bob@two.test> <eve@Two.test>';
+    expect(real).toMatchObject({
+      played: [
+        [
+          `localhost localhost <boss@one.test> ${recipients} <boss@one.test> ${recipients}`,
+          ['<bob@two.test>'],
+        ],
+        [`localhost localhost <> ${recipients} <> ${recipients}`, ['<bob@two.test>']],
+      ],
+    });
   });
 });

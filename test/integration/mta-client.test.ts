@@ -374,6 +374,26 @@ describeWith(['pymilter'], 'connectMta, against libmilter', () => {
 });
 
 describeWith(['pymilter'], 'sendMessage, against libmilter', () => {
+  it('plays a local submission as Postfix does', async () => {
+    await using talk = await talkTo({});
+    const local = { sender: '<ann@one.test>', recipients: ['<bob@two.test>'], local: true };
+    expect(await talk.mta.sendMessage(MESSAGE, local)).toMatchObject({
+      recipients: [{ address: '<bob@two.test>' }],
+      message: { sender: '<ann@one.test>', recipients: ['<bob@two.test>'] },
+    });
+    await talk.mta.sendMessage(MESSAGE, { ...local, sender: '' });
+    const events = await talk.filter.events();
+    const told = (stage: string): unknown[] =>
+      events.filter((event) => event.stage === stage).map(({ args }) => args);
+    expect(told('connect')).toEqual([['localhost', 2, ['127.0.0.1', 0]]]);
+    expect(told('envfrom')).toEqual([['ann@one.test'], ['']]);
+    expect(told('envrcpt')).toEqual([['bob@two.test'], ['bob@two.test']]);
+    for (const wrong of [{ helo: 'a' }, { client: CLIENT }]) {
+      const sent = talk.mta.sendMessage(MESSAGE, { ...local, ...wrong });
+      await expect(sent).rejects.toThrow('option "local" goes with neither "client" nor "helo"');
+    }
+  });
+
   it('plays messages one after another on one connection', async () => {
     await using talk = await talkTo({});
     const first = await talk.mta.sendMessage(MESSAGE, ENVELOPE);

@@ -188,7 +188,12 @@ describeWith(['postfix'], 'a filter of local mail under postfix', () => {
       ['bob@test.invalid', 'yes'],
       ['eve@test.invalid', 'yes'],
     ]);
-    expect(heard).toEqual(['localhost 127.0.0.1 0', 'ann@test.invalid', 'queue id true', 'bob@test.invalid']);
+    expect(heard).toEqual([
+      'localhost 127.0.0.1 0',
+      '<ann@test.invalid>',
+      'queue id true',
+      '<bob@test.invalid>',
+    ]);
   });
 });
 

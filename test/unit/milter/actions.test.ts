@@ -162,3 +162,27 @@ describe('an answer', () => {
     expect(packed?.toString('latin1')).toContain('%%s\0');
   });
 });
+
+describe('deleteRcpt', () => {
+  const deleted = (actions: ActionList): string[] =>
+    (actions.takeChanges() ?? []).map(({ first }) => first.toString());
+
+  it('names each recipient of the same mailbox in the spelling of the MTA, also one that comes later', () => {
+    const recipients = [{ address: '<bob@Two.test>' }, { address: '<eve@two.test>' }];
+    const actions = new ActionList(ALL, true, recipients);
+    actions.deleteRcpt(0, 'bob@two.TEST');
+    expect(deleted(actions)).toEqual(['<bob@Two.test>']);
+    recipients.push({ address: '<"bob"@two.test>' }, { address: '<bob@Two.test>' });
+    actions.recipientCame();
+    expect(deleted(actions)).toEqual(['<bob@Two.test>', '<"bob"@two.test>']);
+  });
+
+  it('goes by the case of the local part, and leaves who is no recipient as it is', () => {
+    const actions = new ActionList(ALL, true, [{ address: '<bob@two.test>' }]);
+    actions.deleteRcpt(0, 'Bob@two.test');
+    expect(deleted(actions)).toEqual(['<Bob@two.test>']);
+    actions.recipientCame();
+    actions.deleteRcpt(0, '<eve@two.test>');
+    expect(deleted(actions)).toEqual(['<Bob@two.test>', '<eve@two.test>']);
+  });
+});

@@ -113,7 +113,7 @@ describe('a batch', () => {
     );
     expect(only?.records.envelope()).toEqual({ address: '<a>', parameters: ['SIZE=1', 'BODY=8BITMIME'] });
     // A MAIL without any argument, which libmilter lets pass.
-    expect(only?.records.envelope()).toEqual({ address: '', parameters: [] });
+    expect(only?.records.envelope()).toEqual({ address: '<>', parameters: [] });
     expect(only?.records.headers()).toEqual({ packed: Buffer.from('packed'), count: 1 });
     expect(only?.records.body()).toEqual({
       complete: false,

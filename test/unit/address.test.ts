@@ -1,0 +1,66 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { inBrackets } from '../../lib/address.ts';
+import { parseAddress } from '../../lib/index.ts';
+
+describe('parseAddress', () => {
+  it.each([
+    ['<boss@example.com>', 'boss', 'example.com', 'boss@example.com'],
+    ['boss@example.com', 'boss', 'example.com', 'boss@example.com'],
+    [' <Boss@Example.COM.> ', 'Boss', 'example.com', 'Boss@example.com'],
+    ['<>', '', '', ''],
+    ['', '', '', ''],
+    ['<postmaster>', 'postmaster', '', 'postmaster'],
+    ['"a b"', 'a b', '', '"a b"'],
+    ['<"a b"@example.com>', 'a b', 'example.com', '"a b"@example.com'],
+    ['<"boss"@example.com>', 'boss', 'example.com', 'boss@example.com'],
+    ['<"b\\oss"@example.com>', 'boss', 'example.com', 'boss@example.com'],
+    ['<"a\\"b\\\\"@example.com>', 'a"b\\', 'example.com', '"a\\"b\\\\"@example.com'],
+    ['<"a@b"@example.com>', 'a@b', 'example.com', '"a@b"@example.com'],
+    ['<"a@b">', 'a@b', '', '"a@b"'],
+    ['<a@b@example.com>', 'a@b', 'example.com', '"a@b"@example.com'],
+    ['<"a>b"@example.com>', 'a>b', 'example.com', '"a>b"@example.com'],
+    ['<""@example.com>', '', 'example.com', '@example.com'],
+    ['<@one.test,@two.test:boss@example.com>', 'boss', 'example.com', 'boss@example.com'],
+    ['@one.test:boss@example.com', 'boss', 'example.com', 'boss@example.com'],
+    ['<@example.com>', '', 'example.com', '@example.com'],
+    ['<boss@[192.0.2.1]>', 'boss', '[192.0.2.1]', 'boss@[192.0.2.1]'],
+    ['<boss@[IPv6:2001:DB8::1]>', 'boss', '[ipv6:2001:db8::1]', 'boss@[ipv6:2001:db8::1]'],
+    ['<jürgen@Bücher.example>', 'jürgen', 'bücher.example', 'jürgen@bücher.example'],
+    ['Boss <boss@example.com>', 'boss', 'example.com', 'boss@example.com'],
+    ['<boss+tag@example.com>', 'boss+tag', 'example.com', 'boss+tag@example.com'],
+    ['<.boss.@example.com>', '.boss.', 'example.com', '".boss."@example.com'],
+    ['<\udcff@example.com>', '\udcff', 'example.com', '\udcff@example.com'],
+  ])('takes %j apart', (text, local, domain, address) => {
+    expect(parseAddress(text)).toEqual({ local, domain, address });
+  });
+
+  it('gives an address that means the same when it is taken apart again', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary' }), (text) => {
+        const first = parseAddress(text);
+        fc.pre(!first.domain.endsWith('.') && !/[<>\s]/.test(first.domain));
+        expect(parseAddress(`<${first.address}>`)).toEqual(first);
+      }),
+    );
+  });
+
+  it('refuses what is no text', () => {
+    expect(() => parseAddress(undefined as unknown as string)).toThrow(TypeError);
+  });
+});
+
+describe('inBrackets', () => {
+  it.each([
+    ['', '<>'],
+    ['<>', '<>'],
+    ['boss@example.com', '<boss@example.com>'],
+    ['<boss@example.com>', '<boss@example.com>'],
+    ['<"a>b"@example.com>', '<"a>b"@example.com>'],
+    ['"a>b"@example.com', '<"a>b"@example.com>'],
+    ['Boss <boss@example.com>', '<boss@example.com>'],
+    ['<boss@example.com', '<<boss@example.com>'],
+  ])('writes %j as %j', (text, written) => {
+    expect(inBrackets(text)).toBe(written);
+  });
+});
