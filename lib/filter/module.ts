@@ -41,8 +41,18 @@ export interface Need<Options> {
   when?(options: Options): boolean;
 }
 
-/** What `setup` makes: the class alone, or with what is to be done when the configuration is left. */
-export type Made = MilterClass | { readonly Milter: MilterClass; dispose?(): void | Promise<void> };
+/** Where in the order of changes a module stands: signing sees all edits, and copies are of what is delivered. */
+export type ChangeStep = 'edit' | 'sign' | 'copy';
+
+/**
+ * What `setup` makes: a class; or, for those that only do something for other modules, none; and what is to be done when
+ * the configuration is left.
+ */
+export type Made =
+  | MilterClass
+  | { readonly Milter?: MilterClass; dispose?(): void | Promise<void> }
+  | undefined
+  | void;
 
 /** A module. */
 export interface ModuleDefinition<Schema extends OptionsSchema, Short extends string> {
@@ -64,6 +74,8 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
   readonly needs?: readonly Need<z.output<Schema>>[];
   /** Its findings act although another says `accept`. @default false */
   readonly unsparing?: boolean;
+  /** When its changes are made, among those of the others. @default 'edit' */
+  readonly changes?: ChangeStep;
   /** Called once for each configuration and place in it. */
   setup(context: {
     readonly options: z.output<Schema>;

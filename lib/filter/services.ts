@@ -1,11 +1,166 @@
-/** What a module is given: everything it may use of its surroundings, and nothing else. */
+/**
+ * What a module is given: everything it may use of its surroundings, and nothing else.
+ */
+import type { Resolver } from '../dns/index.ts';
 import type { Logger, Milter } from '../index.ts';
+import type { ConfiguredModule } from './config/config.ts';
+import type { Role } from './facts.ts';
 import type { Action } from './findings/action.ts';
+import type { FindingReply } from './findings/finding.ts';
+import { type Change, judgementFact } from './findings/judgement.ts';
+import { type Declared, makeFinding } from './findings/make.ts';
+import type { Metrics } from './metrics.ts';
+import type { Store } from './store/store.ts';
+
+/** More about one finding. */
+export interface Details {
+  /** In angle brackets: it concerns this recipient alone. */
+  readonly recipient?: string;
+  /** The domain, address or name that it is about. @default by what the finding is declared to be about */
+  readonly subject?: string;
+  /** For the reply's `%{…}`, besides those that are always there. */
+  readonly values?: Readonly<Record<string, string>>;
+  /** In place of the declared reply; its text may hold `%{…}`. */
+  readonly reply?: Partial<FindingReply>;
+  /** More for the log and `milter why`. */
+  readonly note?: string;
+  /** Asked when it is decided, by which time other modules have looked too: the finding is void where it says so. */
+  readonly unless?: () => boolean;
+}
 
 /** What a module may use. `Short` are the short names of its findings. */
 export interface Services<Short extends string = string> {
+  /** The module's name in this configuration. */
+  readonly name: string;
+  /** What the module remembers: keys of its own, and others again in observe mode. */
+  readonly store: Store;
+  readonly resolver: Resolver;
   /** Adds the module's name to what it logs. */
   readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** This machine's name. */
+  readonly hostname: string;
+  /** Whether the module only watches: it then sends no mail, stores nothing for others, and learns nothing. */
+  readonly observed: boolean;
+  /** Where the configuration's stored things are. */
+  readonly data: string;
   /** Reports what was found. The decision says later what comes of it. */
-  found(milter: Milter, short: Short, action: Action | { readonly word: string }): void;
+  found(milter: Milter, short: Short, action: Action | { readonly word: string }, details?: Details): void;
+  /**
+   * Has the message changed, if it goes on: after the decision, in the order of the file, on one tree of parts. A change
+   * that fails or is late leaves nothing behind.
+   */
+  change(milter: Milter, change: Change): void;
+  /** Work to be done every so many milliseconds, until the configuration is left. It may fail: that is logged. */
+  every(milliseconds: number, work: () => void | Promise<void>): void;
+  /** Takes on a role for the other modules. */
+  provide<T>(role: Role<T>, value: T): void;
+  /** Who has that role; undefined where no module does. To be asked at run time: modules are set up in file order. */
+  role<T>(role: Role<T>): T | undefined;
+}
+
+/** What the services of all modules of a configuration share. */
+export interface Shared {
+  readonly store: Store;
+  readonly resolver: Resolver;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly now: () => number;
+  readonly hostname: string;
+  readonly data: string;
+  readonly roles: Roles;
+  readonly timers: Timers;
+}
+
+/** Who does what for the others in a configuration. */
+export class Roles {
+  readonly #provided = new Map<string, unknown[]>();
+
+  provide<T>({ role }: Role<T>, value: T): void {
+    const list = this.#provided.get(role) ?? [];
+    list.push(value);
+    this.#provided.set(role, list);
+  }
+
+  /** All that took on the role, in file order. */
+  all<T>({ role }: Role<T>): readonly T[] {
+    return (this.#provided.get(role) ?? []) as T[];
+  }
+}
+
+/** The periodic work of a configuration. */
+export class Timers {
+  readonly #timers: NodeJS.Timeout[] = [];
+
+  /** Does it again and again; while it is under way it is not begun anew. */
+  every(milliseconds: number, work: () => void | Promise<void>, failed: (error: unknown) => void): void {
+    let busy = false;
+    const timer = setInterval(() => {
+      if (busy) return;
+      busy = true;
+      void (async () => await work())()
+        .catch(failed)
+        .finally(() => {
+          busy = false;
+        });
+    }, milliseconds);
+    this.#timers.push(timer.unref());
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+}
+
+/** Makes what one module is given. */
+export function makeServices(entry: ConfiguredModule, declared: Declared, shared: Shared): Services {
+  const { name, mode } = entry;
+  const observed = mode === 'observe';
+  const log = withFields(shared.log, { module: name });
+  return {
+    name,
+    observed,
+    log,
+    store: shared.store.part(observed ? `${name}(observed)` : name),
+    resolver: shared.resolver,
+    metrics: shared.metrics,
+    hostname: shared.hostname,
+    data: shared.data,
+    now: shared.now,
+    found: (milter, short, action, details = {}) => {
+      const judgement = judgementFact.get(milter);
+      const declaration = declared.get(short);
+      if (declaration === undefined) throw new Error(`module ${name} declares no finding "${short}"`);
+      if (judgement === undefined || judgement.phase === 'decided') {
+        log.debug({ finding: `${name}-${short}`, session: milter.session.id }, 'found too late');
+        return;
+      }
+      const finding = makeFinding(milter, judgement, entry, declaration, action, details, shared);
+      judgement.findings.push(finding);
+      shared.metrics.count('findings_total', { finding: finding.name, observed: String(observed) });
+    },
+    change: (milter, change) => {
+      const judgement = judgementFact.get(milter);
+      if (judgement === undefined || observed) return;
+      const changes = judgement.changes.get(name);
+      if (changes === undefined) judgement.changes.set(name, [change]);
+      else changes.push(change);
+    },
+    every: (milliseconds, work) => {
+      shared.timers.every(milliseconds, work, (error) => log.warn({ error }, 'periodic work failed'));
+    },
+    provide: (role, value) => shared.roles.provide(role, value),
+    role: (role) => shared.roles.all(role)[0],
+  };
+}
+
+function withFields(log: Logger, more: Readonly<Record<string, unknown>>): Logger {
+  return {
+    debug: (fields, message) => log.debug({ ...more, ...fields }, message),
+    info: (fields, message) => log.info({ ...more, ...fields }, message),
+    warn: (fields, message) => log.warn({ ...more, ...fields }, message),
+    error: (fields, message) => log.error({ ...more, ...fields }, message),
+  };
 }

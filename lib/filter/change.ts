@@ -1,0 +1,38 @@
+/**
+ * The members that change the message, one for each module, behind the decision: the library lets their edits add up on
+ * one tree, and leaves nothing of one that fails or is late.
+ */
+import { Milter, type MilterClass } from '../index.ts';
+import type { ConfiguredModule } from './config/config.ts';
+import { judgementFact } from './findings/judgement.ts';
+import type { Running } from './running.ts';
+
+/** Makes the member that carries out what a module registered with `services.change`. */
+export function makeChanger(entry: ConfiguredModule, running: Running): MilterClass {
+  const Changer = class extends Milter {
+    static override readonly onError = entry.onError;
+
+    override eom(): Promise<void> | undefined {
+      const judgement = judgementFact.get(this);
+      const changes = judgement?.changes.get(entry.name);
+      if (judgement === undefined || changes === undefined) return undefined;
+      return this.#carryOut(judgement, changes);
+    }
+
+    async #carryOut(
+      judgement: NonNullable<ReturnType<typeof judgementFact.get>>,
+      changes: readonly ((message: Milter['message']) => void | Promise<void>)[],
+    ): Promise<void> {
+      try {
+        for (const change of changes) await change(this.message);
+      } catch (error) {
+        running.count('module_failures_total', { module: entry.name });
+        const refusing = entry.onError === 'tempfail' || entry.onError === 'reject';
+        if (refusing) running.remember(this, judgement, entry.onError, `module ${entry.name} failed`);
+        throw error;
+      }
+    }
+  };
+  Object.defineProperty(Changer, 'name', { value: entry.name });
+  return Changer;
+}

@@ -1,0 +1,201 @@
+/**
+ * The member between those that judge and those that change: it asks what the findings come to, answers the MTA, and
+ * takes out those recipients whose copy does not go on.
+ */
+import { type Message, Milter, type MilterClass, type Reject, type Tempfail } from '../index.ts';
+import {
+  decideMessage,
+  decideRecipient,
+  type MessageDecision,
+  pointsOf,
+  type Ruled,
+  type Rules,
+} from './decision/decide.ts';
+import { makeReply } from './decision/reply.ts';
+import { tag } from './decision/tag.ts';
+import { clientFact, exemptRole, rulingRole, scoreRole, whoRole } from './facts.ts';
+import type { Finding } from './findings/finding.ts';
+import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
+import type { Quarantine } from './quarantine/quarantine.ts';
+import type { Running } from './running.ts';
+
+type Answer = Reject | Tempfail | 'discard' | undefined;
+
+/** Makes the class for a configuration in force. */
+export function makeDecider(running: Running, quarantine: Quarantine): MilterClass {
+  return class Decider extends Milter {
+    static override readonly onError = 'tempfail';
+
+    override async envrcpt(recipient: string): Promise<Answer> {
+      const judgement = judgementFact.get(this);
+      if (judgement === undefined) return undefined;
+      const exempt = await isExempt(running, recipient);
+      const decision = decideRecipient(judgement.findings, rulesFor(this, running), recipient, exempt);
+      if (decision.verdict !== 'continue') {
+        const { verdict, because } = decision;
+        const reply = replyTo(verdict, because, judgement, running);
+        judgement.outcomes.push({
+          address: recipient,
+          verdict,
+          reply: shown(reply),
+          finding: because.finding.name,
+        });
+        report(this, judgement, running, verdict, because, recipient);
+        running.remember(this, judgement, verdict, shown(reply));
+        return reply;
+      }
+      judgement.recipients.push({ address: recipient, exempt, out: decision.out });
+      return undefined;
+    }
+
+    override async eom(): Promise<Answer> {
+      const judgement = judgementFact.get(this);
+      if (judgement === undefined) return undefined;
+      if (running.settings.too_big === 'reject' && !this.message.bodyComplete) running.report(this, tooBig());
+      const rules = rulesFor(this, running);
+      const { findings, recipients } = judgement;
+      running.role(scoreRole)?.weigh(this, pointsOf(findings, rules, recipients));
+      const decision = decideMessage(findings, rules, recipients);
+      judgement.phase = 'decided';
+      judgement.ruled = decision.ruled;
+      judgement.points = decision.points;
+      if (decision.verdict !== 'continue') {
+        const { verdict, because } = decision;
+        const reply = replyTo(verdict, because, judgement, running);
+        for (const { address } of judgement.recipients) {
+          judgement.outcomes.push({ address, verdict, reply: shown(reply), finding: because.finding.name });
+        }
+        report(this, judgement, running, verdict, because);
+        running.remember(this, judgement, verdict, shown(reply));
+        return reply;
+      }
+      return await this.#goOn(judgement, decision);
+    }
+
+    async #goOn(judgement: Judgement, decision: MessageDecision & { verdict: 'continue' }): Promise<Answer> {
+      const { message } = this;
+      const held = decision.out.filter(({ how }) => how === 'quarantine').map(({ address }) => address);
+      // Safe before the MTA is told anything; a failure is this handler's, and so a tempfail.
+      if (held.length > 0) await quarantine.hold(this, judgement, held);
+      for (const { address, how, finding } of decision.out) {
+        message.deleteRcpt(address);
+        judgement.outcomes.push({ address, verdict: how, finding: finding.name });
+      }
+      const out = new Set(decision.out.map(({ address }) => address));
+      const left = judgement.recipients.filter(({ address }) => !out.has(address));
+      for (const { address } of left) judgement.outcomes.push({ address, verdict: 'accept' });
+      if (left.length === 0) {
+        const verdict = held.length > 0 ? 'quarantine' : 'discard';
+        report(this, judgement, running, verdict, undefined);
+        running.remember(this, judgement, verdict);
+        return 'discard';
+      }
+      if (decision.hold !== undefined) message.quarantine(holdReason(decision.hold, judgement));
+      write(message, judgement, decision, running);
+      const verdict = decision.hold === undefined ? 'accept' : 'hold';
+      report(this, judgement, running, verdict, decision.hold);
+      running.remember(this, judgement, verdict);
+      return undefined;
+    }
+  };
+}
+
+async function isExempt(running: Running, recipient: string): Promise<boolean> {
+  for (const exempt of running.roles(exemptRole)) {
+    const answer = exempt(recipient);
+    if (typeof answer === 'boolean' ? answer : await answer) return true;
+  }
+  return false;
+}
+
+function rulesFor(milter: Milter, running: Running): Rules {
+  const ruling = running.role(rulingRole);
+  return {
+    ruling: (finding) => ruling?.(finding),
+    insteadOfRefusal: clientFact.get(milter).relayed ? running.role(whoRole)?.relayed : undefined,
+  };
+}
+
+/** The findings that `tag` writes into the message, and the header of points. */
+function write(
+  message: Message,
+  judgement: Judgement,
+  { tags, points }: MessageDecision & { verdict: 'continue' },
+  running: Running,
+): void {
+  if (tags.length > 0) tag(message, tags);
+  const header = running.role(scoreRole)?.header ?? '';
+  const scored = judgement.ruled.filter(({ action }) => action.word === 'score');
+  if (header === '' || scored.length === 0) return;
+  const parts = scored.map(
+    ({ finding, action }) => `${finding.name}=${'points' in action ? action.points : 0}`,
+  );
+  message.addHeader(header, [points.toFixed(1), ...parts].join('\n\t'));
+}
+
+function replyTo(
+  verdict: 'reject' | 'tempfail',
+  { reply, finding }: Ruled,
+  { ref }: Judgement,
+  running: Running,
+) {
+  return makeReply(verdict, reply, finding.name, { ref, help: running.settings.help });
+}
+
+function shown({ code, enhanced, lines }: Reject | Tempfail): string {
+  return [code, ...(enhanced === null ? [] : [enhanced]), lines.join(' ')].join(' ');
+}
+
+function holdReason({ finding }: Ruled, { ref }: Judgement): string {
+  return `${finding.name} [ref ${ref}]`;
+}
+
+function tooBig(): Finding {
+  return {
+    name: 'milter-too-big',
+    module: 'milter',
+    about: 'message',
+    subject: '',
+    action: { word: 'reject' },
+    observed: false,
+    when: 'message',
+    recipient: undefined,
+    unsparing: true,
+    reply: { code: 552, enhanced: '5.3.4', text: 'Message too big' },
+    mark: '',
+    note: undefined,
+    unless: undefined,
+    concerns: () => true,
+  };
+}
+
+/** One line for every message, and for every refused recipient. */
+function report(
+  milter: Milter,
+  judgement: Judgement,
+  running: Running,
+  verdict: RecipientOutcome['verdict'] | 'hold',
+  because: Ruled | undefined,
+  recipient?: string,
+): void {
+  const { session, message } = milter;
+  const findings = judgement.findings.map(({ name, observed }) => (observed ? `${name}(observed)` : name));
+  running.count('verdicts_total', { verdict });
+  running.log.info(
+    {
+      session: session.id,
+      queueId: message.queueId,
+      ref: judgement.ref,
+      verdict,
+      finding: because?.finding.name,
+      by: because?.by,
+      client: session.client.address,
+      helo: session.helo,
+      sender: message.sender,
+      recipient: recipient ?? judgement.recipients.map(({ address }) => address).join(','),
+      findings: findings.length === 0 ? undefined : findings.join(','),
+      subject: running.settings.log.subjects ? message.headers.get('Subject')?.value : undefined,
+    },
+    recipient === undefined ? `message: ${verdict}` : `recipient: ${verdict}`,
+  );
+}

@@ -1,0 +1,125 @@
+/**
+ * What modules tell each other: facts of a session or message (slots), and what one of them does for the others for as
+ * long as a configuration is in force (roles).
+ */
+
+import { type Header, type Milter, slot } from '../index.ts';
+import type { CheckResult } from '../spf/index.ts';
+import type { Action } from './findings/action.ts';
+import type { Finding, Ruling } from './findings/finding.ts';
+
+/** Whom the mail comes from, by what the client may do. */
+export type ClientKind = 'authenticated' | 'internal' | 'external';
+
+/** Where the mail goes, as seen from here. Known after the last recipient. */
+export type Direction = 'outgoing' | 'incoming' | 'local';
+
+/** A machine that is judged: the SMTP client, or the one that a trusted relay names in its Received line. */
+export interface JudgedClient {
+  readonly address: string | undefined;
+  /** As the MTA or the relay found it by reverse lookup; undefined where there is no name. */
+  readonly hostname: string | undefined;
+  readonly helo: string;
+}
+
+/** The client of one message. */
+export interface ClientFact {
+  readonly kind: ClientKind;
+  /** The MTA's client is a trusted relay: who is judged is known only at the end of the message. */
+  readonly relayed: boolean;
+  /** Who is judged. Undefined for mail from a relay before its headers are here, and where they name nobody. */
+  readonly judged: JudgedClient | undefined;
+}
+
+/** The message's client. Set when MAIL has come, before any module is asked. */
+export const clientFact = slot<ClientFact>('filter.client', 'message', () => ({
+  kind: 'external',
+  relayed: false,
+  judged: undefined,
+}));
+
+/** The message's direction. Set at the end of the message, before any module is asked. */
+export const directionFact = slot<Direction>('filter.direction', 'message', () => 'incoming');
+
+/**
+ * What module `spf` finds of the envelope sender: under way from MAIL on, so that modules before it in the file may wait
+ * for it at RCPT. Undefined where it does not judge or could not.
+ */
+export const spfFact = slot<Promise<CheckResult | undefined>>('filter.spf', 'message', () =>
+  Promise.resolve(undefined),
+);
+
+/** What module `auth` verified. */
+export interface AuthFact {
+  /** The domains whose DKIM signature passed. */
+  readonly dkim: readonly string[];
+  /** DMARC's result for the From domain. */
+  readonly dmarc: 'pass' | 'fail' | 'none' | 'temperror' | 'permerror';
+  /** A DKIM or SPF identity that passed is aligned with From. */
+  readonly aligned: boolean;
+}
+
+/** What module `auth` verified; undefined where it is not configured. Set in its place in the file, at the end of the message. */
+export const authFact = slot<AuthFact | undefined>('filter.auth', 'message', () => undefined);
+
+/** What module `ptr` found: the client's forward-confirmed name, null where it has none; undefined where nobody looked. */
+export const ptrFact = slot<{ readonly name: string | null; readonly dynamic: boolean } | undefined>(
+  'filter.ptr',
+  'message',
+  () => undefined,
+);
+
+/** Something that one module does for the others. Declared once, provided at set-up, asked at run time. */
+export interface Role<T> {
+  readonly role: string;
+  /** Only there for its type. */
+  readonly type?: T;
+}
+
+/** Declares a role. */
+export function role<T>(name: string): Role<T> {
+  return { role: name };
+}
+
+/** The SMTP client as far as it is known at MAIL. */
+export interface SeenClient {
+  readonly address: string | undefined;
+  readonly hostname: string | undefined;
+  readonly helo: string;
+  /** `{daemon_name}`: by which of the MTA's entrances it came. */
+  readonly daemon: string | undefined;
+  /** The subject of a client certificate that the MTA verified. */
+  readonly certSubject: string | undefined;
+}
+
+/** Knows who is inside. Provided by module `networks`; without it, nobody is and nothing is ours. */
+export interface Who {
+  isInternal(client: SeenClient): boolean | Promise<boolean>;
+  isRelay(client: SeenClient): boolean | Promise<boolean>;
+  /** The first machine that is neither internal nor a relay, as the Received lines of those name it. */
+  behindRelay(headers: Iterable<Header>): Promise<JudgedClient | undefined>;
+  /** What a refusal of mail from a relay becomes. */
+  readonly relayed: Action;
+  /** Whether an address, or a bare domain, is ours. */
+  isOurs(address: string): boolean;
+}
+
+/** Knows who is inside. */
+export const whoRole = role<Who>('who');
+
+/** Says whether a recipient is exempt from all findings. Several modules may. */
+export const exemptRole = role<(recipient: string) => boolean | Promise<boolean>>('exempt');
+
+/** The postmaster's exceptions. Provided by module `access`. */
+export const rulingRole = role<(finding: Finding) => Ruling | undefined>('ruling');
+
+/** What points add up to. Provided by module `score`. */
+export interface Score {
+  /** Reports the finding that so many points are, if any. */
+  weigh(milter: Milter, points: number): void;
+  /** The header that lists the points; empty for none. */
+  readonly header: string;
+}
+
+/** What points add up to. */
+export const scoreRole = role<Score>('score');

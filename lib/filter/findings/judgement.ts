@@ -1,0 +1,55 @@
+/**
+ * Everything that is known of one message's fate, from MAIL to its end. Modules add findings and changes to it; the
+ * decision reads it, and the history keeps what it says in the end.
+ */
+import { randomBytes } from 'node:crypto';
+import { type Message, slot } from '../../index.ts';
+import type { Ruled } from '../decision/decide.ts';
+import type { Finding, JudgedRecipient } from './finding.ts';
+
+/** No letters or digits that look like another. */
+const ALPHABET = 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789';
+
+/** A new name for a message: what every refusal ends with. 6 characters, one in a thousand million. */
+export function makeRef(): string {
+  return Array.from(randomBytes(6), (byte) => ALPHABET[byte % ALPHABET.length]).join('');
+}
+
+/** What was said to one recipient. */
+export interface RecipientOutcome {
+  readonly address: string;
+  readonly verdict: 'accept' | 'reject' | 'tempfail' | 'discard' | 'quarantine';
+  readonly reply?: string;
+  readonly finding?: string;
+}
+
+/** Changes that are to be made, by the name of the module that wants them. */
+export type Change = (message: Message) => void | Promise<void>;
+
+/** One message, while it is judged. */
+export class Judgement {
+  readonly ref: string = makeRef();
+  /** Milliseconds since 1970. */
+  readonly began: number;
+  readonly findings: Finding[] = [];
+  /** Those that were not refused. */
+  readonly recipients: JudgedRecipient[] = [];
+  /** What became of every recipient, the refused among them. */
+  readonly outcomes: RecipientOutcome[] = [];
+  readonly changes: Map<string, Change[]> = new Map();
+  /** Modules that have nothing to do with this message, by its sender and client. */
+  readonly excluded: Set<string> = new Set();
+  phase: 'envelope' | 'message' | 'decided' = 'envelope';
+  /** When handlers of this stage must have answered, by performance.now(). */
+  stageEnd = 0;
+  /** What the decision made of the findings. */
+  ruled: readonly Ruled[] = [];
+  points = 0;
+
+  constructor(now: number) {
+    this.began = now;
+  }
+}
+
+/** The judgement of the message under way; undefined where MAIL did not reach the filter. */
+export const judgementFact = slot<Judgement | undefined>('filter.judgement', 'message', () => undefined);

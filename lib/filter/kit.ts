@@ -1,0 +1,57 @@
+/** What modules are made with. */
+export { ClientJudge } from './client-judge.ts';
+export * as kinds from './config/kinds.ts';
+export type { AddressList } from './config/lists/addresses.ts';
+export type { ListedClient, NetworkList } from './config/lists/networks.ts';
+export type { GlobList, WordList } from './config/lists/words.ts';
+export { Template } from './config/template.ts';
+export { z } from './config/zod.ts';
+export {
+  type AuthFact,
+  authFact,
+  type ClientFact,
+  type ClientKind,
+  clientFact,
+  type Direction,
+  directionFact,
+  exemptRole,
+  type JudgedClient,
+  ptrFact,
+  type Role,
+  role,
+  rulingRole,
+  type Score,
+  type SeenClient,
+  scoreRole,
+  spfFact,
+  type Who,
+  whoRole,
+} from './facts.ts';
+export type { Action, ActionWord } from './findings/action.ts';
+export type { About, Finding, FindingReply, Ruling } from './findings/finding.ts';
+export type { Change } from './findings/judgement.ts';
+export { type Mailbox, readMailboxes } from './mailboxes.ts';
+export type { Labels, Metrics } from './metrics.ts';
+export {
+  type AnyModule,
+  type ChangeStep,
+  defineModule,
+  type FindingDeclaration,
+  type Made,
+  type ModuleDefinition,
+  type Need,
+  type OnErrorWord,
+  type OptionsSchema,
+  type When,
+} from './module.ts';
+export type { Details, Services } from './services.ts';
+export {
+  type Admission,
+  type Keep,
+  type Store,
+  type StoreCall,
+  StoreError,
+  type StoreResult,
+  type StoreResults,
+  type WindowLimit,
+} from './store/store.ts';

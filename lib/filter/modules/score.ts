@@ -1,0 +1,44 @@
+/** Adds up the points of all modules. */
+import type { Milter } from '../../index.ts';
+import { type Action, defineModule, scoreRole, z } from '../kit.ts';
+
+export default defineModule({
+  name: 'score',
+  once: true,
+  onError: 'continue',
+  options: z.strictObject({
+    tag_from: z.number().default(5),
+    quarantine_from: z.number().default(8),
+    reject_from: z.number().default(15),
+    header: z
+      .string()
+      .regex(/^[!-9;-~]*$/, 'must be the name of a header')
+      .default('X-Spam-Score'),
+  }),
+  findings: {
+    reject: {
+      about: 'message',
+      text: 'too many points',
+      reply: 'Your message looks like spam (%{points} points)',
+      values: ['points'],
+    },
+    quarantine: { about: 'message', text: 'many points', values: ['points'] },
+    tag: { about: 'message', text: 'some points', values: ['points'] },
+  },
+  setup: ({ options, services }) => {
+    const steps: readonly (readonly [short: 'reject' | 'quarantine' | 'tag', from: number])[] = [
+      ['reject', options.reject_from],
+      ['quarantine', options.quarantine_from],
+      ['tag', options.tag_from],
+    ];
+    services.provide(scoreRole, {
+      header: options.header,
+      weigh: (milter: Milter, points: number) => {
+        const step = steps.find(([, from]) => points >= from);
+        if (step === undefined) return;
+        const action: Action = { word: step[0] };
+        services.found(milter, step[0], action, { values: { points: points.toFixed(1) } });
+      },
+    });
+  },
+});

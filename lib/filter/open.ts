@@ -1,0 +1,159 @@
+/**
+ * From a configuration to a filter: modules are set up, guarded, and composed into one Milter class.
+ */
+import { cached, createResolver, type Resolver } from '../dns/index.ts';
+import { compose, type Logger, type MilterClass } from '../index.ts';
+import { makeChanger } from './change.ts';
+import type { Config, ConfiguredModule } from './config/config.ts';
+import { parseConfig } from './config/load.ts';
+import { makeDecider } from './decider.ts';
+import { whoRole } from './facts.ts';
+import { readDeclared } from './findings/make.ts';
+import { guard } from './guard.ts';
+import { History } from './history.ts';
+import { makeLogger } from './log.ts';
+import { MetricsRegistry } from './metrics.ts';
+import type { ChangeStep } from './module.ts';
+import { makeOpener } from './opener.ts';
+import type { Quarantine } from './quarantine/quarantine.ts';
+import { Running } from './running.ts';
+import { makeServices, Roles, type Shared, Timers } from './services.ts';
+import { openStore } from './store/open.ts';
+import type { Store } from './store/store.ts';
+
+/** What {@link openFilter} takes besides the configuration. */
+export interface OpenOptions {
+  /** Where `file:` paths begin. @default the working directory */
+  readonly directory?: string;
+  /** In place of the one that `[dns]` describes. */
+  readonly resolver?: Resolver;
+  /** The time, in milliseconds since 1970. @default Date.now */
+  readonly now?: () => number;
+  /** In place of the one that `[log]` describes. */
+  readonly logger?: Logger;
+}
+
+/** A filter that a configuration describes. */
+export interface OpenedFilter {
+  /** For `serve` or `fakeSession`. */
+  readonly Filter: MilterClass;
+  readonly config: Config;
+  /** What became of each message. */
+  readonly history: History;
+  readonly metrics: MetricsRegistry;
+  readonly store: Store;
+  /** Ends periodic work, writes what is still to be written, and closes the store. Sessions should be over by then. */
+  close(): Promise<void>;
+}
+
+/** How often list files are looked at, in milliseconds. */
+const REFRESH_LISTS = 3_000;
+
+/**
+ * Makes a filter of the text of a configuration (`milter.toml`).
+ * @throws FilterConfigError with all that is wrong with it
+ */
+export async function openFilter(config: string, options: OpenOptions = {}): Promise<OpenedFilter> {
+  const { directory, ...rest } = options;
+  return await openConfig(await parseConfig(config, directory === undefined ? {} : { directory }), rest);
+}
+
+/** Makes a filter of a configuration that was read. */
+export async function openConfig(
+  config: Config,
+  options: Omit<OpenOptions, 'directory'> = {},
+): Promise<OpenedFilter> {
+  const { settings } = config;
+  const { now = Date.now, logger = makeLogger(settings.log), resolver = makeResolver(config) } = options;
+  const store = openStore(settings.store.url, now);
+  const metrics = new MetricsRegistry();
+  const history = new History(store.part('history'), settings.history, logger);
+  const shared: Shared = {
+    store,
+    resolver,
+    log: logger,
+    metrics,
+    now,
+    hostname: settings.hostname,
+    data: settings.data,
+    roles: new Roles(),
+    timers: new Timers(),
+  };
+  const quarantine: Quarantine = {
+    hold: () => Promise.reject(new Error('there is no quarantine yet')),
+  };
+  const modules = config.modules.filter(({ mode }) => mode !== 'off');
+  const running = new Running(config, modules, shared, history);
+  const { judges, disposals } = await setUp(modules, shared, running);
+  config.ours.has = (domain) => shared.roles.all(whoRole)[0]?.isOurs(domain) ?? false;
+  watchLists(config, shared);
+  const decider = makeDecider(running, quarantine);
+  const changers = inChangeOrder(modules).map((entry) => makeChanger(entry, running));
+  const [first = decider, ...others] = [...judges, decider, ...changers];
+  const Filter = compose(makeOpener(running), first, ...others);
+  return {
+    Filter,
+    config,
+    history,
+    metrics,
+    store,
+    close: async () => {
+      shared.timers.stop();
+      for (const dispose of disposals) await dispose();
+      await history.close();
+      await store.close();
+    },
+  };
+}
+
+interface SetUp {
+  readonly judges: readonly MilterClass[];
+  readonly disposals: readonly (() => void | Promise<void>)[];
+}
+
+/** Has every module make its class, in file order. */
+async function setUp(modules: readonly ConfiguredModule[], shared: Shared, running: Running): Promise<SetUp> {
+  const judges: MilterClass[] = [];
+  const disposals: (() => void | Promise<void>)[] = [];
+  for (const entry of modules) {
+    const { definition, options, name } = entry;
+    const services = makeServices(entry, readDeclared(entry), shared);
+    const made = await definition.setup({ options, services, name });
+    if (made === undefined) continue;
+    const { Milter, dispose } = typeof made === 'function' ? { Milter: made, dispose: undefined } : made;
+    if (Milter !== undefined) judges.push(guard(Milter, entry, running));
+    if (dispose !== undefined) disposals.push(() => dispose.call(made));
+  }
+  return { judges, disposals };
+}
+
+/** File order, but signing comes behind all that edit, and copying behind signing. */
+function inChangeOrder(modules: readonly ConfiguredModule[]): readonly ConfiguredModule[] {
+  const order: readonly ChangeStep[] = ['edit', 'sign', 'copy'];
+  const place = ({ definition }: ConfiguredModule): number => order.indexOf(definition.changes ?? 'edit');
+  return modules.toSorted((a, b) => place(a) - place(b));
+}
+
+function makeResolver({ settings: { dns } }: Config): Resolver {
+  const asking = createResolver({
+    deadline: dns.timeout,
+    ...(dns.servers.length === 0 ? {} : { servers: dns.servers }),
+  });
+  return dns.cache === 0 ? asking : cached(asking, { maxEntries: dns.cache });
+}
+
+function watchLists({ files }: Config, { timers, log }: Shared): void {
+  const watcher = {
+    changed: (path: string) => log.info({ path }, 'a list was read anew'),
+    failed: (path: string, faults: readonly { readonly line: number; readonly message: string }[]) => {
+      for (const { line, message } of faults) {
+        log.error({ path, line }, `a list has a fault, and the old one stays: ${message}`);
+      }
+    },
+  };
+  timers.every(
+    REFRESH_LISTS,
+    async () => await files.refresh(watcher),
+    (error) => log.error({ error }, 'lists could not be read'),
+  );
+}

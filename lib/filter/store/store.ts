@@ -1,0 +1,77 @@
+/**
+ * What the filter remembers: keys and values that expire, the same over SQLite, Redis and memory. One suite runs on all.
+ *
+ * An acknowledged write survives the process. Several processes and machines may share one store: what must be exact
+ * under concurrency is one call.
+ */
+
+/** How a value is kept. */
+export interface Keep {
+  /** Milliseconds until it vanishes by itself. @default for ever */
+  readonly ttl?: number;
+}
+
+/** One sliding window of a rate limit. */
+export interface WindowLimit {
+  /** Whose window it is. */
+  readonly key: string;
+  /** What is to be added; 0 only looks. */
+  readonly add: number;
+  /** The most that may be in the window. */
+  readonly most: number;
+  /** The window's length in milliseconds. */
+  readonly per: number;
+}
+
+/** What came of {@link Store.admit}. */
+export type Admission =
+  | { readonly admitted: true }
+  /** `index` of the first limit that would be exceeded; nothing was added to any. `wait`: milliseconds until it fits. */
+  | { readonly admitted: false; readonly index: number; readonly wait: number };
+
+/** One call of a {@link Store.batch}. */
+export type StoreCall =
+  | { readonly call: 'get'; readonly key: string }
+  | { readonly call: 'set'; readonly key: string; readonly value: string; readonly keep?: Keep }
+  | { readonly call: 'increment'; readonly key: string; readonly by: number; readonly keep?: Keep }
+  | { readonly call: 'delete'; readonly key: string };
+
+/** What each call of a batch comes back with. */
+export type StoreResult<Call extends StoreCall> = Call extends { readonly call: 'get' }
+  ? string | undefined
+  : Call extends { readonly call: 'increment' }
+    ? number
+    : undefined;
+
+/** Results of a batch, in the order of its calls. */
+export type StoreResults<Calls extends readonly StoreCall[]> = {
+  readonly [Index in keyof Calls]: StoreResult<Calls[Index]>;
+};
+
+/** What the filter remembers. Every method rejects with {@link StoreError} where the store is away. */
+export interface Store {
+  /** The value, undefined where there is none or it has expired. */
+  get(key: string): Promise<string | undefined>;
+  set(key: string, value: string, keep?: Keep): Promise<void>;
+  /** Adds to a number, from 0 where there is none; resolves to the sum. The time to live counts from the first. */
+  increment(key: string, by: number, keep?: Keep): Promise<number>;
+  /** Sets the value if it is still `expected` (undefined: if there is none). Resolves to whether it was. */
+  compareAndSet(key: string, expected: string | undefined, value: string, keep?: Keep): Promise<boolean>;
+  delete(key: string): Promise<void>;
+  /** All keys that begin so, with their values, in the order of the keys, read in pages. */
+  scan(prefix: string): AsyncIterable<readonly [key: string, value: string]>;
+  /** Several calls in one round trip, all or none. */
+  batch<const Calls extends readonly StoreCall[]>(calls: Calls): Promise<StoreResults<Calls>>;
+  /** Adds to sliding windows, unless one of them would then hold more than its most: then to none. Exact. */
+  admit(limits: readonly WindowLimit[]): Promise<Admission>;
+  /** Takes out again what {@link admit} added. */
+  giveBack(limits: readonly WindowLimit[]): Promise<void>;
+  /** The part of the store whose keys begin with `name` and a slash; the module does not see that. */
+  part(name: string): Store;
+  close(): Promise<void>;
+}
+
+/** The store is away, full, or cannot be written. `cause` says why. */
+export class StoreError extends Error {
+  override readonly name: string = 'StoreError';
+}
