@@ -68,7 +68,9 @@ export function settingsFrom(options: ResolverOptions, system: () => ResolvConf)
     const now = system();
     if (now !== read) {
       read = now;
-      settings = make(now);
+      const { timeout, servers } = now;
+      // The C library has no deadline: each server shall have its turn before ours.
+      settings = make({ ...now, timeout: timeout && Math.min(timeout, deadline / servers.length) });
     }
     return settings;
   };

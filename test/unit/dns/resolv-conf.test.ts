@@ -80,6 +80,14 @@ describe('the file', () => {
     expect(settingsFrom(own, followResolvConf(path))()).toMatchObject(own);
   });
 
+  it('leaves each server its turn before the deadline', () => {
+    const servers = [1, 2].map((n) => `nameserver 192.0.2.${n}\n`).join('');
+    writeFileSync(path, `${servers}options timeout:30\n`);
+    expect(settingsFrom({}, followResolvConf(path))().timeout).toBe(5000);
+    expect(settingsFrom({ deadline: 400 }, followResolvConf(path))().timeout).toBe(200);
+    expect(settingsFrom({ timeout: 20_000 }, followResolvConf(path))().timeout).toBe(20_000);
+  });
+
   it('counts for nothing where servers are given', () => {
     writeFileSync(path, 'nameserver 192.0.2.1\noptions timeout:3 attempts:4 rotate\n');
     const settings = settingsFrom({ servers: ['192.0.2.9'] }, followResolvConf(path));
