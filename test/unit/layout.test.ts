@@ -107,3 +107,12 @@ it('test/unit has the rooms of lib', () => {
   const folders = globSync('*/*.test.ts', { cwd: import.meta.dirname }).map((file) => dirname(file));
   expect([...new Set(folders)].filter((name) => !known.includes(name))).toEqual([]);
 });
+
+it('lib/README.md names every room, and no file that is not there', () => {
+  const text = readFileSync(join(lib, 'README.md'), 'utf8');
+  const named = rooms.filter((name) => name !== 'ground');
+  expect(named.filter((name) => !new RegExp(`\`${name}/?\``).test(text))).toEqual([]);
+  const mentioned = [...text.matchAll(/(?<![\w./-])(?:[\w-]+\/)?[\w-]+\.ts\b/g)].map(([name]) => name);
+  const isThere = (name: string): boolean => files.some((file) => file === name || file.endsWith(`/${name}`));
+  expect(mentioned.filter((name) => !isThere(name))).toEqual([]);
+});
