@@ -6,7 +6,7 @@ import { wrongArgument } from '../errors.ts';
 import { callback, checkOptions, flag, type Kind, type Kinds, oneOf } from '../options.ts';
 import type { ArchiveProblem } from './archive-budget.ts';
 import type { HtmlRemoval } from './html.ts';
-import { cleanHtmlPart, isHtml } from './html-part.ts';
+import { cleanHtmlPart, isMarkup } from './html-part.ts';
 import {
   explainPoison,
   INSPECT_KINDS,
@@ -148,7 +148,7 @@ class Defanger {
         await this.#disarm(part, found.reason, found.how);
         continue;
       }
-      if (html && isHtml(part)) for (const removal of await cleanHtmlPart(part)) this.#html.push(removal);
+      if (html && isMarkup(part)) for (const removal of await cleanHtmlPart(part)) this.#html.push(removal);
       for (const inner of (await this.#inspector.inside(part)).toReversed()) waiting.push(inner);
     }
     return {

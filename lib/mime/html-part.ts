@@ -3,8 +3,10 @@
  * character outside the markup is ever decoded and encoded again.
  */
 import { type Cut, findActive, type HtmlRemoval } from './html.ts';
+import { extensionsOf } from './names.ts';
 import type { Part } from './part.ts';
 import { finishInTurns } from './slice.ts';
+import { findActiveInXml } from './svg.ts';
 
 /** HTML text of the same characters in every place where markup can be; a character stands for `unit` bytes. */
 interface MarkupView {
@@ -14,25 +16,39 @@ interface MarkupView {
   readonly encode: (ascii: string) => Buffer;
 }
 
-/** Whether a part is a page: by its type, or by its name where the type says nothing. */
-export function isHtml(part: Part): boolean {
+/** The kind of document that browsers take a part for; undefined for one in which nothing acts. */
+function markupKind(part: Part): 'html' | 'svg' | 'xml' | undefined {
   const types = part.contentTypes;
-  if (types.includes('text/html') || types.includes('application/xhtml+xml')) return true;
-  return (
-    types.includes('application/octet-stream') &&
-    part.names.some((name) => /\.(?:x|s)?html?$/i.test(name.trim()))
-  );
+  const isCalled = (extensions: RegExp) =>
+    part.names.some((name) => extensionsOf(name).some((extension) => extensions.test(extension)));
+  if (types.includes('text/html') || types.includes('application/xhtml+xml')) return 'html';
+  if (types.includes('image/svg+xml') || isCalled(/^svg$/)) return 'svg';
+  if (
+    types.some((type) => /^(?:text|application)\/(?:xml|xsl|xslt\+xml)$/.test(type)) ||
+    isCalled(/^x[ms]lt?$/)
+  )
+    return 'xml';
+  // Where the type says nothing the name does.
+  return types.includes('application/octet-stream') && isCalled(/^(?:[xs]?html?|xht)$/) ? 'html' : undefined;
+}
+
+/** Whether a part is a document in which something may act: a page, an SVG picture, or XML. */
+export function isMarkup(part: Part): boolean {
+  return markupKind(part) !== undefined;
 }
 
 /**
- * Takes what acts out of an HTML part: see {@link cleanHtml}. Charset and transfer encoding stay; a part without such
- * things is not touched. Lets the event loop turn while it works. Resolves to what was taken out.
+ * Takes what acts out of an HTML part (see {@link cleanHtml}), an SVG picture (see {@link cleanSvg}) or XML that holds either;
+ * which one it is its type says, and its name. Charset and transfer encoding stay; a part without such things is not
+ * touched. Lets the event loop turn while it works. Resolves to what was taken out.
  */
 export async function cleanHtmlPart(part: Part): Promise<readonly HtmlRemoval[]> {
   const bytes = await part.loadContent();
   const { charset = '' } = part.contentTypeParameters;
   const view = viewMarkup(bytes, charset);
-  const { cuts, removed } = await finishInTurns(findActive(view.text));
+  const kind = markupKind(part) ?? 'html';
+  const found = kind === 'html' ? findActive(view.text) : findActiveInXml(view.text, kind === 'svg');
+  const { cuts, removed } = await finishInTurns(found);
   if (cuts.length > 0) {
     // A page to some readers, made of parts to others: let it be parts for all.
     if (part.isLeaf) await part.storeContent(applyCuts(bytes, view, cuts));

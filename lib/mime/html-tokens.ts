@@ -29,6 +29,8 @@ export interface OpenTag {
   readonly start: number;
   /** Behind the `>`. */
   readonly end: number;
+  /** Whether it ends in `/>`, which in XML makes an element of its own. */
+  readonly isSelfClosing: boolean;
   /** Whether the text ends inside the tag, whose last attribute may be missing here. */
   readonly isCutOff: boolean;
 }
@@ -41,21 +43,21 @@ export interface TokenHandler {
   onComment(start: number, end: number): void;
 }
 
-/** Walks over HTML once, in steps. Any text will do; nothing throws. */
-export function* tokenize(html: string, handler: TokenHandler): Steps<void> {
+/** Walks over HTML, or XML, once, in steps. Any text will do; nothing throws. */
+export function* tokenize(html: string, handler: TokenHandler, xmlMode = false): Steps<void> {
   let tag: OpenTag | undefined;
   let name = '';
   let nameStart = 0;
   let value = '';
-  const endTag = (end: number, isCutOff: boolean) => {
+  const endTag = (end: number, isSelfClosing: boolean, isCutOff: boolean) => {
     if (!tag) return;
-    handler.onOpenTag({ name: tag.name, attributes: tag.attributes, start: tag.start, end, isCutOff });
+    handler.onOpenTag({ ...tag, end, isSelfClosing, isCutOff });
     tag = undefined;
   };
   let attributes: Attribute[] = [];
   const tokenizer = new Tokenizer(
     // Text is skipped faster when entities in it are not looked at; those of attributes are decoded below.
-    { decodeEntities: false },
+    { decodeEntities: false, xmlMode },
     {
       ...NOTHING,
       onopentagname(start, end) {
@@ -65,11 +67,12 @@ export function* tokenize(html: string, handler: TokenHandler): Steps<void> {
           attributes,
           start: start - 1,
           end,
+          isSelfClosing: false,
           isCutOff: false,
         };
       },
-      onopentagend: (end) => endTag(end + 1, false),
-      onselfclosingtag: (end) => endTag(end + 1, false),
+      onopentagend: (end) => endTag(end + 1, false, false),
+      onselfclosingtag: (end) => endTag(end + 1, true, false),
       onattribname(start, end) {
         name = html.slice(start, end).toLowerCase();
         nameStart = start;
@@ -100,7 +103,7 @@ export function* tokenize(html: string, handler: TokenHandler): Steps<void> {
     yield;
   }
   tokenizer.end();
-  endTag(html.length, true);
+  endTag(html.length, false, true);
 }
 
 const ignore = () => {};

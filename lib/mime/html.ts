@@ -2,13 +2,14 @@
  * Taking what acts out of HTML (scripts, event handlers, script URLs, frames, objects, refreshes) and leaving every other
  * character as it is.
  */
-import { type Attribute, type OpenTag, tokenize } from './html-tokens.ts';
+import { type Attribute, type OpenTag, type TokenHandler, tokenize } from './html-tokens.ts';
 import { finish, type Steps } from './slice.ts';
 
 /** One thing that was taken out. */
 export interface HtmlRemoval {
-  readonly kind: 'element' | 'attribute';
-  /** The element's or attribute's name, lower case. */
+  /** A declaration is an entity or a style sheet that XML names before the document. */
+  readonly kind: 'element' | 'attribute' | 'declaration';
+  /** The element's or attribute's name, lower case; `!entity` and `?xml-stylesheet` of declarations. */
   readonly name: string;
 }
 
@@ -46,7 +47,14 @@ const HIDDEN_LEVELS = 3;
  * and inside raw text the same is taken out. A script that is never closed goes to the end, as browsers read it.
  */
 export function cleanHtml(html: string): { readonly html: string; readonly removed: readonly HtmlRemoval[] } {
-  const { cuts, removed } = finish(findActive(html));
+  return applyToText(html, finish(findActive(html)));
+}
+
+/** The text with the cuts made. */
+export function applyToText(
+  html: string,
+  { cuts, removed }: ActiveContent,
+): { readonly html: string; readonly removed: readonly HtmlRemoval[] } {
   let clean = '';
   let position = 0;
   for (const { start, end, replacement } of cuts) {
@@ -70,13 +78,25 @@ interface Stretch {
   readonly level: number;
 }
 
+/** What a kind of document has beside what acts everywhere. */
+export interface Dialect {
+  /** Whether it is XML: no raw text, and elements without end tags. */
+  readonly isXml: boolean;
+  /** Further elements that go with all they contain; lower case, without prefix. */
+  readonly wholes: ReadonlySet<string>;
+  /** Whether this attribute goes, though it would stay elsewhere. */
+  readonly acts: (tag: OpenTag, attribute: Attribute) => boolean;
+}
+
+const HTML: Dialect = { isXml: false, wholes: new Set(), acts: () => false };
+
 /** Finds, in steps, what {@link cleanHtml} takes out. */
-export function* findActive(html: string): Steps<ActiveContent> {
+export function* findActive(html: string, dialect: Dialect = HTML): Steps<ActiveContent> {
   const cuts: Cut[] = [];
   const removed: HtmlRemoval[] = [];
   const waiting: Stretch[] = [{ from: 0, to: html.length, level: 0 }];
   for (let stretch = waiting.pop(); stretch; stretch = waiting.pop()) {
-    yield* findIn(html, stretch, cuts, removed, waiting);
+    yield* findIn(html, stretch, dialect, cuts, removed, waiting);
   }
   return { cuts: cuts.toSorted((a, b) => a.start - b.start), removed };
 }
@@ -84,13 +104,14 @@ export function* findActive(html: string): Steps<ActiveContent> {
 function* findIn(
   whole: string,
   { from, to, level }: Stretch,
+  dialect: Dialect,
   cuts: Cut[],
   removed: HtmlRemoval[],
   waiting: Stretch[],
 ): Steps<void> {
   const html = from === 0 && to === whole.length ? whole : whole.slice(from, to);
   /** The element that is being cut out, and where it started. */
-  let open: { name: string; start: number } | undefined;
+  let open: { name: string; start: number; depth: number } | undefined;
   let raw: { name: string; start: number } | undefined;
   let inNoscript = false;
   const cut = (start: number, end: number) => {
@@ -103,14 +124,19 @@ function* findIn(
     if (level < HIDDEN_LEVELS && end > start)
       waiting.push({ from: from + start, to: from + end, level: level + 1 });
   };
-  yield* tokenize(html, {
+  const handler: TokenHandler = {
     onOpenTag(tag) {
-      if (open) return;
       const { name } = tag;
+      const isEmpty = dialect.isXml && tag.isSelfClosing;
+      if (open) {
+        if (dialect.isXml && open.name === name && !isEmpty) open.depth++;
+        return;
+      }
       const bare = name.slice(name.lastIndexOf(':') + 1);
-      if (WHOLE.has(bare)) {
+      if (WHOLE.has(bare) || dialect.wholes.has(bare)) {
         removed.push({ kind: 'element', name });
-        open = { name, start: tag.start };
+        if (isEmpty) cut(tag.start, tag.end);
+        else open = { name, start: tag.start, depth: 1 };
       } else if (
         TAGS.has(bare) ||
         isRefresh(tag) ||
@@ -122,7 +148,7 @@ function* findIn(
         cut(tag.start, tag.end);
       } else {
         for (const attribute of tag.attributes) {
-          if (!isActive(attribute)) continue;
+          if (!isActive(attribute) && !dialect.acts(tag, attribute)) continue;
           removed.push({ kind: 'attribute', name: attribute.name });
           cut(widenedStart(html, attribute), attribute.end);
         }
@@ -132,7 +158,7 @@ function* findIn(
     },
     onCloseTag(name, start, end) {
       if (open) {
-        if (open.name !== name) return;
+        if (open.name !== name || --open.depth > 0) return;
         cut(open.start, end);
         open = undefined;
         return;
@@ -147,7 +173,8 @@ function* findIn(
     onComment(start, end) {
       if (!open) lookInside(start, end);
     },
-  });
+  };
+  yield* tokenize(html, handler, dialect.isXml);
   if (open) cut(open.start, html.length);
   else if (raw) lookInside(raw.start, html.length);
 }
@@ -178,7 +205,7 @@ const HARMLESS_DATA =
   /^(?:$|image\/(?!svg)|audio\/|video\/|font\/|application\/(?:x-)?font|text\/(?:plain|css)$)/;
 
 /** Whether following this URL runs something. */
-function isScriptUrl(url: string): boolean {
+export function isScriptUrl(url: string): boolean {
   const colon = url.indexOf(':');
   // The URL Standard drops control characters and spaces around and tabs and line breaks inside.
   const tidy = (text: string) => text.replace(/[\0-\x20\x7f]/g, '').toLowerCase();

@@ -38,6 +38,7 @@ export { extensionsOf } from './names.ts';
 export type { Parameter } from './parameters.ts';
 export type { Part } from './part.ts';
 export { programFormat } from './programs.ts';
+export { cleanSvg } from './svg.ts';
 export { type Address, type MessageView, readView } from './view.ts';
 export { decodeWords, encodeWords } from './words.ts';
 
