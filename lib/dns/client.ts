@@ -100,18 +100,13 @@ export class DnsClient implements Resolver {
         if (milliseconds < 1) return failure;
         this.#order.asking(server);
         const outcome = await this.#askServer(server, name, type, { milliseconds, signal });
-        if (!('status' in outcome)) {
-          this.#order.heard(server);
-          return outcome;
-        }
+        const wasSilent = 'status' in outcome && outcome.status === 'timeout';
+        if (wasSilent) silent.push(server);
+        if (!wasSilent) this.#order.heard(server);
+        // One whose time was cut short has not shown anything.
+        else if (milliseconds === patience && !isStopped()) this.#order.silent(server);
+        if (!('status' in outcome)) return outcome;
         failure = outcome;
-        if (failure.status !== 'timeout') {
-          this.#order.heard(server);
-          continue;
-        }
-        silent.push(server);
-        // A server whose time was cut short has not shown anything.
-        if (milliseconds === patience && !isStopped()) this.#order.silent(server);
       }
       candidates = silent;
     }
