@@ -156,6 +156,7 @@ function failed(
     },
     `module ${entry.name} failed: ${error instanceof Error ? error.message : String(error)}`,
   );
+  judgement.changes.delete(entry.name);
   host.report(milter, failureOf(entry, judgement, error));
 }
 

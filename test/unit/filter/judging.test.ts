@@ -1,71 +1,198 @@
 import { describe, expect, it } from 'vitest';
-import { openFilter } from '../../../lib/filter/index.ts';
-import { fakeSession, MemoryResolver } from '../../../lib/testing/index.ts';
+import { testFilter } from '../../helpers/filter.ts';
 
-const quiet = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
-
-async function judge(
-  config: string,
-  message: { sender?: string; recipients?: string[]; helo?: string; address?: string; eml?: string },
-) {
-  const filter = await openFilter(`socket = "inet:8894@127.0.0.1"\n[store]\nurl = "memory:"\n${config}`, {
-    resolver: new MemoryResolver({}),
-    logger: quiet,
-  });
-  try {
-    const mta = fakeSession(filter.Filter, { logger: quiet });
-    const { sender = 'a@example.org', recipients = ['b@example.com'], helo = 'mail.example.org' } = message;
-    const client = { hostname: 'mail.example.org', address: message.address ?? '192.0.2.7' };
-    const result = await mta.sendMessage(message.eml ?? 'Subject: x\n\nhello\n', {
-      client,
-      sender,
-      recipients,
-      helo,
-    });
-    await mta.close();
-    return { result, history: await filter.history.find({}) };
-  } finally {
-    await filter.close();
-  }
-}
+const probe = (options: string, name = 'probe'): string =>
+  `[[module]]\nuse = "./probe.ts"\nname = "${name}"\n${options}\n`;
+const both = ['b@example.com', 'c@example.com'];
 
 describe('a finding before DATA', () => {
-  const helo = '[[module]]\nuse = "helo"\n';
-
   it('refuses every recipient, with a reference by which it is found again', async () => {
-    const { result, history } = await judge(helo, {
-      helo: '192.0.2.7',
-      recipients: ['b@example.com', 'c@example.com'],
-    });
-    const [record] = history;
-    expect(result.recipients.map(({ verdict }) => verdict)).toEqual(['reject', 'reject']);
-    expect(result.recipients[0]?.reply).toMatchObject({ code: 550, enhanced: '5.5.2' });
-    expect(result.recipients[0]?.reply?.lines[0]).toContain(`[ref ${record?.ref}]`);
+    await using filter = await testFilter('[[module]]\nuse = "helo"\n');
+    const { recipients } = await filter.send({ helo: '192.0.2.7', recipients: both });
+    const record = await filter.last();
+    expect(recipients.map(({ verdict }) => verdict)).toEqual(['reject', 'reject']);
+    expect(recipients[0]?.reply).toMatchObject({ code: 550, enhanced: '5.5.2' });
+    expect(recipients[0]?.reply?.lines[0]).toContain(`[ref ${record?.ref}]`);
     expect(record?.findings).toMatchObject([{ name: 'helo-address', action: 'reject', observed: false }]);
   });
 
-  it('does nothing in observe mode but to be known', async () => {
-    const { result, history } = await judge(`${helo}mode = "observe"\n`, { helo: '192.0.2.7' });
-    expect(result.verdict).toBe('continue');
-    expect(history[0]?.findings).toMatchObject([{ name: 'helo-address', observed: true }]);
+  it('spares a recipient who is exempt', async () => {
+    await using filter = await testFilter(probe('sender = "reject"\nexempt = ["c@example.com"]'));
+    const { recipients, message } = await filter.send({ recipients: both });
+    expect(recipients.map(({ verdict }) => verdict)).toEqual(['reject', 'continue']);
+    expect(message.recipients).toEqual(['<c@example.com>']);
   });
 
-  it('does not concern internal clients, whose modules are left out', async () => {
-    const { result } = await judge(`${helo}[[module]]\nuse = "networks"\n`, {
-      helo: '192.0.2.7',
-      address: '127.0.0.1',
-    });
-    expect(result.verdict).toBe('continue');
+  it.each(['discard', 'quarantine'])('takes one of two recipients out with %s', async (action) => {
+    await using filter = await testFilter(probe(`recipient = "${action}"\nrecipients = ["c@example.com"]`));
+    const { verdict, message } = await filter.send({ recipients: both });
+    expect({ verdict, left: message.recipients }).toEqual(
+      action === 'discard'
+        ? { verdict: 'continue', left: ['<b@example.com>'] }
+        : expect.objectContaining({ verdict: expect.any(String) }),
+    );
   });
 
-  it('becomes points, which the module score weighs', async () => {
-    const { result } = await judge(`${helo}address = "score 6"\n[[module]]\nuse = "score"\n`, {
-      helo: '192.0.2.7',
-    });
-    expect(result.verdict).toBe('continue');
-    expect(result.message.headers.map(({ name, value }) => [name, value])).toContainEqual([
-      'X-Milter-Findings',
-      'score-tag',
+  it('tells the MTA to discard when nobody is left', async () => {
+    await using filter = await testFilter(probe('sender = "discard"'));
+    const { verdict, recipients } = await filter.send({ recipients: both });
+    expect(recipients.map((one) => one.verdict)).toEqual(['continue', 'continue']);
+    expect(verdict).toBe('discard');
+    expect((await filter.last())?.recipients).toMatchObject([
+      { address: '<b@example.com>', verdict: 'discard', finding: 'probe-sender' },
+      { address: '<c@example.com>', verdict: 'discard', finding: 'probe-sender' },
     ]);
+  });
+
+  it('does nothing in observe mode but to be known', async () => {
+    await using filter = await testFilter(
+      probe('mode = "observe"\nsender = "reject"\nmessage = "reject"\nadd = "x"'),
+    );
+    const { verdict, message } = await filter.send();
+    expect(verdict).toBe('continue');
+    expect(message.headers.some(({ name }) => name === 'X-Probe')).toBe(false);
+    expect((await filter.last())?.findings).toMatchObject([
+      { name: 'probe-sender', observed: true },
+      { name: 'probe-message', observed: true },
+    ]);
+  });
+
+  it('of one recipient leaves the others alone', async () => {
+    await using filter = await testFilter(probe('recipient = "tempfail"\nrecipients = ["c@example.com"]'));
+    const { recipients } = await filter.send({ recipients: both });
+    expect(recipients.map(({ verdict }) => verdict)).toEqual(['continue', 'tempfail']);
+    expect(recipients[1]?.reply).toMatchObject({ code: 451, enhanced: '4.7.1' });
+  });
+});
+
+describe('a finding at the end of the message', () => {
+  it('refuses it for all, with the text that was declared', async () => {
+    await using filter = await testFilter(probe('message = "reject"'));
+    const { verdict, reply } = await filter.send({ recipients: both });
+    const ref = (await filter.last())?.ref;
+    expect(verdict).toBe('reject');
+    expect(reply).toMatchObject({ code: 554, enhanced: '5.6.0' });
+    expect(reply?.lines).toEqual([`No probe-message for a@example.org [ref ${ref}]`]);
+  });
+
+  it('does not fall on a message all of whose recipients are exempt', async () => {
+    await using filter = await testFilter(probe('message = "reject"\nexempt = ["example.com"]'));
+    expect((await filter.send({ recipients: both })).verdict).toBe('continue');
+  });
+
+  it('treats exempt recipients like the others where both are', async () => {
+    await using filter = await testFilter(probe('message = "reject"\nexempt = ["c@example.com"]'));
+    expect((await filter.send({ recipients: both })).verdict).toBe('reject');
+  });
+
+  it('drops only the copies of those who are not exempt', async () => {
+    await using filter = await testFilter(probe('message = "discard"\nexempt = ["c@example.com"]'));
+    const { verdict, message } = await filter.send({ recipients: both });
+    expect({ verdict, left: message.recipients }).toEqual({ verdict: 'continue', left: ['<c@example.com>'] });
+  });
+
+  it.each([
+    ['reject', ['tempfail', 'reject', 'discard']],
+    ['tempfail', ['discard', 'tempfail', 'hold']],
+    ['hold', ['discard', 'hold', 'tag']],
+    ['discard', ['tag', 'discard']],
+  ])('%s is what becomes of %j', async (worst, actions) => {
+    const modules = actions.map((action, i) => probe(`message = "${action}"`, `p${i}`)).join('');
+    await using filter = await testFilter(modules);
+    const { verdict, message } = await filter.send();
+    expect(verdict === 'continue' && message.quarantine !== undefined ? 'hold' : verdict).toBe(worst);
+  });
+
+  it('adds up as points, which are written down', async () => {
+    const modules = `${probe('sender = "score 2.5"\nmessage = "score 3.5"')}[[module]]\nuse = "score"\n`;
+    await using filter = await testFilter(modules);
+    const { message } = await filter.send();
+    const headers = Object.fromEntries(message.headers.map(({ name, value }) => [name, value]));
+    expect(headers['X-Milter-Findings']).toBe('score-tag');
+    expect(headers['X-Spam-Score']).toBe('6.0\n\tprobe-sender=2.5\n\tprobe-message=3.5');
+  });
+
+  it('is void where another module has seen why', async () => {
+    await using filter = await testFilter(probe('void = "reject"'));
+    expect((await filter.send()).verdict).toBe('continue');
+  });
+
+  it('acts no more where another says accept', async () => {
+    await using filter = await testFilter(probe('message = "reject"') + probe('sender = "accept"', 'other'));
+    expect((await filter.send()).verdict).toBe('continue');
+  });
+});
+
+describe('a module that fails', () => {
+  it.each(['envfrom', 'envrcpt', 'eom', 'change'])('in %s follows its on_error', async (stage) => {
+    await using filter = await testFilter(probe(`throws = "${stage}"\nadd = "x"`));
+    const { verdict, recipients } = await filter.send();
+    expect([recipients[0]?.verdict, verdict]).toContain('tempfail');
+    expect(filter.logger.lines.some(({ level }) => level === 'error')).toBe(true);
+  });
+
+  it.each(['envfrom', 'envrcpt', 'eom', 'change'])('in %s leaves the others at work', async (stage) => {
+    const failing = probe(`throws = "${stage}"\nadd = "bad"\non_error = "continue"`);
+    await using filter = await testFilter(probe('add = "a"', 'first') + failing + probe('add = "b"', 'last'));
+    const { verdict, message } = await filter.send();
+    expect(verdict).toBe('continue');
+    expect(message.headers.filter(({ name }) => name === 'X-Probe').map(({ value }) => value)).toEqual(
+      stage === 'change' || stage === 'eom' ? ['ab'] : ['abadb'],
+    );
+  });
+
+  it('is late by its own deadline, and is not asked again before it is back', async () => {
+    await using filter = await testFilter(probe('hangs = "envrcpt"\ndeadline = "20ms"'));
+    const { recipients } = await filter.send({ recipients: both });
+    expect(recipients.map(({ verdict }) => verdict)).toEqual(['tempfail', 'tempfail']);
+    expect((await filter.last())?.findings).toMatchObject([
+      { name: 'probe-error', note: expect.stringContaining('time is up') },
+      { name: 'probe-error', note: expect.stringContaining('busy') },
+    ]);
+  });
+
+  it('answers with a verdict, which modules do not', async () => {
+    await using filter = await testFilter(probe('answers = true'));
+    expect((await filter.send()).recipients[0]?.verdict).toBe('tempfail');
+  });
+});
+
+describe('changes', () => {
+  it('are made in file order, on one tree', async () => {
+    await using filter = await testFilter(
+      probe('add = "1"', 'a') + probe('add = "2"', 'b') + probe('add = "3"', 'c'),
+    );
+    const { message } = await filter.send();
+    expect(message.headers.find(({ name }) => name === 'X-Probe')?.value).toBe('123');
+  });
+
+  it('are not made of a message that is refused', async () => {
+    await using filter = await testFilter(probe('add = "1"\nmessage = "reject"'));
+    const { message } = await filter.send();
+    expect(message.headers.some(({ name }) => name === 'X-Probe')).toBe(false);
+  });
+});
+
+describe('which mail a module works for', () => {
+  it('is told by the client, the sender, and the recipients', async () => {
+    await using filter = await testFilter(
+      probe('sender = "reject"\nmatch = { from = ["example.org"], not_to = ["c@example.com"] }'),
+    );
+    const ours = await filter.send({ recipients: both });
+    expect(ours.recipients.map(({ verdict }) => verdict)).toEqual(['reject', 'continue']);
+    expect((await filter.send({ sender: 'x@example.net' })).verdict).toBe('continue');
+  });
+
+  it('is told by the direction at the end', async () => {
+    await using filter = await testFilter(
+      `[[module]]\nuse = "networks"\ndomains = ["example.com"]\ninternal_as_other = "continue"\n${probe('when = ["outgoing"]\nadd = "x"')}`,
+    );
+    const changed = async (mail: { address: string; recipients: string[] }): Promise<boolean> => {
+      const { message } = await filter.send(mail);
+      return message.headers.some(({ name }) => name === 'X-Probe');
+    };
+    expect(await changed({ address: '127.0.0.1', recipients: ['x@example.net'] })).toBe(true);
+    expect(await changed({ address: '127.0.0.1', recipients: ['x@example.com'] })).toBe(false);
+    expect(await changed({ address: '192.0.2.7', recipients: ['x@example.net'] })).toBe(false);
   });
 });
