@@ -7,7 +7,7 @@ export { type Address, parseAddress } from './address.ts';
 export { MilterError, type MilterErrorCode } from './errors.ts';
 export type { Header } from './headers.ts';
 export type { LogFields, Logger } from './logger.ts';
-export { compose } from './milter/compose.ts';
+export { compose, type Filter } from './milter/compose.ts';
 export type { Headers } from './milter/header-list.ts';
 export type { MacroWishes } from './milter/macros.ts';
 export type { Message, Recipient } from './milter/message.ts';
@@ -30,7 +30,6 @@ export {
 } from './milter/verdicts.ts';
 export { parseSocket, type Socket } from './protocol/socket.ts';
 export { SMFIF, SMFIP } from './protocol/stages.ts';
-export type { Filter } from './run/dispatcher.ts';
 export { type LibmilterInfo, libmilterInfo } from './run/native.ts';
 export type { Deadlines } from './run/plan.ts';
 export type { ServeOptions } from './serve/options.ts';

@@ -2,11 +2,10 @@
  * Between the libmilter side and the sessions: hands each ticket of a batch to its session's runner, keeps the
  * plans that were made of filter classes, and counts and logs what fails.
  */
-import { MilterError } from '../errors.ts';
 import type { LogFields, Logger } from '../logger.ts';
 import { checkClass } from '../milter/check-class.ts';
-import { membersOfClass } from '../milter/compose.ts';
-import { isMilterClass, type Milter, type MilterClass } from '../milter/milter.ts';
+import { type Filter, membersOfFilter } from '../milter/compose.ts';
+import { isMilterClass, type MilterClass } from '../milter/milter.ts';
 import { verdictCode } from '../protocol/stages.ts';
 import type { Failure } from './handlers.ts';
 import type { NativePlan } from './native.ts';
@@ -17,17 +16,29 @@ import { type RunnerHost, SessionRunner } from './runner.ts';
 /** The libmilter side as the dispatcher needs it: the addon, or what stands in for it in a test. */
 export interface Backend {
   addPlan(plan: NativePlan): void;
+  removePlan(id: number): void;
   settle(ticket: number, verdict: number, packed?: Buffer): boolean;
   lookup(ticket: number, name: string): Buffer | undefined;
 }
 
-/** What to run: a class, or a function that makes the instance for each connection. */
-export type Filter = MilterClass | (() => Milter);
+/**
+ * So many plans are kept that were made for what factories chose and that no session follows any longer: a factory that
+ * chooses among a few classes finds them again, and one that makes a class for each connection leaves nothing behind.
+ */
+const UNUSED_PLANS = 64;
+
+/** A plan that was made of what factories chose. */
+interface ChosenPlan {
+  readonly key: string;
+  readonly plan: Plan;
+  /** How many follow it. */
+  sessions: number;
+}
 
 const verdicts: ReadonlySet<number> = new Set(Object.values(verdictCode));
 
 export class Dispatcher implements RunnerHost {
-  readonly factory: (() => Milter) | undefined;
+  readonly choices: readonly Filter[] | undefined;
   readonly maxBody: number;
   /** The plan for new connections. */
   readonly initialPlan: number;
@@ -37,17 +48,25 @@ export class Dispatcher implements RunnerHost {
   readonly #settings: PlanSettings;
   readonly #logger: Logger;
   readonly #plans = new Map<number, Plan>();
-  readonly #plansOf = new Map<MilterClass, Plan>();
+  #lastPlan = 0;
+  /** What factories chose, by {@link #keyOf}, the one least lately used first. */
+  readonly #chosen = new Map<string, ChosenPlan>();
+  readonly #choiceOf = new Map<number, ChosenPlan>();
+  readonly #classNumbers = new WeakMap<MilterClass, number>();
+  #lastClass = 0;
   readonly #runners = new Map<number, SessionRunner>();
 
-  /** @param base the class that stands for a factory until it has chosen */
+  /** @param base the class that stands for factories until they have chosen */
   constructor(backend: Backend, filter: Filter, base: MilterClass, settings: PlanSettings, logger: Logger) {
     this.#backend = backend;
     this.#settings = settings;
     this.#logger = logger;
     this.maxBody = settings.maxBody;
-    this.factory = isMilterClass(filter) ? undefined : filter;
-    this.initialPlan = (isMilterClass(filter) ? this.planFor(filter) : this.#addPlan(base, true)).id;
+    const members = membersOfFilter(filter);
+    const classes = members.filter(isMilterClass);
+    this.choices = classes.length < members.length ? members : undefined;
+    for (const member of classes) checkClass(member);
+    this.initialPlan = (this.choices === undefined ? this.#addPlan(classes) : this.#addPlan([base], true)).id;
   }
 
   plan(id: number): Plan {
@@ -56,16 +75,18 @@ export class Dispatcher implements RunnerHost {
     return plan;
   }
 
-  planFor(filter: MilterClass): Plan {
-    if (!isMilterClass(filter)) {
-      throw new MilterError('ERR_MILTER_FILTER', 'the factory made something that is no Milter');
+  /** The plan for what factories chose for a session. It stays at least until that has ended. */
+  choose(session: number, classes: readonly MilterClass[]): Plan {
+    const key = this.#keyOf(classes);
+    let choice = this.#chosen.get(key);
+    if (choice === undefined) {
+      for (const chosen of classes) checkClass(chosen);
+      choice = { key, plan: this.#addPlan(classes), sessions: 0 };
+      this.#chosen.set(key, choice);
     }
-    const known = this.#plansOf.get(filter);
-    if (known !== undefined) return known;
-    for (const member of membersOfClass(filter)) checkClass(member);
-    const plan = this.#addPlan(filter, false);
-    this.#plansOf.set(filter, plan);
-    return plan;
+    choice.sessions++;
+    this.#choiceOf.set(session, choice);
+    return choice.plan;
   }
 
   /** Takes a batch as the addon packs it. */
@@ -103,6 +124,32 @@ export class Dispatcher implements RunnerHost {
 
   ended(session: number): void {
     this.#runners.delete(session);
+    const choice = this.#choiceOf.get(session);
+    if (choice === undefined) return;
+    this.#choiceOf.delete(session);
+    choice.sessions--;
+    if (choice.sessions === 0) this.#retire(choice);
+  }
+
+  /** Lets go of the plan that was unused for longest when there are too many of them. */
+  #retire(choice: ChosenPlan): void {
+    this.#chosen.delete(choice.key);
+    this.#chosen.set(choice.key, choice);
+    const unused = [...this.#chosen.values()].filter(({ sessions }) => sessions === 0);
+    const [oldest] = unused;
+    if (oldest === undefined || unused.length <= UNUSED_PLANS) return;
+    this.#chosen.delete(oldest.key);
+    this.#plans.delete(oldest.plan.id);
+    this.#backend.removePlan(oldest.plan.id);
+  }
+
+  #keyOf(classes: readonly MilterClass[]): string {
+    const numbers = classes.map((one) => {
+      const known = this.#classNumbers.get(one) ?? ++this.#lastClass;
+      this.#classNumbers.set(one, known);
+      return known;
+    });
+    return numbers.join(' ');
   }
 
   #runnerOf(ticket: Ticket): SessionRunner {
@@ -114,8 +161,8 @@ export class Dispatcher implements RunnerHost {
     return runner;
   }
 
-  #addPlan(filter: MilterClass, asks: boolean): Plan {
-    const plan = makePlan(this.#plans.size + 1, filter, this.#settings, asks);
+  #addPlan(classes: readonly MilterClass[], asks = false): Plan {
+    const plan = makePlan(++this.#lastPlan, classes, this.#settings, asks);
     this.#plans.set(plan.id, plan);
     this.#backend.addPlan(plan.native);
     return plan;

@@ -3,8 +3,10 @@
  * one of them or for all.
  */
 import { MilterError } from '../errors.ts';
-import type { Macros } from '../milter/macros.ts';
+import { type Filter, membersOfFilter } from '../milter/compose.ts';
+import { Macros } from '../milter/macros.ts';
 import type { Fault, MessageState } from '../milter/message.ts';
+import { isMilterClass, type MilterClass } from '../milter/milter.ts';
 import type { Client, Negotiated, Session, SessionState } from '../milter/session.ts';
 import { type Stage, scope, type VerdictWord } from '../protocol/stages.ts';
 import { Member } from './member.ts';
@@ -47,6 +49,38 @@ export class Life {
   use(plan: Plan): void {
     this.plan = plan;
     this.members = this.#makeMembers(plan);
+  }
+
+  /** Has factories make their instances, and follows the plan that `choose` makes of their classes. */
+  form(filters: readonly Filter[], choose: (classes: readonly MilterClass[]) => Plan): void {
+    const made = filters.flatMap((filter) => this.#expand(filter));
+    this.plan = choose(made.map(({ chosen }) => chosen));
+    this.state.macros = new Macros(this.plan.macroNames);
+    this.members = this.plan.members.map((plan, owner) => {
+      const member = made[owner]?.member ?? new Member(plan, owner, this.#session);
+      member.plan = plan;
+      member.owner = owner;
+      return member;
+    });
+  }
+
+  /** The classes that come of a filter, and the instances that a factory made already. */
+  #expand(filter: Filter): { readonly chosen: MilterClass; readonly member?: Member }[] {
+    if (isMilterClass(filter)) return this.#flatten(filter);
+    // Under the plan of the class that stands for all factories, until it has its own.
+    const [standIn] = this.plan.members;
+    if (standIn === undefined) throw new Error('a plan without members');
+    const member = new Member(standIn, 0, this.#session);
+    return this.#flatten(member.instance(filter).constructor as MilterClass, member);
+  }
+
+  #flatten(
+    chosen: MilterClass,
+    member?: Member,
+  ): { readonly chosen: MilterClass; readonly member?: Member }[] {
+    const members = membersOfFilter(chosen);
+    if (members[0] === chosen) return [{ chosen, ...(member && { member }) }];
+    return members.flatMap((one) => this.#expand(one));
   }
 
   /** MAIL: a message begins, and one that is still under way ends. */

@@ -4,7 +4,7 @@
 import { MilterError } from '../errors.ts';
 import { refuseFields } from '../milter/check-class.ts';
 import { Message, type MessageState } from '../milter/message.ts';
-import { type Link, type Milter, makeInstance } from '../milter/milter.ts';
+import { isMilterClass, type Link, type Milter, makeInstance } from '../milter/milter.ts';
 import type { Session } from '../milter/session.ts';
 import type { MemberPlan } from './plan.ts';
 
@@ -12,7 +12,7 @@ import type { MemberPlan } from './plan.ts';
 export class Member {
   plan: MemberPlan;
   /** Its place among the members; its actions bear this number. */
-  readonly owner: number;
+  owner: number;
   /** It accepted the connection, and hears of it no more. */
   connectionAccepted = false;
   /** It accepted the message, skipped the body of it, or missed a stage of it. */
@@ -49,7 +49,11 @@ export class Member {
   instance(make: () => Milter = () => new this.plan.filter()): Milter {
     if (this.#instance !== undefined) return this.#instance;
     const instance = makeInstance(this.#link, make);
-    refuseFields(this.plan.filter, instance);
+    const made: unknown = Object(instance).constructor;
+    if (!isMilterClass(made)) {
+      throw new MilterError('ERR_MILTER_FILTER', 'the factory made something that is no Milter');
+    }
+    refuseFields(made, instance);
     this.#instance = instance;
     return instance;
   }

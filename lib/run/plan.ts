@@ -2,7 +2,6 @@
  * From a Milter class to what libmilter shall do: overriding a method is the negotiation.
  */
 import { MilterError } from '../errors.ts';
-import { membersOfClass } from '../milter/compose.ts';
 import {
   defaultMacros,
   isMacroStage,
@@ -63,9 +62,14 @@ export function failureReply(onError: OnError): Reject | Tempfail | undefined {
   return undefined;
 }
 
-/** The plan for a class. `asks` makes negotiation cross: a factory, or a class that overrides negotiate. */
-export function makePlan(id: number, filter: MilterClass, settings: PlanSettings, asks: boolean): Plan {
-  const members = membersOfClass(filter).map((member) => planMember(member, settings.onError));
+/** The plan for the classes of a filter. `asks` makes negotiation cross, for factories to choose the classes. */
+export function makePlan(
+  id: number,
+  filters: readonly MilterClass[],
+  settings: PlanSettings,
+  asks: boolean,
+): Plan {
+  const members = filters.map((member) => planMember(member, settings.onError));
   const wants = (stage: Stage): boolean => members.some((member) => member.handles.has(stage));
   const early = new Set(members.flatMap((member) => member.wishes.early));
   const noBody = members.every((member) => member.wishes.body === 'none');
@@ -99,7 +103,10 @@ export function makePlan(id: number, filter: MilterClass, settings: PlanSettings
     return indexesOf(perStage.get(stage) ?? []);
   });
   if (macroNames.length > 255) {
-    throw new MilterError('ERR_MILTER_FILTER', `${filter.name}: more than 255 macros are wished for`);
+    throw new MilterError(
+      'ERR_MILTER_FILTER',
+      `${filters.map(({ name }) => name).join(', ')}: more than 255 macros are wished for`,
+    );
   }
 
   const onError = strictest(members);

@@ -3,9 +3,10 @@
  * the handlers called that are due.
  */
 import { MilterError } from '../errors.ts';
+import type { Filter } from '../milter/compose.ts';
 import { Macros } from '../milter/macros.ts';
 import { MessageState } from '../milter/message.ts';
-import type { Milter, MilterClass } from '../milter/milter.ts';
+import type { MilterClass } from '../milter/milter.ts';
 import type { Negotiated } from '../milter/session.ts';
 import { Mode, SMFIP, type Stage, stageIndex, verdictCode } from '../protocol/stages.ts';
 import { BY_PLAN, packAnswer } from './answers.ts';
@@ -20,8 +21,9 @@ import type { RecordReader } from './records.ts';
 export interface PlayerHost {
   /** False when the ticket was answered already. */
   settle(ticket: number, verdict: number, packed?: Buffer): boolean;
-  planFor(filter: MilterClass): Plan;
-  readonly factory: (() => Milter) | undefined;
+  /** What the filter is made of, where factories choose some of it. */
+  readonly choices: readonly Filter[] | undefined;
+  choose(session: number, classes: readonly MilterClass[]): Plan;
   readonly maxBody: number;
   /** The session is over. */
   ended(session: number): void;
@@ -180,15 +182,15 @@ export class StagePlayer {
     }
   }
 
-  /** Lets a factory choose the filter, and a filter choose its flags. */
+  /** Lets factories choose the filter, and a filter choose its flags. */
   *negotiate(play: Play): Pausing<void> {
     play.ticket.records.macros(() => {});
     const offer = play.ticket.records.negotiation();
     this.#life.state.negotiated = offer;
-    const { factory } = this.#host;
-    if (factory !== undefined) {
+    const { choices } = this.#host;
+    if (choices !== undefined) {
       try {
-        this.#instantiate(factory);
+        this.#life.form(choices, (classes) => this.#host.choose(this.#life.state.id, classes));
       } catch (cause) {
         this.#handlers.report(
           undefined,
@@ -216,18 +218,6 @@ export class StagePlayer {
       steps: wanted.steps ?? BY_PLAN,
     };
     this.#host.settle(play.ticket.id, verdictCode.continue, packAnswer({ plan }));
-  }
-
-  #instantiate(factory: () => Milter): void {
-    const [first] = this.#life.members;
-    if (first === undefined) return;
-    const filter = first.instance(factory).constructor as MilterClass;
-    const plan = this.#host.planFor(filter);
-    const [only] = plan.members;
-    this.#life.plan = plan;
-    this.#life.state.macros = new Macros(plan.macroNames);
-    if (plan.members.length === 1 && only !== undefined) first.plan = only;
-    else this.#life.use(plan);
   }
 
   #readMacros(records: RecordReader, into: Macros): void {

@@ -2,9 +2,10 @@
  * Runs a filter on libmilter.
  */
 import { MilterError } from '../errors.ts';
+import { type Filter, isClass } from '../milter/compose.ts';
 import { isMilterClass, Milter } from '../milter/milter.ts';
 import { checkOptions, integer, type Kinds, optionFault } from '../options.ts';
-import { Dispatcher, type Filter } from '../run/dispatcher.ts';
+import { Dispatcher } from '../run/dispatcher.ts';
 import { libmilterInfo, loadAddon, type NativeServer } from '../run/native.ts';
 import { readOptions, type ServeOptions, type Settings } from './options.ts';
 import { removeStaleSocket } from './stale-socket.ts';
@@ -70,7 +71,7 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
       'serve() needs a class that extends Milter, or a function that makes one',
     );
   }
-  if (!isMilterClass(filter) && /^class\b/.test(Function.prototype.toString.call(filter))) {
+  if (!isMilterClass(filter) && isClass(filter)) {
     throw new MilterError('ERR_MILTER_FILTER', `class ${filter.name} does not extend Milter`);
   }
   const settings = readOptions(options);

@@ -75,6 +75,10 @@ export class FakeFilter implements Backend {
     this.#plans.set(plan.id, plan);
   }
 
+  removePlan(id: number): void {
+    this.#plans.delete(id);
+  }
+
   settle(ticket: number, verdict: number, packed?: Buffer): boolean {
     const answer = this.#waiting.get(ticket);
     if (answer === undefined) return false;

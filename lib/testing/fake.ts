@@ -3,10 +3,11 @@
  */
 import { duplexPair } from 'node:stream';
 import { MilterError } from '../errors.ts';
+import type { Filter } from '../milter/compose.ts';
 import { Milter } from '../milter/milter.ts';
 import { checkOptions, type Kinds, optionFault } from '../options.ts';
 import { actionsOfVersion, stepsOfVersion } from '../protocol/wire.ts';
-import { Dispatcher, type Filter } from '../run/dispatcher.ts';
+import { Dispatcher } from '../run/dispatcher.ts';
 import { readOptions, SERVE_KINDS, type ServeOptions } from '../serve/options.ts';
 import { Channel } from './channel.ts';
 import { FakeFilter } from './fake-filter.ts';

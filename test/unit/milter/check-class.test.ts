@@ -247,6 +247,7 @@ describe('the border to the libmilter side', () => {
     const settled: unknown[] = [];
     const backend = {
       addPlan() {},
+      removePlan() {},
       lookup: () => undefined,
       settle(...answer: unknown[]) {
         settled.push(answer);

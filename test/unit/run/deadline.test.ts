@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { compose } from '../../../lib/milter/compose.ts';
 import { Macros } from '../../../lib/milter/macros.ts';
 import { Milter } from '../../../lib/milter/milter.ts';
 import { nobody, Session } from '../../../lib/milter/session.ts';
@@ -34,7 +33,7 @@ function lifeOf(members: readonly (typeof Milter)[], seconds = 1000) {
     socket: 'inet:1',
     deadlines: { eom: seconds * 1000, envfrom: seconds * 1000 },
   });
-  const plan = makePlan(1, compose(...members), settings, false);
+  const plan = makePlan(1, members, settings, false);
   const state: LiveState = {
     id: 1,
     client: nobody,
@@ -125,11 +124,11 @@ describe('a plan', () => {
   it('of one member has its deadlines, within the server’s; of several the server’s', () => {
     const settings = readOptions({ socket: 'inet:1', deadlines: { eom: 5_000 } });
     const hasty = member(['eom', 'envfrom'], { eom: 1, envfrom: 100 });
-    const eomOf = (filter: typeof Milter | ReturnType<typeof compose>): unknown => {
-      const { deadlines } = makePlan(1, filter, settings, false).native;
+    const eomOf = (...filters: readonly (typeof Milter)[]): unknown => {
+      const { deadlines } = makePlan(1, filters, settings, false).native;
       return [deadlines[stageIndex.eom], deadlines[stageIndex.envfrom]];
     };
-    expect([eomOf(hasty), eomOf(compose(hasty, EOM))]).toEqual([
+    expect([eomOf(hasty), eomOf(hasty, EOM)]).toEqual([
       [1_000, 8_000],
       [5_000, 8_000],
     ]);

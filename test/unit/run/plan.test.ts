@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compose } from '../../../lib/milter/compose.ts';
+import { compose, membersOfFilter } from '../../../lib/milter/compose.ts';
 import { GONE, Macros, macroName, namesAt } from '../../../lib/milter/macros.ts';
 import { isMilterClass, Milter, type MilterClass, overrides } from '../../../lib/milter/milter.ts';
 import { Mode, type Stage, stageIndex, stages } from '../../../lib/protocol/stages.ts';
@@ -7,7 +7,8 @@ import { makePlan } from '../../../lib/run/plan.ts';
 import { readOptions } from '../../../lib/serve/options.ts';
 
 const settings = readOptions({ socket: 'inet:1' });
-const planOf = (filter: MilterClass) => makePlan(1, filter, settings, false);
+const planOf = (filter: MilterClass) =>
+  makePlan(1, membersOfFilter(filter).filter(isMilterClass), settings, false);
 
 /** A class that overrides exactly these methods. */
 function overriding(...names: readonly Stage[]): typeof Milter {
@@ -46,11 +47,11 @@ describe('a plan', () => {
       ['tempfail', '4.3.0'],
       ['reject', '5.3.0'],
     ] as const) {
-      const { packed } = makePlan(1, Milter, { ...settings, onError }, false).native.onError;
+      const { packed } = makePlan(1, [Milter], { ...settings, onError }, false).native.onError;
       expect(packed?.toString('latin1')).toContain(text);
     }
     for (const onError of ['accept', 'continue'] as const) {
-      expect(makePlan(1, Milter, { ...settings, onError }, false).native.onError.packed).toBe(undefined);
+      expect(makePlan(1, [Milter], { ...settings, onError }, false).native.onError.packed).toBe(undefined);
     }
   });
 
