@@ -10,25 +10,14 @@ import {
   defaultArchiveLimits,
   LimitReached,
 } from './archive-budget.ts';
+import { type ArchiveFormat, archiveFormat } from './archive-formats.ts';
 import { withLimits } from './limits.ts';
+import { programFormat } from './programs.ts';
 import { isTar, readTar } from './tar.ts';
+import { readTnef } from './tnef.ts';
 import { isTooLarge, openMember, peekMember, readZip, type ZipMember } from './zip.ts';
 
 const inflate = promisify(gunzip);
-
-/** The kinds of archive told apart. Of those that cannot be opened here only the kind is known. */
-export type ArchiveFormat =
-  | 'zip'
-  | 'gzip'
-  | 'tar'
-  | 'rar'
-  | '7z'
-  | 'xz'
-  | 'bzip2'
-  | 'cab'
-  | 'ace'
-  | 'arj'
-  | 'lha';
 
 /** One member of an archive, or of one inside it. */
 export interface ArchiveMember {
@@ -39,6 +28,10 @@ export interface ArchiveMember {
   readonly encrypted: boolean;
   /** The first bytes of its content, up to 512; empty if they cannot be had. */
   readonly head: Buffer;
+  /** What program it is by these bytes: see {@link programFormat}. */
+  readonly program: string | undefined;
+  /** The kind of archive that it is itself; what is in it is listed too, as far as it can be. */
+  readonly format: ArchiveFormat | undefined;
 }
 
 /** What was found in an archive. Of a damaged one what can be listed is; behind a limit there may be no members. */
@@ -46,50 +39,6 @@ export interface ArchiveListing {
   readonly format: ArchiveFormat;
   readonly members: readonly ArchiveMember[];
   readonly problems: readonly ArchiveProblem[];
-}
-
-const SIGNATURES: readonly (readonly [ArchiveFormat, number, string])[] = [
-  ['zip', 0, 'PK\x03\x04'],
-  ['zip', 0, 'PK\x05\x06'],
-  ['gzip', 0, '\x1f\x8b'],
-  ['rar', 0, 'Rar!\x1a\x07'],
-  ['7z', 0, "7z\xbc\xaf'\x1c"],
-  ['xz', 0, '\xfd7zXZ\0'],
-  ['bzip2', 0, 'BZh'],
-  ['cab', 0, 'MSCF'],
-  ['ace', 7, '**ACE**'],
-  ['arj', 0, '\x60\xea'],
-  ['lha', 2, '-lh'],
-];
-
-const EXTENSIONS: Readonly<Record<string, ArchiveFormat>> = {
-  zip: 'zip',
-  jar: 'zip',
-  gz: 'gzip',
-  tgz: 'gzip',
-  tar: 'tar',
-  rar: 'rar',
-  '7z': '7z',
-  xz: 'xz',
-  bz2: 'bzip2',
-  cab: 'cab',
-  ace: 'ace',
-  arj: 'arj',
-  lha: 'lha',
-  lzh: 'lha',
-};
-
-/** The kind of archive that bytes or, failing that, a name make of something; undefined for anything else. */
-export function archiveFormat(bytes: Buffer, names: readonly string[] = []): ArchiveFormat | undefined {
-  const head = bytes.toString('latin1', 0, 16);
-  const found = SIGNATURES.find(([, at, text]) => head.startsWith(text, at));
-  if (found) return found[0];
-  if (isTar(bytes)) return 'tar';
-  for (const name of names) {
-    const extension = /\.(\w+)[\s."']*$/.exec(name)?.[1]?.toLowerCase() ?? '';
-    if (Object.hasOwn(EXTENSIONS, extension)) return EXTENSIONS[extension];
-  }
-  return undefined;
 }
 
 /**
@@ -126,6 +75,7 @@ class Lister {
       if (format === 'zip') await this.#listZip(bytes, path, depth);
       else if (format === 'tar') await this.#listTar(bytes, path, depth);
       else if (format === 'gzip') await this.#listGzip(bytes, path, depth);
+      else if (format === 'tnef') await this.#listTnef(bytes, path, depth);
       else this.problems.push({ kind: 'unread', path, format });
     } catch (error) {
       if (!(error instanceof LimitReached)) throw error;
@@ -143,11 +93,10 @@ class Lister {
     // Two names of one member are one thing to open.
     const opened = new Set<Buffer>();
     for (const member of members) {
-      const inner = `${path}/${member.name}`;
       const head = peekMember(member, this.#budget);
-      this.members.push({ name: member.name, path: inner, encrypted: member.encrypted, head });
-      const format = archiveFormat(head, [member.name]);
-      if (!format || member.encrypted || member.data.length === 0 || opened.has(member.data)) continue;
+      const { path: inner, format } = this.#note(member.name, path, head, member.encrypted);
+      if (format === undefined || member.encrypted || member.data.length === 0 || opened.has(member.data))
+        continue;
       opened.add(member.data);
       await this.#openZipMember(member, format, inner, depth);
     }
@@ -188,11 +137,37 @@ class Lister {
     await this.#addMember(name, content, path, depth);
   }
 
+  async #listTnef(bytes: Buffer, path: string, depth: number): Promise<void> {
+    const { members, fault } = await readTnef(bytes, this.#budget);
+    if (fault !== undefined) this.problems.push({ kind: 'corrupt', path, reason: fault });
+    for (const { names, data } of members) {
+      const [first = 'attachment', ...others] = new Set(names.filter((name) => name !== ''));
+      for (const name of others) {
+        await this.#budget.countMember();
+        this.#note(name, path, data, false);
+      }
+      await this.#addMember(first, data, path, depth);
+    }
+  }
+
   async #addMember(name: string, data: Buffer, path: string, depth: number): Promise<void> {
-    const inner = `${path}/${name}`;
-    this.members.push({ name, path: inner, encrypted: false, head: data.subarray(0, 512) });
-    const format = data.length > 0 ? archiveFormat(data, [name]) : undefined;
-    if (format) await this.list(data, format, inner, depth + 1);
+    const { path: inner, format } = this.#note(name, path, data, false);
+    if (format !== undefined && data.length > 0) await this.list(data, format, inner, depth + 1);
+  }
+
+  /** Lists one member, known by its first bytes or all of it. */
+  #note(name: string, outer: string, data: Buffer, encrypted: boolean): ArchiveMember {
+    const head = data.subarray(0, 512);
+    const member = {
+      name,
+      path: `${outer}/${name}`,
+      encrypted,
+      head,
+      program: programFormat(head),
+      format: archiveFormat(data, [name]),
+    };
+    this.members.push(member);
+    return member;
   }
 }
 

@@ -4,8 +4,15 @@
 import { checkNode } from '../node-version.ts';
 
 export type { HeaderChange } from '../headers.ts';
-export { type ArchiveFormat, type ArchiveListing, type ArchiveMember, listArchive } from './archive.ts';
+export { type ArchiveListing, type ArchiveMember, listArchive } from './archive.ts';
 export { type ArchiveLimits, type ArchiveProblem, defaultArchiveLimits } from './archive-budget.ts';
+export {
+  type ArchiveFormat,
+  archiveFormat,
+  type ReadFormat,
+  type UnreadFormat,
+  unreadFormats,
+} from './archive-formats.ts';
 export { listPart } from './archive-part.ts';
 export { bannedContentTypes, bannedExtension, bannedExtensions, modernBannedExtensions } from './banned.ts';
 export { isBodyText, sealOf } from './body.ts';

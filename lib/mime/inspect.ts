@@ -3,8 +3,9 @@
  */
 import { wrongArgument } from '../errors.ts';
 import { callback, checkOptions, flag, iterable, type Kind, type Kinds, object } from '../options.ts';
-import { type ArchiveMember, archiveFormat } from './archive.ts';
+import type { ArchiveMember } from './archive.ts';
 import type { ArchiveLimits, ArchiveProblem } from './archive-budget.ts';
+import { archiveFormat, SIGNATURE_BYTES } from './archive-formats.ts';
 import { listPart } from './archive-part.ts';
 import { bannedContentTypes, bannedExtension, bannedExtensions } from './banned.ts';
 import { isBodyText } from './body.ts';
@@ -135,7 +136,9 @@ export class Inspector {
     const { programs = true, archives: limits = {} } = this.#policy;
     const reasons: PoisonReason[] = [];
     // Where several encodings are declared readers decode one or another.
-    const heads = [part.contentHead(512), ...part.otherContents().map((content) => content.subarray(0, 512))];
+    // Disk images show far behind their beginning what they are; a text is none.
+    const length = part.contentType.startsWith('text/') ? 512 : SIGNATURE_BYTES;
+    const heads = [part.contentHead(length), ...part.otherContents()];
     for (const head of heads) {
       const format = programs && !isProse(part, head) ? programFormat(head) : undefined;
       if (format !== undefined) reasons.push({ kind: 'program', format, member: undefined });
@@ -152,11 +155,11 @@ export class Inspector {
     return reasons;
   }
 
-  #judgeMember({ name, path, head }: ArchiveMember): PoisonReason | undefined {
+  #judgeMember({ name, path, program }: ArchiveMember): PoisonReason | undefined {
     const extension = bannedExtension(name, this.#extensions);
     if (extension !== undefined) return { kind: 'extension', name, extension, member: path };
-    const format = (this.#policy.programs ?? true) ? programFormat(head) : undefined;
-    return format === undefined ? undefined : { kind: 'program', format, member: path };
+    if (program === undefined || this.#policy.programs === false) return undefined;
+    return { kind: 'program', format: program, member: path };
   }
 }
 

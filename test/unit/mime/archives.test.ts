@@ -1,7 +1,17 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
-import { type ArchiveListing, listArchive } from '../../../lib/mime/index.ts';
+import {
+  type ArchiveListing,
+  archiveFormat,
+  createPart,
+  defang,
+  listArchive,
+  listPart,
+  parseMessage,
+  unreadFormats,
+} from '../../../lib/mime/index.ts';
 import { makeTar, makeZip } from '../../fixtures/mime/archives.ts';
+import { makeTnef } from '../../fixtures/mime/tnef.ts';
 
 async function list(
   bytes: Buffer,
@@ -68,6 +78,84 @@ describe('the members of an archive', () => {
     const zip = Buffer.concat([Buffer.from('GIF89a'), makeZip([{ name: 'a.exe', content: 'x' }])]);
     expect(paths(await list(zip, ['a.zip']))).toEqual(['a.zip/a.exe']);
   });
+});
+
+describe('a winmail.dat', () => {
+  const tnef = makeTnef([
+    { title: 'REPORT~1.TXT', names: { 14087: 'report.txt' }, content: 'text' },
+    { title: 'EVIL~1.TXT', names: { 14084: 'evil.exe', 12289: 'picture' }, content: 'MZ' },
+    { names: { 14083: '.zip' }, content: makeZip([{ name: 'b.exe', content: 'x' }]) },
+    { title: 'item', embedded: true, content: makeTnef([{ title: 'c.scr', content: 'x' }]) },
+  ]);
+
+  it('lists its files by every name, and what is in them', async () => {
+    const listing = await list(tnef, ['winmail.dat']);
+    expect(listing).toMatchObject({ format: 'tnef', problems: [] });
+    expect(paths(listing).map((path) => path.replace('winmail.dat/', ''))).toEqual([
+      'report.txt',
+      'REPORT~1.TXT',
+      'evil.exe',
+      'picture',
+      'EVIL~1.TXT',
+      'attachment.zip',
+      'attachment.zip/b.exe',
+      'item',
+      'item/c.scr',
+    ]);
+    expect(listing.members[2]?.program).toBe('Windows program');
+    expect(listing.members[5]?.format).toBe('zip');
+  });
+
+  it('goes as a whole when one of them is poisonous', async () => {
+    const part = createPart({ contentType: 'application/ms-tnef', name: 'winmail.dat', content: tnef });
+    const { removed } = await defang(parseMessage(part.toBytes()));
+    expect(removed).toMatchObject([
+      { names: ['winmail.dat'], reason: { name: 'evil.exe', member: 'winmail.dat/evil.exe' } },
+    ]);
+  });
+
+  it('that is cut short is corrupt, and what is left is listed', async () => {
+    for (let end = 6; end < tnef.length; end += 7) {
+      const listing = await list(tnef.subarray(0, end), ['x']);
+      expect(listing.members.length).toBeLessThan(12);
+    }
+    const { problems } = await list(tnef.subarray(0, -30));
+    expect(problems).toMatchObject([{ kind: 'corrupt' }]);
+  });
+});
+
+describe('what is not looked into', () => {
+  it.each(unreadFormats)(
+    'is recognised by bytes and name: $format',
+    async ({ format, extensions, signatures }) => {
+      for (const [at, bytes] of signatures) {
+        const content = Buffer.alloc(at + 100, 0x20);
+        content.write(bytes, at, 'latin1');
+        expect(archiveFormat(content)).toBe(format);
+        const part = createPart({ contentType: 'application/octet-stream', content });
+        const message = parseMessage(part.toBytes());
+        expect((await defang(message)).problems).toMatchObject([{ kind: 'unread', format }]);
+        expect((await defang(message, { unreadArchives: 'remove' })).modified).toBe(true);
+      }
+      for (const extension of extensions) {
+        const { problems } = await list(Buffer.from('x'), [`a.${extension}`]);
+        expect(problems).toMatchObject([{ kind: 'unread', format }]);
+      }
+      const inside = makeZip([{ name: `a.${extensions[0]}`, content: 'x' }]);
+      expect((await list(inside, ['z.zip'])).problems).toMatchObject([
+        { kind: 'unread', path: `z.zip/a.${extensions[0]}`, format },
+      ]);
+    },
+  );
+});
+
+it('a part is listed once, until it is edited', async () => {
+  const part = createPart({ name: 'a.zip', content: makeZip([{ name: 'b.txt', content: 'x' }]) });
+  const [first] = await listPart(part);
+  expect((await listPart(part))[0]).toBe(first);
+  part.replaceContent(makeZip([{ name: 'c.txt', content: 'x' }]));
+  expect((await listPart(part))[0]?.members).toMatchObject([{ name: 'c.txt' }]);
+  expect(await listPart(createPart({ content: 'text' }))).toEqual([]);
 });
 
 describe('an archive', () => {
