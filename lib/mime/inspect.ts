@@ -146,10 +146,12 @@ export class Inspector {
     if (limits === false || !heads.some((head) => archiveFormat(head, part.names) !== undefined))
       return reasons;
     for (const { members, problems } of await listPart(part, limits)) {
-      for (const member of members) {
-        const reason = this.#judgeMember(member);
-        if (reason) reasons.push(reason);
-      }
+      const bad = members.flatMap((member) => this.#judgeMember(member) ?? []);
+      // Of a file's several names a bad one tells more than what its bytes are.
+      reasons.push(
+        ...bad.filter(({ kind }) => kind === 'extension'),
+        ...bad.filter(({ kind }) => kind !== 'extension'),
+      );
       for (const problem of problems) reasons.push({ kind: 'archive', problem });
     }
     return reasons;

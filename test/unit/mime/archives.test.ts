@@ -83,7 +83,7 @@ describe('the members of an archive', () => {
 describe('a winmail.dat', () => {
   const tnef = makeTnef([
     { title: 'REPORT~1.TXT', names: { 14087: 'report.txt' }, content: 'text' },
-    { title: 'EVIL~1.TXT', names: { 14084: 'evil.exe', 12289: 'picture' }, content: 'MZ' },
+    { title: 'EVIL~1.TXT', names: { 14084: 'evil.exe', 14092: 'picture' }, content: 'MZ' },
     { names: { 14083: '.zip' }, content: makeZip([{ name: 'b.exe', content: 'x' }]) },
     { title: 'item', embedded: true, content: makeTnef([{ title: 'c.scr', content: 'x' }]) },
   ]);
