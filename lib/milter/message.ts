@@ -100,7 +100,7 @@ export class MessageState {
     return this.#tree?.isEditedBy(owner) === true;
   }
 
-  /** The tree of parts that the members share. */
+  /** The tree of parts that the members share. @internal */
   get tree(): SharedTree<MimeMessage> {
     this.#tree ??= new SharedTree(this, parse);
     return this.#tree;
