@@ -223,7 +223,8 @@ export class Message {
 
   /**
    * Fires when the message ends in any way but a successful eom, and during a handler also when its deadline
-   * passes, the MTA hangs up or the server shuts down. Its `reason` is a MilterError.
+   * passes, the MTA hangs up or the server shuts down. Fires too when eom went well but the actions cannot be sent, for the
+   * MTA is gone and the message with it. Its `reason` is a MilterError.
    */
   get signal(): AbortSignal {
     this.#controller ??= new AbortController();

@@ -29,7 +29,7 @@ export function timeFor(
     return undefined;
   }
   const whole = plan.native.deadlines[ticket.stage] ?? 0;
-  const left = begun + whole - Math.min(SLACK, whole / 4) - performance.now();
+  const left = Math.max(begun + whole - Math.min(SLACK, whole / 4) - performance.now(), 0);
   return own === undefined ? fairShare(left, member, stage, ticket.stage, life) : Math.min(own, left);
 }
 

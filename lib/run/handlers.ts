@@ -83,6 +83,7 @@ export class Handlers {
   /** Calls one handler and makes a verdict of whatever comes of it. */
   *call<S extends Stage>(member: Member, stage: S, play: Play, ...values: Arguments<S>): Pausing<Decision> {
     const unable = member.overrun !== undefined || (member.missed && scope[stage] === 'message');
+    if (play.answered && scope[stage] === 'message') member.missed = true;
     if (unable || play.answered) return this.#policy(member, stage);
     const mark = this.#life.state.message?.actions.mark() ?? 0;
     let outcome: Outcome;

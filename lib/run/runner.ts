@@ -128,6 +128,8 @@ export class SessionRunner {
       const keepsActions = fateOf(own, word) !== 'over' || word === 'accept';
       const actions = keepsActions ? message?.takeActions() : undefined;
       if (!this.#host.settle(play.ticket.id, verdictCode[word], packAnswer({ reply, actions }))) {
+        // What goes on goes on with what was recorded, the next time that something is answered.
+        message?.actions.giveBack();
         this.#settledTooLate(own);
         return;
       }
@@ -156,6 +158,7 @@ export class SessionRunner {
           { session: this.#life.state.id },
           'libmilter could not send an action to the MTA; it will retry',
         );
+        this.#life.lost(closed('the MTA is gone: an action could not be sent'));
         return;
       case Notice.hangup:
         this.#life.lost(closed('the MTA closed the connection'));

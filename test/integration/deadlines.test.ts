@@ -451,6 +451,31 @@ describe('the signal', () => {
   });
 });
 
+describe('the signal of a message whose actions cannot be sent', () => {
+  it('fires at once', async () => {
+    let signal: AbortSignal | undefined;
+    class Replacing extends Milter {
+      override eom() {
+        signal = this.message.signal;
+        // More than the connection holds: libmilter still writes when the MTA goes, which is after the answer.
+        this.message.replaceBody(Buffer.alloc(20_000_000, 'x'));
+        setImmediate(() => void mta.close());
+      }
+    }
+    await using t = await serving(Replacing);
+    const mta = await t.mta();
+    await playUpTo(mta, 'body');
+    const answer = mta.eom().catch(() => 'gone');
+    await until('the signal', () => signal?.aborted);
+    expect(signal?.reason).toMatchObject({
+      code: 'ERR_MILTER_CLOSED',
+      message: expect.stringContaining('an action could not be sent'),
+    });
+    expect(await answer).toBe('gone');
+    expect(t.log).toMatchObject([{ level: 'warn', message: expect.stringContaining('could not send') }]);
+  });
+});
+
 describe('progress', () => {
   it('is not sent for an eom that answers soon', async () => {
     class Quick extends Milter {
@@ -537,6 +562,89 @@ describe('in a composed filter, a member that hangs', () => {
     expect(result.verdict).toBe('continue');
     expect(result.message.headers.at(-1)?.name).toBe('X-Fine');
     expect(t.log).toMatchObject([{ fields: { filter: 'Dawdling', code: 'ERR_MILTER_DEADLINE' } }]);
+    hold.open();
+  });
+});
+
+/** Holds the event loop for twice the deadline. */
+function block(): void {
+  const end = performance.now() + 300;
+  while (performance.now() < end);
+}
+
+describe('an answer that comes when its deadline has passed, where messages go on', () => {
+  it('has its actions made all the same, with the next answer', async () => {
+    class Blocking extends Milter {
+      static override readonly onError = 'continue';
+      override envfrom() {
+        this.message.addHeader('X-Blocking', 'kept');
+        block();
+      }
+      override eom() {}
+    }
+    await using t = await serving(Blocking, DEADLINES);
+    const { message, verdict } = await (await t.mta()).sendMessage(MESSAGE, ENVELOPE);
+    expect(verdict).toBe('continue');
+    expect(message.headers.at(-1)?.name).toBe('X-Blocking');
+    expect(t.log).toMatchObject([{ fields: { code: 'ERR_MILTER_DEADLINE', filter: undefined } }]);
+  });
+
+  it('leaves members that were not asked out of the message, and in again at the next', async () => {
+    const calls: string[] = [];
+    class Blocking extends Milter {
+      static override readonly onError = 'continue';
+      override envfrom(sender: string) {
+        if (sender !== '<blocking>') return undefined;
+        block();
+        return new Promise<undefined>((done) => setImmediate(done, undefined));
+      }
+    }
+    class Behind extends Milter {
+      static override readonly onError = 'continue';
+      override envfrom(sender: string) {
+        calls.push(`envfrom ${sender}`);
+      }
+      override envrcpt() {
+        calls.push('envrcpt');
+      }
+      override eom() {
+        calls.push('eom');
+      }
+    }
+    await using t = await serving(compose(Blocking, Behind), DEADLINES);
+    const mta = await t.mta();
+    await mta.sendMessage(MESSAGE, { ...ENVELOPE, sender: '<blocking>' });
+    expect(calls).toEqual([]);
+    await mta.sendMessage(MESSAGE, { ...ENVELOPE, sender: '<next>' });
+    expect(calls).toEqual(['envfrom <next>', 'envrcpt', 'eom']);
+  });
+
+  it('leaves out all that were not asked because it waited behind an earlier handler', async () => {
+    const calls: string[] = [];
+    const hold = gate();
+    class Hanging extends Milter {
+      static override readonly onError = 'continue';
+      override envfrom() {}
+      override abort() {
+        return hold.opened;
+      }
+    }
+    class Behind extends Milter {
+      static override readonly onError = 'continue';
+      override envfrom(sender: string) {
+        calls.push(`envfrom ${sender}`);
+      }
+      override envrcpt() {
+        calls.push('envrcpt');
+      }
+    }
+    await using t = await serving(compose(Hanging, Behind), DEADLINES);
+    const mta = await t.mta();
+    await mta.envfrom('<first>');
+    await mta.abort();
+    expect((await mta.envfrom('<second>')).verdict).toBe('continue');
+    expect((await mta.envrcpt('<b@two.test>')).verdict).toBe('continue');
+    expect(calls).toEqual(['envfrom <first>']);
     hold.open();
   });
 });

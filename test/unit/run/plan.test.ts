@@ -68,6 +68,17 @@ describe('a plan', () => {
     expect(() => planOf(Greedy)).toThrow('Greedy: more than 255 macros are wished for');
   });
 
+  it('waits for no end on behalf of a body handler that gets no body', () => {
+    class Bodiless extends Milter {
+      static override readonly body = 'none';
+      override body() {}
+    }
+    const { late, native } = planOf(Bodiless);
+    expect([late.size, native.bodyChunks]).toEqual([0, false]);
+    expect(native.modes[stageIndex.body]).toBe(Mode.off);
+    expect(native.modes[stageIndex.eom]).toBe(Mode.record);
+  });
+
   it('asks for rejected recipients when any member does', () => {
     class Asking extends Milter {
       static override readonly rejectedRecipients = true;
