@@ -15,6 +15,19 @@ export interface Logger {
 /** What a line of the log is about, by name, such as `session`, `queueId` and `stage`; `error` holds an Error. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
+/** Hands lines on to `logger`, each with these fields before its own. */
+export function withFields(logger: Logger, fields: () => LogFields): Logger {
+  return {
+    debug: (own, message) => logger.debug({ ...fields(), ...own }, message),
+    info: (own, message) => logger.info({ ...fields(), ...own }, message),
+    warn: (own, message) => logger.warn({ ...fields(), ...own }, message),
+    error: (own, message) => logger.error({ ...fields(), ...own }, message),
+  };
+}
+
+/** Writes nothing. */
+export const silentLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+
 /** Writes one line to standard error: level, sentence, fields. Debug is left out. */
 export const stderrLogger: Logger = {
   debug: () => {},
@@ -36,5 +49,10 @@ function show(value: unknown): string {
     const cause = value.cause === undefined ? '' : `\n  caused by: ${show(value.cause)}`;
     return `${value.stack ?? value.message}${cause}`;
   }
-  return typeof value === 'string' && /^[\w.:@<>/-]+$/.test(value) ? value : JSON.stringify(value);
+  if (typeof value === 'string' && /^[\w.:@<>/-]+$/.test(value)) return value;
+  // JSON leaves some characters that steer a terminal or turn the direction of text.
+  const json = JSON.stringify(value) ?? String(value);
+  return json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  );
 }

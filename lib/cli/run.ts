@@ -14,7 +14,7 @@ import {
 } from '../index.ts';
 import { stderrLogger } from '../logger.ts';
 import { packageJson } from '../package.ts';
-import { makeDefaultFilter } from './default-filter.ts';
+import { DefaultFilter } from './default-filter.ts';
 import { loadFilter } from './filter-file.ts';
 import { makeJsonLogger } from './json-logger.ts';
 import { adviseMta } from './mta-advice.ts';
@@ -91,11 +91,12 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
     maxDataSize: number('max-data-size'),
     backlog: number('backlog'),
     debug: number('debug'),
+    logVerdicts: true,
     logger,
   });
   const grace = given<{ deadline?: number }>({ deadline: number('grace') });
 
-  const filter = file === undefined ? makeDefaultFilter(logger) : await loadFilter(file);
+  const filter = file === undefined ? DefaultFilter : await loadFilter(file);
   const server = await serve(filter, options);
   const what = file === undefined ? 'the default filter' : `${filter.name} of ${basename(file)}`;
   if (values.json === true) {

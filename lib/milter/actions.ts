@@ -107,6 +107,14 @@ export class ActionList {
     this.#add(Kind.quarantine, owner, 0, text, NOTHING);
   }
 
+  /** Why the message is to be held, if it is. */
+  get quarantineReason(): string | undefined {
+    const held = this.#recorded.findLast(
+      (one) => 'kind' in one && one.kind === Kind.quarantine && !this.#observed.has(one.owner),
+    );
+    return held !== undefined && 'first' in held ? decodeText(held.first) : undefined;
+  }
+
   /** Whether this owner replaces the body. */
   replacesBody(owner: number): boolean {
     return this.#recorded.some((one) => one.owner === owner && isBody(one));

@@ -3,6 +3,7 @@
  * otherwise be served and never called.
  */
 import { MilterError } from '../errors.ts';
+import { silentLogger } from '../logger.ts';
 import { type Stage, stages } from '../protocol/stages.ts';
 import { Macros } from './macros.ts';
 import { classesOf, type Link, type Milter, type MilterClass, makeInstance, overrides } from './milter.ts';
@@ -81,6 +82,7 @@ function probe(filter: MilterClass): Milter | undefined {
     message: () => {
       throw new MilterError('ERR_MILTER_NO_MESSAGE', 'no message is under way in this session');
     },
+    log: silentLogger,
   };
   try {
     return makeInstance(link, () => new filter());

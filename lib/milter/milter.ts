@@ -3,6 +3,7 @@
  */
 import { MilterError } from '../errors.ts';
 import type { Header } from '../headers.ts';
+import type { Logger } from '../logger.ts';
 import type { Stage, VerdictStage } from '../protocol/stages.ts';
 import type { MacroWishes } from './macros.ts';
 import type { Message } from './message.ts';
@@ -20,6 +21,8 @@ export interface Link {
   readonly session: Session;
   /** Throws `ERR_MILTER_NO_MESSAGE` outside a message. */
   message(): Message;
+  /** Each line bears session and queue id. */
+  readonly log: Logger;
 }
 
 /** A Milter class, of this copy of the package or another. */
@@ -113,6 +116,11 @@ export class Milter {
    */
   get message(): Message {
     return this.#link.message();
+  }
+
+  /** The server's logger; each line bears the session's number and, once the MTA has told it, the message's queue id. */
+  get log(): Logger {
+    return this.#link.log;
   }
 
   /**

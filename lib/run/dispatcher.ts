@@ -2,7 +2,7 @@
  * Between the libmilter side and the sessions: hands each ticket of a batch to its session's runner, keeps the
  * plans that were made of filter classes, and counts and logs what fails.
  */
-import type { LogFields, Logger } from '../logger.ts';
+import type { Logger } from '../logger.ts';
 import { checkClass } from '../milter/check-class.ts';
 import { type Filter, membersOfFilter } from '../milter/compose.ts';
 import { isMilterClass, type MilterClass } from '../milter/milter.ts';
@@ -35,18 +35,25 @@ interface ChosenPlan {
   sessions: number;
 }
 
+/** The server's settings on which the dispatcher's work depends. */
+export interface DispatcherSettings extends PlanSettings {
+  /** Whether to log messages that were not just passed. */
+  readonly logVerdicts: boolean;
+}
+
 const verdicts: ReadonlySet<number> = new Set(Object.values(verdictCode));
 
 export class Dispatcher implements RunnerHost {
   readonly choices: readonly Filter[] | undefined;
   readonly maxBody: number;
+  readonly logger: Logger;
+  readonly logVerdicts: boolean;
   /** The plan for new connections. */
   readonly initialPlan: number;
   failures = 0;
   deadlines = 0;
   readonly #backend: Backend;
-  readonly #settings: PlanSettings;
-  readonly #logger: Logger;
+  readonly #settings: DispatcherSettings;
   readonly #plans = new Map<number, Plan>();
   #lastPlan = 0;
   /** What factories chose, by {@link #keyOf}, the one least lately used first. */
@@ -55,12 +62,20 @@ export class Dispatcher implements RunnerHost {
   readonly #classNumbers = new WeakMap<MilterClass, number>();
   #lastClass = 0;
   readonly #runners = new Map<number, SessionRunner>();
+  #graceEnds: number | undefined;
 
   /** @param base the class that stands for factories until they have chosen */
-  constructor(backend: Backend, filter: Filter, base: MilterClass, settings: PlanSettings, logger: Logger) {
+  constructor(
+    backend: Backend,
+    filter: Filter,
+    base: MilterClass,
+    settings: DispatcherSettings,
+    logger: Logger,
+  ) {
     this.#backend = backend;
     this.#settings = settings;
-    this.#logger = logger;
+    this.logger = logger;
+    this.logVerdicts = settings.logVerdicts;
     this.maxBody = settings.maxBody;
     const members = membersOfFilter(filter);
     const classes = members.filter(isMilterClass);
@@ -111,15 +126,16 @@ export class Dispatcher implements RunnerHost {
     if (overdue) this.deadlines++;
     else this.failures++;
     const fields = { stage, session, queueId, filter, code: error.code, error: error.cause };
-    this.#logger.error(fields, error.message);
+    this.logger.error(fields, error.message);
   }
 
-  warn(fields: LogFields, message: string): void {
-    this.#logger.warn(fields, message);
+  /** The server closes: what is not done in `grace` milliseconds will be cut off. Only the first call counts. */
+  closing(grace: number): void {
+    this.#graceEnds ??= performance.now() + grace;
   }
 
-  info(fields: LogFields, message: string): void {
-    this.#logger.info(fields, message);
+  graceIsOver(): boolean {
+    return this.#graceEnds !== undefined && performance.now() >= this.#graceEnds;
   }
 
   ended(session: number): void {

@@ -3,7 +3,7 @@
  * answer, a failure, or no answer in time.
  */
 import { MilterError } from '../errors.ts';
-import type { LogFields } from '../logger.ts';
+import type { Logger } from '../logger.ts';
 import type { Milter } from '../milter/milter.ts';
 import { describe } from '../milter/replay.ts';
 import type { Negotiated } from '../milter/session.ts';
@@ -29,7 +29,7 @@ export interface Failure {
 export interface HandlersHost {
   /** Logs and counts a failure. */
   failed(failure: Failure): void;
-  info(fields: LogFields, message: string): void;
+  readonly logger: Logger;
 }
 
 /** In place of a handler's answer, when its time was up first. */
@@ -120,7 +120,7 @@ export class Handlers {
     if (word !== 'continue' || actions.length > 0) {
       const queueId = message?.macros.get('i');
       const filter = member.plan.filter.name;
-      this.#host.info(
+      this.#host.logger.info(
         { stage, session: id, queueId, filter, verdict: word, reply, actions },
         'observed, and not done',
       );

@@ -5,12 +5,14 @@
 import { MilterError } from '../errors.ts';
 import { type Filter, membersOfFilter } from '../milter/compose.ts';
 import { Macros } from '../milter/macros.ts';
-import type { Fault, MessageState } from '../milter/message.ts';
+import type { Fault, MessageState, Recipient } from '../milter/message.ts';
 import { isMilterClass, type MilterClass } from '../milter/milter.ts';
 import type { Client, Negotiated, Session, SessionState } from '../milter/session.ts';
 import { type Stage, scope, type VerdictWord } from '../protocol/stages.ts';
 import { Member } from './member.ts';
-import type { Plan } from './plan.ts';
+import { logConnectionRefused, MessageOutcome, type OutcomeHost } from './outcome.ts';
+import { failureReply, type Plan } from './plan.ts';
+import type { Decision } from './play.ts';
 
 /** What changes during a session. */
 export interface LiveState extends SessionState {
@@ -37,9 +39,12 @@ export class Life {
   members: readonly Member[];
   readonly state: LiveState;
   readonly #session: Session;
+  readonly #host: OutcomeHost;
+  #outcome: MessageOutcome | undefined;
 
-  constructor(plan: Plan, state: LiveState, session: Session) {
+  constructor(plan: Plan, state: LiveState, session: Session, host: OutcomeHost) {
     this.state = state;
+    this.#host = host;
     this.#session = session;
     this.plan = plan;
     this.members = this.#makeMembers(plan);
@@ -57,7 +62,7 @@ export class Life {
     this.plan = choose(made.map(({ chosen }) => chosen));
     this.state.macros = new Macros(this.plan.macroNames);
     this.members = this.plan.members.map((plan, owner) => {
-      const member = made[owner]?.member ?? new Member(plan, owner, this.#session);
+      const member = made[owner]?.member ?? new Member(plan, owner, this.#session, this.#host.logger);
       member.plan = plan;
       member.owner = owner;
       return member;
@@ -70,7 +75,7 @@ export class Life {
     // Under the plan of the class that stands for all factories, until it has its own.
     const [standIn] = this.plan.members;
     if (standIn === undefined) throw new Error('a plan without members');
-    const member = new Member(standIn, 0, this.#session);
+    const member = new Member(standIn, 0, this.#session, this.#host.logger);
     return this.#flatten(member.instance(filter).constructor as MilterClass, member);
   }
 
@@ -87,19 +92,39 @@ export class Life {
   begin(message: MessageState): void {
     this.end(ended('the client began another message'));
     this.state.message = message;
+    this.#outcome = new MessageOutcome(this.#host, this.state.id);
     for (const member of this.members) member.beginMessage(message);
   }
 
   /** The message is over for everybody. Without `fault` it went well. */
   end(fault?: Fault): void {
-    if (this.state.message === undefined) return;
+    const { message } = this.state;
+    if (message === undefined) return;
     for (const member of this.members) member.message?.end(fault);
     this.state.message = undefined;
+    this.#outcome?.ended(message, fault);
+  }
+
+  /** A verdict on one recipient: of those refused the log is told. */
+  answeredRecipient(recipient: Recipient, refusedByMta: boolean, decision: Decision): void {
+    if (decision.word === 'reject' || decision.word === 'tempfail') {
+      this.#outcome?.refused(recipient.address, decision);
+    } else if (!refusedByMta) {
+      this.state.message?.addRecipient(recipient);
+    }
   }
 
   /** Our verdict was given: the message ends where that ends it. */
-  answered(stage: Stage, word: VerdictWord): Fate {
+  answered(stage: Stage, decision: Decision): Fate {
+    const { word } = decision;
     const fate = fateOf(stage, word);
+    if (fate === 'goes on') {
+      if (scope[stage] === 'connection' && stage !== 'unknown') {
+        logConnectionRefused(this.#host, this.state.id, stage, decision);
+      }
+      return fate;
+    }
+    this.#outcome?.answered(stage, decision);
     if (fate === 'done') this.end();
     else if (fate === 'over') this.end(ended(`the filter answered ${stage} with ${word}`));
     return fate;
@@ -107,13 +132,15 @@ export class Life {
 
   /** The libmilter side gave the policy's verdict in our place. */
   expired(stage: Stage, fault: Fault): void {
-    if (fateOf(stage, this.plan.onError) !== 'goes on') this.end(fault);
+    const word = this.plan.onError;
+    if (fateOf(stage, word) === 'goes on') return;
+    this.#outcome?.answered(stage, { word, reply: failureReply(word) });
+    this.end(fault);
   }
 
   /** The MTA gave the message up: it takes no more actions, but its abort handlers may still read it. */
   aborted(): void {
-    const fault = ended('the MTA gave the message up');
-    for (const member of this.members) member.message?.end(fault);
+    for (const member of this.members) member.message?.end(givenUp);
   }
 
   /** One member takes part no longer: in the message, or with `stage` connect or helo in the connection. */
@@ -138,9 +165,12 @@ export class Life {
   }
 
   #makeMembers(plan: Plan): readonly Member[] {
-    return plan.members.map((member, owner) => new Member(member, owner, this.#session));
+    return plan.members.map((member, owner) => new Member(member, owner, this.#session, this.#host.logger));
   }
 }
+
+/** The MTA aborted the message. */
+export const givenUp: Fault = ended('the MTA gave the message up');
 
 function ended(why: string): Fault {
   return () => new MilterError('ERR_MILTER_MESSAGE_ENDED', why);

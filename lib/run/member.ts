@@ -2,6 +2,7 @@
  * One filter class at work in one session. A plain filter has one member, a composed one several.
  */
 import { MilterError } from '../errors.ts';
+import { type Logger, withFields } from '../logger.ts';
 import { refuseFields } from '../milter/check-class.ts';
 import { Message, type MessageState } from '../milter/message.ts';
 import { isMilterClass, type Link, type Milter, makeInstance } from '../milter/milter.ts';
@@ -27,17 +28,24 @@ export class Member {
   #message: Message | undefined;
   readonly #link: Link;
 
-  constructor(plan: MemberPlan, owner: number, session: Session) {
+  constructor(plan: MemberPlan, owner: number, session: Session, logger: Logger) {
     this.plan = plan;
     this.owner = owner;
     this.#link = {
       session,
       message: () => {
-        const message = this.#message;
-        if (message !== undefined && (!message.ended || this.handling)) return message;
+        const message = this.#readable;
+        if (message !== undefined) return message;
         throw new MilterError('ERR_MILTER_NO_MESSAGE', 'no message is under way in this session');
       },
+      log: withFields(logger, () => ({ session: session.id, queueId: this.#readable?.queueId })),
     };
+  }
+
+  /** The message of which the handler that runs may know. */
+  get #readable(): Message | undefined {
+    const message = this.#message;
+    return message !== undefined && (!message.ended || this.handling) ? message : undefined;
   }
 
   /** The member's view of the message under way, if it takes part in it. */

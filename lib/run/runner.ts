@@ -4,7 +4,6 @@
  * settles it. A ticket whose deadline passes is answered by the libmilter side, and its play is abandoned.
  */
 import { MilterError } from '../errors.ts';
-import type { LogFields } from '../logger.ts';
 import { Macros } from '../milter/macros.ts';
 import { nobody, Session } from '../milter/session.ts';
 import { SMFIP, type Stage, stages, verdictCode } from '../protocol/stages.ts';
@@ -14,16 +13,16 @@ import { batchStages } from './deadline.ts';
 import { Handlers, type HandlersHost } from './handlers.ts';
 import { closed, fateOf, Life, type LiveState } from './life.ts';
 import { Notice } from './native.ts';
+import type { OutcomeHost } from './outcome.ts';
 import type { Plan } from './plan.ts';
 import { type Decision, goOn, type Outcome, overdue, type Pausing, type Play } from './play.ts';
 import type { Ticket } from './records.ts';
 import { type PlayerHost, StagePlayer } from './stage-player.ts';
 
 /** What a runner needs of its surroundings. */
-export interface RunnerHost extends PlayerHost, HandlersHost {
+export interface RunnerHost extends PlayerHost, HandlersHost, OutcomeHost {
   lookup(ticket: number, name: string): Buffer | undefined;
   plan(id: number): Plan;
-  warn(fields: LogFields, message: string): void;
 }
 
 export class SessionRunner {
@@ -47,7 +46,7 @@ export class SessionRunner {
       message: undefined,
       lookUp: (name) => this.#lookUp(name),
     };
-    this.#life = new Life(plan, state, new Session(state));
+    this.#life = new Life(plan, state, new Session(state), host);
     this.#handlers = new Handlers(this.#life, host);
     this.#stages = new StagePlayer(host, this.#life, this.#handlers);
   }
@@ -136,7 +135,7 @@ export class SessionRunner {
     }
     // Where the MTA did not grant it, the rest of the body comes all the same.
     if (word === 'skip' && (negotiated.steps & SMFIP.SKIP) !== 0) message?.truncateBody();
-    if (this.#life.answered(own, word) !== 'over' || message === undefined || by === undefined) return;
+    if (this.#life.answered(own, decision) !== 'over' || message === undefined || by === undefined) return;
     for (const member of this.#life.members) {
       if (member === by || !member.plan.handles.has('abort')) continue;
       if (member.connectionAccepted || member.messageAccepted) continue;
@@ -154,7 +153,7 @@ export class SessionRunner {
   #notice({ stage, id }: Ticket): void {
     switch (stage) {
       case Notice.replayFailed:
-        this.#host.warn(
+        this.#host.logger.warn(
           { session: this.#life.state.id },
           'libmilter could not send an action to the MTA; it will retry',
         );

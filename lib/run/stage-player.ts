@@ -11,7 +11,7 @@ import type { Negotiated } from '../milter/session.ts';
 import { Mode, SMFIP, type Stage, stageIndex, verdictCode } from '../protocol/stages.ts';
 import { BY_PLAN, packAnswer } from './answers.ts';
 import type { Handlers } from './handlers.ts';
-import { closed, type Life } from './life.ts';
+import { closed, givenUp, type Life } from './life.ts';
 import type { Member } from './member.ts';
 import type { Plan } from './plan.ts';
 import { type Decision, goOn, type Pausing, type Play } from './play.ts';
@@ -112,8 +112,7 @@ export class StagePlayer {
       this.#life.plan.native.rejectedRecipients &&
       this.#life.state.message?.macros.get('{rcpt_mailer}') === 'error';
     const decision = asks ? yield* this.#handlers.ask('envrcpt', play, address, parameters) : goOn;
-    const refused = decision.word === 'reject' || decision.word === 'tempfail';
-    if (!refused && !play.refusedByMta) this.#life.state.message?.addRecipient(recipient);
+    this.#life.answeredRecipient(recipient, play.refusedByMta, decision);
     return decision;
   }
 
@@ -159,7 +158,7 @@ export class StagePlayer {
       if (!concerned || !member.plan.handles.has('abort')) continue;
       yield* this.#handlers.call(member, 'abort', play);
     }
-    this.#life.end();
+    this.#life.end(givenUp);
   }
 
   *#close(play: Play): Pausing<void> {

@@ -42,6 +42,11 @@ export interface ServeOptions {
   readonly maxBody?: number;
   /** Connections served at once; those beyond are answered with tempfail. @default 1 000 */
   readonly maxConnections?: number;
+  /**
+   * Whether to log a line, at level info, for each message that the filter did not just pass: its verdict and reply, the
+   * recipients refused, or why it is held; likewise for connections refused. @default false
+   */
+  readonly logVerdicts?: boolean;
   /** Where to report. @default one line each on standard error */
   readonly logger?: Logger;
   /** libmilter's own debugging output on standard output, 0 to 6 (smfi_setdbg). @default 0 */
@@ -62,6 +67,7 @@ export interface Settings {
   readonly onError: OnError;
   readonly maxBody: number;
   readonly maxConnections: number;
+  readonly logVerdicts: boolean;
   readonly logger: Logger;
   readonly debug: number;
   readonly maxDataSize: number;
@@ -96,6 +102,7 @@ export const SERVE_KINDS: Kinds<ServeOptions> = {
   onError: oneOf('tempfail', 'reject', 'accept', 'continue'),
   maxBody: integer(0),
   maxConnections: integer(1),
+  logVerdicts: flag,
   logger: having<Logger>('debug', 'info', 'warn', 'error'),
   debug: integer(0, 6),
   maxDataSize: integer(1),
@@ -123,6 +130,7 @@ export function readOptions(options: ServeOptions): Settings {
     onError: options.onError ?? 'tempfail',
     maxBody: options.maxBody ?? 64 * 1024 * 1024,
     maxConnections: options.maxConnections ?? 1_000,
+    logVerdicts: options.logVerdicts ?? false,
     logger: options.logger ?? stderrLogger,
     debug: options.debug ?? 0,
     maxDataSize: options.maxDataSize ?? 0,

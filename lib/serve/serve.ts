@@ -142,6 +142,7 @@ class RunningServer implements Server {
   async close(options: CloseOptions = {}): Promise<void> {
     checkOptions('close option', options, CLOSE_KINDS, optionFault);
     const { deadline = DEFAULT_GRACE } = options;
+    this.#dispatcher.closing(deadline);
     this.#native.close(deadline);
     await this.#ended;
   }

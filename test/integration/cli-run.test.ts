@@ -64,7 +64,7 @@ describe('milter run', () => {
     running.child.kill('SIGTERM');
     expect(await running.status()).toBe(0);
     expect(running.err).toContain(
-      'info: message queueId=Q1 client=127.0.0.1 sender=<a@x.org> recipients=<b@x.org> size=20\n',
+      'info: message session=1 queueId=Q1 client=127.0.0.1 sender=<a@x.org> recipients=<b@x.org> size=20\n',
     );
   });
 
@@ -74,6 +74,43 @@ describe('milter run', () => {
     expect(verdict).toBe('continue');
     expect(message.headers.map(({ name }) => name)).toContain('X-Milter');
     expect(running.err).not.toContain('size=');
+  });
+
+  it('logs a line for each message that the filter did not just pass', async () => {
+    const code = `
+import { Milter, reject } from 'libmilter';
+export default class Gate extends Milter {
+  eom() {
+    this.log.info({ subject: 'hi' }, 'looked at');
+    return this.message.sender === '<a@x.org>' ? reject(550, '5.7.1', 'Not from', 'there') : undefined;
+  }
+}`;
+    await using running = new RunningMilter([...ANY_PORT, file('gate.mjs', code)]);
+    await sendTo(await running.address());
+    const lines = [
+      'milter: info: looked at session=1 queueId=Q1 subject=hi\n',
+      'milter: info: message rejected session=1 queueId=Q1 sender=<a@x.org> stage=eom verdict=reject ' +
+        'reply="550 5.7.1 Not from / there" filter=Gate\n',
+    ];
+    await until('the lines', () => running.err.includes('message rejected'));
+    expect(running.err).toBe(lines.join(''));
+  });
+
+  it('names the messages that the grace time cuts off', async () => {
+    await using running = new RunningMilter([
+      ...ANY_PORT,
+      '--grace',
+      '100',
+      file('off.mjs', slow(join(folder, 'never'))),
+    ]);
+    const sent = sendTo(await running.address());
+    await until('the handler', () => running.err.includes('waiting'));
+    running.child.kill('SIGTERM');
+    expect(await running.status()).toBe(0);
+    await sent.catch(() => {});
+    expect(running.err).toContain(
+      'warn: message cut off by the end of the grace time; its sender will try again session=1 queueId=Q1 sender=<a@x.org>\n',
+    );
   });
 
   it('tells what to write in the configuration of Postfix and Sendmail', async () => {

@@ -26,38 +26,38 @@ const eml = 'Subject: one\r\nX-Odd: \r\nSubject: two\r\n\r\nline\r\n.dot\r\n';
 
 class Everything extends Milter {
   static override readonly macros = { eom: ['{odd}'] };
-  log: string[] = [];
+  heard: string[] = [];
   override connect(): void {
-    this.log.push(`connect ${JSON.stringify(this.session.client)}`);
+    this.heard.push(`connect ${JSON.stringify(this.session.client)}`);
   }
   override helo(name: string): void {
-    this.log.push(`helo ${name}`);
+    this.heard.push(`helo ${name}`);
   }
   override envfrom(sender: string, parameters: readonly string[]): void {
-    this.log.push(`envfrom ${sender} ${parameters} ${this.session.macro('i')}`);
+    this.heard.push(`envfrom ${sender} ${parameters} ${this.session.macro('i')}`);
     this.message.addRcpt('bcc@example.com');
   }
   override envrcpt(recipient: string) {
-    this.log.push(`envrcpt ${recipient} ${this.session.macro('rcpt_addr')}`);
+    this.heard.push(`envrcpt ${recipient} ${this.session.macro('rcpt_addr')}`);
     return recipient.includes('bad') ? reject(550, '5.1.1', '100% no', 'really') : undefined;
   }
   override header({ name, value }: { name: string; value: string }): void {
-    this.log.push(`header ${name}=${value}`);
+    this.heard.push(`header ${name}=${value}`);
   }
   override body(chunk: Buffer): void {
-    this.log.push(`body ${chunk.length}`);
+    this.heard.push(`body ${chunk.length}`);
   }
   override eom(): void {
-    this.log.push(`eom ${this.message.body.length} ${this.session.macro('{odd}')} ${this.message.queueId}`);
-    this.message.addHeader('X-Log', this.log.join(';').slice(0, 900));
+    this.heard.push(`eom ${this.message.body.length} ${this.session.macro('{odd}')} ${this.message.queueId}`);
+    this.message.addHeader('X-Log', this.heard.join(';').slice(0, 900));
     this.message.changeHeader('Subject', 1, null);
     this.message.changeHeader('subject', 2, 'changed');
     this.message.replaceBody('');
     this.message.quarantine('why not');
-    this.log = [];
+    this.heard = [];
   }
   override abort(): void {
-    this.log.push(`abort ${this.message.sender}`);
+    this.heard.push(`abort ${this.message.sender}`);
   }
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { silentLogger } from '../../../lib/logger.ts';
 import { Macros } from '../../../lib/milter/macros.ts';
 import { Milter } from '../../../lib/milter/milter.ts';
 import { nobody, Session } from '../../../lib/milter/session.ts';
@@ -43,7 +44,11 @@ function lifeOf(members: readonly (typeof Milter)[], seconds = 1000) {
     message: undefined,
     lookUp: () => undefined,
   };
-  const life = new Life(plan, state, new Session(state));
+  const life = new Life(plan, state, new Session(state), {
+    logger: silentLogger,
+    logVerdicts: false,
+    graceIsOver: () => false,
+  });
   /** Whole tens of seconds for the handler of `stage`, called for a ticket of `own`. */
   const time = (index: number, stage: Stage, own: Stage = stage, id = 1): number | undefined => {
     const records = new RecordReader(Buffer.alloc(0), 0, 0, undefined);
