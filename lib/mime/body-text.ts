@@ -1,7 +1,9 @@
 /**
  * Text put before or behind what a message says: disclaimers, banners.
  */
-import { isBodyText } from './body.ts';
+import { wrongArgument } from '../errors.ts';
+import { checkOptions, type Kinds, oneOf, text } from '../options.ts';
+import { isBodyText, sealOf } from './body.ts';
 import { decodeCharset, encodeCharset } from './charsets.ts';
 import { createPart } from './create.ts';
 import { viewMarkup } from './html-part.ts';
@@ -16,36 +18,49 @@ export interface BodyText {
   readonly text: string;
   /** An HTML fragment. @default the text, escaped, in a `<p>` */
   readonly html?: string;
+  /**
+   * What is done with a message that its sender signed or encrypted (see {@link sealOf}): it is wrapped, so that what was
+   * signed stays byte for byte, or left as it is. @default 'wrap'
+   */
+  readonly sealed?: 'wrap' | 'leave';
 }
 
 /**
  * Puts text in front of the body: of every version of it in a multipart/alternative. Where there is no body text to put it into, or
- * it is signed or encrypted, the message is wrapped in a multipart/mixed with the text as first part.
+ * it is signed or encrypted, the message is wrapped in a multipart/mixed with the text as first part. Answers whether the text
+ * was added.
+ * @throws TypeError for an unknown option or an impossible value
  */
-export function prependText(message: MimeMessage, addition: BodyText): void {
-  addText(message, addition, 'before');
+export function prependText(message: MimeMessage, addition: BodyText): boolean {
+  return addText(message, addition, 'before');
 }
 
 /** Like {@link prependText}, behind the body; in HTML before `</body>`. */
-export function appendText(message: MimeMessage, addition: BodyText): void {
-  addText(message, addition, 'behind');
+export function appendText(message: MimeMessage, addition: BodyText): boolean {
+  return addText(message, addition, 'behind');
 }
 
 type Place = 'before' | 'behind';
 
-function addText({ root }: MimeMessage, addition: BodyText, place: Place): void {
+const KINDS: Kinds<BodyText> = { text, html: text, sealed: oneOf('wrap', 'leave') };
+
+function addText(message: MimeMessage, addition: BodyText, place: Place): boolean {
+  checkOptions('option of a text', addition, KINDS, wrongArgument);
+  const { root } = message;
+  if (addition.sealed === 'leave' && sealOf(message) !== undefined) return false;
   const bodies = findBodies(root);
   for (const body of bodies) {
     if (body.contentType === 'text/html') addToHtml(body, addition, place);
     else addToPlain(body, addition.text, place);
   }
-  if (bodies.length > 0) return;
+  if (bodies.length > 0) return true;
   const isOpenMultipart = root.contentType === 'multipart/mixed' && root.children.length > 0;
   if (!isOpenMultipart) root.wrap();
   root.insert(
     createPart({ content: addition.text, disposition: 'inline' }),
     place === 'before' ? 0 : root.children.length,
   );
+  return true;
 }
 
 /** The leaves that are the body in its versions; none where it must not or cannot be changed. */

@@ -120,9 +120,10 @@ export function decodeFile(text: Buffer): Buffer {
 }
 
 function decodeLines(text: Buffer, data: number): Buffer {
-  const decoded = Buffer.allocUnsafe(Math.ceil(((text.length - data) * 3) / 4) + 3);
+  // What is missing at the end of a line were spaces, which stand for zeros: no more of them than there is text.
+  const decoded = Buffer.allocUnsafe(text.length - data + 66);
   let length = 0;
-  for (let line = data; line < text.length; ) {
+  for (let line = data; line < text.length && length < text.length - data; ) {
     const next = lineEnd(text, line);
     let end = next;
     while (end > line && (text[end - 1] === LF || text[end - 1] === CR)) end--;
@@ -130,8 +131,7 @@ function decodeLines(text: Buffer, data: number): Buffer {
     const isEnd = end - line === 3 && text.toString('latin1', line, end) === 'end';
     if (isEnd || end === line || bytes === 0) break;
     const first = length;
-    for (let i = line + 1; i < end && length < first + bytes; i += 4) {
-      // What is missing at the end of a line were spaces.
+    for (let i = line + 1; length < first + bytes; i += 4) {
       const [a, b, c, d] = [0, 1, 2, 3].map((k) => (i + k < end ? ((text[i + k] ?? 0) - 32) & 63 : 0));
       const group = ((a ?? 0) << 18) | ((b ?? 0) << 12) | ((c ?? 0) << 6) | (d ?? 0);
       decoded[length++] = group >> 16;
