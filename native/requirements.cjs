@@ -3,25 +3,18 @@
 const { spawnSync } = require('node:child_process');
 const { existsSync, readFileSync } = require('node:fs');
 
-const compiler = process.env.CXX || 'c++';
+// CXX may hold more than one word, such as `ccache g++`.
+const [compiler, ...compilerWords] = (process.env.CXX || 'c++').trim().split(/\s+/);
 const includes = ['/usr/include', '/usr/local/include', '/opt/local/include', '/opt/homebrew/include'];
 
-/** The commands that install all of it, by the ID of /etc/os-release or Node's name of the platform. */
-const commands = {
-  debian: 'apt install g++ make python3 libmilter-dev',
-  fedora: 'dnf install gcc-c++ make python3 sendmail-milter-devel',
-  alpine: 'apk add g++ make python3 libmilter-dev',
-  arch: 'pacman -S base-devel python libmilter',
-  freebsd: 'pkg install gmake python3 libmilter',
-  darwin: 'xcode-select --install and port install libmilter (MacPorts)',
-};
-const names = {
-  debian: 'Debian, Ubuntu',
-  fedora: 'Fedora, RHEL',
-  alpine: 'Alpine',
-  arch: 'Arch',
-  freebsd: 'FreeBSD',
-  darwin: 'macOS',
+/** The command that installs all of it, by the ID of /etc/os-release or Node's name of the platform. */
+const systems = {
+  debian: { name: 'Debian, Ubuntu', command: 'apt install g++ make python3 libmilter-dev' },
+  fedora: { name: 'Fedora, RHEL', command: 'dnf install gcc-c++ make python3 sendmail-milter-devel' },
+  alpine: { name: 'Alpine', command: 'apk add g++ make python3 libmilter-dev' },
+  arch: { name: 'Arch', command: 'pacman -S base-devel python libmilter' },
+  freebsd: { name: 'FreeBSD', command: 'pkg install gmake python3 libmilter' },
+  darwin: { name: 'macOS', command: 'xcode-select --install and port install libmilter (MacPorts)' },
 };
 
 function works(program, args, input = '') {
@@ -32,14 +25,14 @@ function works(program, args, input = '') {
 function hasHeaders() {
   if (includes.some((folder) => existsSync(`${folder}/libmilter/mfapi.h`))) return true;
   const folders = includes.slice(1).map((folder) => `-I${folder}`);
-  return works(compiler, ['-E', '-x', 'c++', ...folders, '-'], '#include <libmilter/mfapi.h>\n');
+  return works(compiler, [...compilerWords, '-E', '-x', 'c++', ...folders, '-'], '#include <libmilter/mfapi.h>\n');
 }
 
 /** What is missing, in words. */
 function findMissing() {
   const make = process.platform === 'freebsd' ? 'gmake' : 'make';
   return [
-    [works(compiler, ['--version']), `a C++ compiler (${compiler})`],
+    [works(compiler, [...compilerWords, '--version']), `a C++ compiler (${compiler})`],
     [works(make, ['--version']), make],
     [works('python3', ['--version']), 'python3'],
     [hasHeaders(), "libmilter's headers (libmilter/mfapi.h)"],
@@ -48,13 +41,13 @@ function findMissing() {
 
 /** The command for this machine, or those for all where it is not known. */
 function howToInstall(platform = process.platform, osRelease = readOsRelease()) {
-  const [, id = '', like = ''] = ['', 'ID', 'ID_LIKE'].map(
-    (name) => new RegExp(`^${name}=["']?([^"'\n]*)`, 'm').exec(osRelease)?.[1],
-  );
-  const known = platform === 'linux' ? [id, ...like.split(' ')] : [platform];
-  const [own] = known.flatMap((name) => (Object.hasOwn(commands, name) ? [commands[name]] : []));
-  const all = Object.entries(commands).map(([name, command]) => `${names[name]}: ${command}`);
-  return own ?? all.join('; ');
+  const field = (name) => new RegExp(`^${name}=["']?([^"'\n]*)`, 'm').exec(osRelease)?.[1] ?? '';
+  const names = platform === 'linux' ? [field('ID'), ...field('ID_LIKE').split(' ')] : [platform];
+  const own = names.find((name) => Object.hasOwn(systems, name));
+  if (own !== undefined) return systems[own].command;
+  return Object.values(systems)
+    .map(({ name, command }) => `${name}: ${command}`)
+    .join('; ');
 }
 
 function readOsRelease() {
