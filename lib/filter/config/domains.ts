@@ -15,10 +15,11 @@ export function aLabels(domain: string): string {
   return domainToASCII(plain) || plain;
 }
 
-/** Whether this, as {@link aLabels} writes it, can be a domain. */
+/** Whether this, as {@link aLabels} writes it, can be a domain: an address in dotted numbers is none. */
 export function isDomain(domain: string): boolean {
   return (
     domain.length <= 253 &&
+    !/(^|\.)\d+$/.test(domain) &&
     domain.split('.').every((label) => /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/.test(label))
   );
 }

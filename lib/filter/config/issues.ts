@@ -119,9 +119,9 @@ export const describeIssue: z.core.$ZodErrorMap = (issue) => {
       return input === undefined ? `is missing; it must be ${expected}` : wrongWord(expected, input, words);
     }
     case 'too_small':
-      return `must be ${bound(issue.origin, issue.minimum, 'at least')}${got(input)}`;
+      return `must ${bound(issue.origin, 'at least', issue.minimum)}, got ${show(input)}`;
     case 'too_big':
-      return `must be ${bound(issue.origin, issue.maximum, 'at most')}${got(input)}`;
+      return `must ${bound(issue.origin, 'at most', issue.maximum)}, got ${show(input)}`;
     case 'invalid_union':
       // Its alternatives say more, unless the schema has words of its own.
       return '';
@@ -143,12 +143,7 @@ function typeName(expected: string): string {
   return names[expected] ?? expected;
 }
 
-function bound(origin: string, limit: number | bigint, words: string): string {
-  if (origin === 'string') return `${words} ${limit} characters long`;
-  if (origin === 'array') return `${words} ${limit} entries long`;
-  return `${words} ${limit}`;
-}
-
-function got(input: unknown): string {
-  return `, got ${show(input)}`;
+function bound(origin: string, words: string, limit: number | bigint): string {
+  if (origin === 'string') return `have ${words} ${limit} characters`;
+  return origin === 'array' ? `have ${words} ${limit} entries` : `be ${words} ${limit}`;
 }

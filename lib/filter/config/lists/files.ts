@@ -132,7 +132,7 @@ class LineReader<E extends Entries> {
 
   #readLine(line: string): void {
     this.#line++;
-    const entry = line.replace(/(^|\s)#.*$/, '').trim();
+    const entry = line.replace(/(^|\s)#.*$/s, '').trim();
     if (entry === '') return;
     try {
       if (entry.length > MAX_ENTRY) throw new BadValue(`is longer than ${MAX_ENTRY} characters`);

@@ -44,7 +44,7 @@ class NetworkSet implements Entries {
     const [, text = '', digits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(entry) ?? [];
     const address = parseAddress(text);
     if (address !== undefined) this.#addNetwork(entry, text, address, digits);
-    else if (entry.includes('/') || /^[\d.:]+$/.test(entry)) throw badEntry(entry, 'is no network');
+    else if (/[/:]|(^|\.)\d+$/.test(entry)) throw badEntry(entry, 'is no network');
     else this.names.add(entry);
   }
 
