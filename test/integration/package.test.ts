@@ -59,6 +59,7 @@ beforeAll(() => {
     'tsconfig.build.json',
     'README.md',
     'LICENSE',
+    '.ci/schema.mjs',
     ...manifest.files,
   ];
   for (const name of names.filter((name) => name !== 'dist' && name !== 'prebuilds')) {
@@ -120,7 +121,13 @@ describe('the packed package', () => {
       for (const file of readdirSync(join(root, name))) expect(packed).toContain(`${name}/${file}`);
     }
     expect(packed).toEqual(
-      expect.arrayContaining(['binding.gyp', 'LICENSE', 'dist/cli/main.js', 'dist/index.d.ts']),
+      expect.arrayContaining([
+        'binding.gyp',
+        'LICENSE',
+        'dist/cli/main.js',
+        'dist/index.d.ts',
+        'dist/milter.schema.json',
+      ]),
     );
   });
 
