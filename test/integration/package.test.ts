@@ -217,13 +217,13 @@ describe('installed without scripts and without a compiler', () => {
   });
 
   it('every export can be imported', () => {
-    const names = Object.keys(manifest.exports).filter((name) => name !== './package.json');
+    const names = Object.keys(manifest.exports).filter((name) => !name.endsWith('.json'));
     const imports = names.map((name) => `await import('${name.replace('.', 'libmilter')}');`).join('\n');
     expect(run('node', ['--input-type=module', '--eval', imports], consumer, bare)).toBe('');
   });
 
   it('the declarations of every export satisfy the strictest TypeScript', () => {
-    const names = Object.keys(manifest.exports).filter((name) => name !== './package.json');
+    const names = Object.keys(manifest.exports).filter((name) => !name.endsWith('.json'));
     const code = names
       .map((name, i) => `export * as part${i} from '${name.replace('.', 'libmilter')}';`)
       .join('\n');
