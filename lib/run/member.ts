@@ -31,6 +31,7 @@ export class Member {
   constructor(plan: MemberPlan, owner: number, session: Session, logger: Logger) {
     this.plan = plan;
     this.owner = owner;
+    const log = withFields(logger, () => ({ session: session.id, queueId: this.#readable?.queueId }));
     this.#link = {
       session,
       message: () => {
@@ -38,7 +39,7 @@ export class Member {
         if (message !== undefined) return message;
         throw new MilterError('ERR_MILTER_NO_MESSAGE', 'no message is under way in this session');
       },
-      log: withFields(logger, () => ({ session: session.id, queueId: this.#readable?.queueId })),
+      log,
     };
   }
 

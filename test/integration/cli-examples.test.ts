@@ -1,8 +1,9 @@
 /** Every example is run as its reader would. */
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { type Finished, milter } from '../helpers/cli.ts';
+import { temporaryDirectory } from '../helpers/directory.ts';
 
 const folder = join(import.meta.dirname, '../../examples');
 const MAIL = 'From: a@example.com\nSubject: hello\n\nHello.\n';
@@ -82,6 +83,24 @@ recipient     <recipient@example.com>
     expect(status).toBe(0);
   },
 };
+
+it('the filter that README.md begins with refuses whom it says, however the address is written', async () => {
+  const [, code] = /^```ts\n(.*?)^```$/ms.exec(readFileSync(join(folder, '../README.md'), 'utf8')) ?? [];
+  await using place = await temporaryDirectory();
+  const gate = join(place.path, 'gate.ts');
+  writeFileSync(gate, code ?? '');
+  for (const recipient of [
+    'nobody@example.com',
+    '<Nobody@Example.com>',
+    '"nobody"@example.com',
+    '<@a,@b:nobody@c>',
+  ]) {
+    for (const local of [[], ['--local']]) {
+      const { out } = await milter(['try', gate, '-', ...local, '--rcpt', recipient], MAIL);
+      expect(out, recipient).toContain('550 5.1.1 Nobody is not here');
+    }
+  }
+});
 
 it.each(readdirSync(folder))('%s does what it says', async (name) => {
   const example = examples[name];

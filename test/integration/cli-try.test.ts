@@ -164,6 +164,28 @@ export class Echo extends Milter {
     expect(err).toContain('ERR_MILTER_DEADLINE');
   });
 
+  it.each([
+    [
+      'a misspelt stage',
+      "onEom() { return 'reject'; }",
+      'A: the method onEom is no stage; did you mean "eom"?',
+    ],
+    ['a stage as a field', "eom = () => 'reject'", 'A: write eom as a method'],
+    ['no stage', 'check() {}', 'A: has no stage'],
+    [
+      'a misspelt wish',
+      "static onErorr = 'reject'; eom() {}",
+      'A: static onErorr is no wish; did you mean "onError"?',
+    ],
+    ['a wrong wish', "static onError = 'rejct'; eom() {}", 'got "rejct"; did you mean "reject"?'],
+  ])('refuses a filter with %s', async (_, members, message) => {
+    const code = `import { Milter } from 'libmilter';\nexport default class A extends Milter { ${members} }`;
+    const { status, out, err } = await tryFilter('misspelt.mjs', code);
+    expect({ status, out }).toEqual({ status: 1, out: '' });
+    expect(err).toContain(message);
+    expect(err.split('\n')).toHaveLength(2);
+  });
+
   it('plays a local submission, which has no client of its own', async () => {
     const code = `
 import { Milter, reject } from 'libmilter';

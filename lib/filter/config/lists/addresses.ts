@@ -1,4 +1,5 @@
 /** Address lists. */
+import { splitAddress } from '../../../address.ts';
 import { show } from '../../../options.ts';
 import { aLabels, isDomain } from '../domains.ts';
 import { type Ours, reading } from '../reading.ts';
@@ -33,10 +34,8 @@ let last: { readonly text: string; readonly mailbox: Mailbox } | undefined;
 function mailboxOf(text: string): Mailbox {
   // One address is asked of many lists in turn.
   if (last?.text === text) return last.mailbox;
-  const bare = /^<(?:@[^:]*:)?(.*)>$/s.exec(text)?.[1] ?? text;
-  const at = bare.lastIndexOf('@');
-  const local = at < 0 ? bare : bare.slice(0, at);
-  const mailbox = { local: unquoted(local), domain: at < 0 ? '' : aLabels(bare.slice(at + 1)) };
+  const { local, domain } = splitAddress(text);
+  const mailbox = { local: unquoted(local), domain: domain === undefined ? '' : aLabels(domain) };
   last = { text, mailbox };
   return mailbox;
 }
