@@ -65,7 +65,7 @@ interface Outcome {
 }
 
 async function play(members: readonly MilterClass[], mtaOptions: ConnectOptions = {}): Promise<Outcome> {
-  await using t = await serving(compose(...members), { deadlines: { eom: 2_000 } });
+  await using t = await serving(compose(...members));
   const mta = await t.mta(mtaOptions);
   return { result: await mta.sendMessage(MAIL, ENVELOPE), log: t.log };
 }
@@ -366,13 +366,24 @@ describe('no trace is left by a member', () => {
     expect(log).toMatchObject([{ fields: { filter: 'Late', code: 'ERR_MILTER_DEADLINE' } }]);
   });
 
-  it('that is only observed; what it would have done is logged', async () => {
-    const { listed: seen, log } = await listed(before, observed(editing(spoil, 'reject')), behind);
+  it.each(['continue', 'reject'] as const)('that is only observed, which is logged (%s)', async (answer) => {
+    const { listed: seen, log } = await listed(before, observed(editing(spoil, answer)), behind);
     expect(seen).not.toContain('SPOILT');
     expect(seen).toContain('B A first part');
     expect(log).toMatchObject([
       { level: 'info', message: 'observed, and not done', fields: { stage: 'eom', filter: 'Observed' } },
     ]);
+  });
+
+  it('that is only observed, and goes on editing when others have their turn', async () => {
+    let kept: MimeMessage | undefined;
+    const keeping = editing((tree) => {
+      kept = tree;
+    });
+    const spoiling = atEom(() => kept && prepend('SPOILT')(kept));
+    const { listed: seen } = await listed(before, observed(keeping), spoiling, behind);
+    expect(seen).not.toContain('SPOILT');
+    expect(seen).toContain('B A first part');
   });
 
   it('that rejects: nothing is delivered', async () => {

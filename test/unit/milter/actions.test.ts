@@ -186,3 +186,16 @@ describe('deleteRcpt', () => {
     expect(deleted(actions)).toEqual(['<Bob@two.test>', '<eve@two.test>']);
   });
 });
+
+describe('a header’s bytes', () => {
+  it('lose the space that the MTA writes itself, and no other', () => {
+    const values = (spaced: boolean): string[] => {
+      const actions = new ActionList(ALL, spaced);
+      for (const raw of [' one', '  two', 'none', ' ']) actions.addHeader(0, 'X', Buffer.from(raw));
+      return replay(actions).map(([, , , value]) => value);
+    };
+    expect(values(true)).toEqual([' one', '  two', 'none', ' ']);
+    // An empty value would be no header at all.
+    expect(values(false)).toEqual(['one', ' two', 'none', ' ']);
+  });
+});
