@@ -14,7 +14,7 @@ import {
 import { makeReply } from './decision/reply.ts';
 import { tag } from './decision/tag.ts';
 import { clientFact, exemptRole, rulingRole, scoreRole, whoRole } from './facts.ts';
-import type { Finding } from './findings/finding.ts';
+import { type Finding, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
 import type { Quarantine } from './quarantine/quarantine.ts';
 import type { Running } from './running.ts';
@@ -179,7 +179,9 @@ function report(
   recipient?: string,
 ): void {
   const { session, message } = milter;
-  const findings = judgement.findings.map(({ name, observed }) => (observed ? `${name}(observed)` : name));
+  const findings = judgement.findings
+    .filter(holds)
+    .map(({ name, observed }) => (observed ? `${name}(observed)` : name));
   running.count('verdicts_total', { verdict });
   running.log.info(
     {

@@ -3,7 +3,7 @@
  * long as a configuration is in force (roles).
  */
 
-import { type Header, type Milter, slot } from '../index.ts';
+import { type Milter, slot } from '../index.ts';
 import type { CheckResult } from '../spf/index.ts';
 import type { Action } from './findings/action.ts';
 import type { Finding, Ruling } from './findings/finding.ts';
@@ -17,7 +17,7 @@ export type Direction = 'outgoing' | 'incoming' | 'local';
 /** A machine that is judged: the SMTP client, or the one that a trusted relay names in its Received line. */
 export interface JudgedClient {
   readonly address: string | undefined;
-  /** As the MTA or the relay found it by reverse lookup; undefined where there is no name. */
+  /** As the MTA or the relay found it by reverse lookup and confirmed it; undefined where it has no such name. */
   readonly hostname: string | undefined;
   readonly helo: string;
 }
@@ -49,6 +49,11 @@ export const spfFact = slot<Promise<CheckResult | undefined>>('filter.spf', 'mes
   Promise.resolve(undefined),
 );
 
+/** What {@link spfFact} has come to so far, for those who cannot wait: findings that ask when it is decided (`unless`). */
+export const spfKnownFact = slot<{ check: CheckResult | undefined }>('filter.spf.known', 'message', () => ({
+  check: undefined,
+}));
+
 /** What module `auth` verified. */
 export interface AuthFact {
   /** The domains whose DKIM signature passed. */
@@ -62,12 +67,16 @@ export interface AuthFact {
 /** What module `auth` verified; undefined where it is not configured. Set in its place in the file, at the end of the message. */
 export const authFact = slot<AuthFact | undefined>('filter.auth', 'message', () => undefined);
 
-/** What module `ptr` found: the client's forward-confirmed name, null where it has none; undefined where nobody looked. */
-export const ptrFact = slot<{ readonly name: string | null; readonly dynamic: boolean } | undefined>(
-  'filter.ptr',
-  'message',
-  () => undefined,
-);
+/** What module `ptr` found. */
+export interface PtrFact {
+  /** The client's forward-confirmed name; null where it has none. */
+  readonly name: string | null;
+  /** It has a name, of the kind that dial-up lines have. */
+  readonly dynamic: boolean;
+}
+
+/** What module `ptr` found, at the first recipient; undefined where nobody looked, or nobody could say. */
+export const ptrFact = slot<PtrFact | undefined>('filter.ptr', 'message', () => undefined);
 
 /** Something that one module does for the others. Declared once, provided at set-up, asked at run time. */
 export interface Role<T> {
@@ -82,10 +91,7 @@ export function role<T>(name: string): Role<T> {
 }
 
 /** The SMTP client as far as it is known at MAIL. */
-export interface SeenClient {
-  readonly address: string | undefined;
-  readonly hostname: string | undefined;
-  readonly helo: string;
+export interface SeenClient extends JudgedClient {
   /** `{daemon_name}`: by which of the MTA's entrances it came. */
   readonly daemon: string | undefined;
   /** The subject of a client certificate that the MTA verified. */
@@ -94,10 +100,10 @@ export interface SeenClient {
 
 /** Knows who is inside. Provided by module `networks`; without it, nobody is and nothing is ours. */
 export interface Who {
-  isInternal(client: SeenClient): boolean | Promise<boolean>;
-  isRelay(client: SeenClient): boolean | Promise<boolean>;
-  /** The first machine that is neither internal nor a relay, as the Received lines of those name it. */
-  behindRelay(headers: Iterable<Header>): Promise<JudgedClient | undefined>;
+  isInternal(milter: Milter, client: SeenClient): boolean | Promise<boolean>;
+  isRelay(milter: Milter, client: SeenClient): boolean | Promise<boolean>;
+  /** The first machine that is neither internal nor a relay, as the message's Received lines of those name it. */
+  behindRelay(milter: Milter): Promise<JudgedClient | undefined>;
   /** What a refusal of mail from a relay becomes. */
   readonly relayed: Action;
   /** Whether an address, or a bare domain, is ours. */

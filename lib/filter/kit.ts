@@ -1,4 +1,5 @@
 /** What modules are made with. */
+export { type ClientNames, namesOf, seenClient } from './client.ts';
 export { ClientJudge } from './client-judge.ts';
 export * as kinds from './config/kinds.ts';
 export type { AddressList } from './config/lists/addresses.ts';
@@ -16,6 +17,7 @@ export {
   directionFact,
   exemptRole,
   type JudgedClient,
+  type PtrFact,
   ptrFact,
   type Role,
   role,
@@ -24,6 +26,7 @@ export {
   type SeenClient,
   scoreRole,
   spfFact,
+  spfKnownFact,
   type Who,
   whoRole,
 } from './facts.ts';
@@ -44,6 +47,7 @@ export {
   type OptionsSchema,
   type When,
 } from './module.ts';
+export { isPreamble, readReceived } from './received.ts';
 export type { Details, Services } from './services.ts';
 export {
   type Admission,

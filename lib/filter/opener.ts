@@ -3,7 +3,7 @@
  * asked, and sets the clock of each stage.
  */
 import { Milter, type MilterClass } from '../index.ts';
-import type { ConfiguredModule } from './config/config.ts';
+import { namesOf, seenClient } from './client.ts';
 import {
   type ClientKind,
   clientFact,
@@ -53,9 +53,9 @@ export function makeOpener(running: Running): MilterClass {
       const outside = this.message.recipients.some(({ address }) => who?.isOurs(address) !== true);
       directionFact.set(this, client.kind === 'external' ? 'incoming' : outside ? 'outgoing' : 'local');
       if (!client.relayed || who === undefined) return undefined;
-      return who.behindRelay(this.message.headers).then((judged) => {
+      return who.behindRelay(this).then((judged) => {
         clientFact.set(this, { ...client, judged });
-        return exclude(this, judgement, running.modules);
+        return exclude(this, judgement, running);
       });
     }
   };
@@ -75,10 +75,10 @@ function settle(milter: Milter, judgement: Judgement, running: Running): Promise
       relayed: behind,
       judged: behind ? undefined : asJudged(seen),
     });
-    return exclude(milter, judgement, running.modules);
+    return exclude(milter, judgement, running);
   };
-  const internal = who?.isInternal(seen) ?? false;
-  const relayed = who?.isRelay(seen) ?? false;
+  const internal = who?.isInternal(milter, seen) ?? false;
+  const relayed = who?.isRelay(milter, seen) ?? false;
   if (typeof internal === 'boolean' && typeof relayed === 'boolean') return settled(internal, relayed);
   return Promise.all([internal, relayed]).then(([isInternal, isRelay]) => settled(isInternal, isRelay));
 }
@@ -87,7 +87,7 @@ function settle(milter: Milter, judgement: Judgement, running: Running): Promise
 function exclude(
   milter: Milter,
   judgement: Judgement,
-  modules: readonly ConfiguredModule[],
+  { modules, resolver }: Running,
 ): Promise<void> | undefined {
   const { sender } = milter.message;
   const { judged } = clientFact.get(milter);
@@ -100,7 +100,7 @@ function exclude(
     else if (client !== undefined && judged?.address !== undefined) {
       const has = client.has({
         address: judged.address,
-        names: () => Promise.resolve(judged.hostname === undefined ? [] : [judged.hostname]),
+        names: async () => (await namesOf(milter, judged, resolver)).names,
       });
       const note = (matches: boolean): void => {
         if (!matches) judgement.excluded.add(name);
@@ -110,24 +110,6 @@ function exclude(
     }
   }
   return pending.length === 0 ? undefined : Promise.all(pending).then(() => undefined);
-}
-
-function seenClient({ session }: Milter): SeenClient {
-  const { client, helo } = session;
-  const verified = session.macro('verify') ?? 'OK';
-  const certSubject = session.macro('cert_subject');
-  return {
-    address: client.family === 'unix' || client.family === 'unknown' ? undefined : client.address,
-    hostname: confirmedName(client.hostname),
-    helo,
-    daemon: session.macro('daemon_name'),
-    certSubject: verified === 'OK' && certSubject !== '' ? certSubject : undefined,
-  };
-}
-
-/** Postfix and Sendmail write the address in brackets, or `unknown`, where there is no confirmed name. */
-function confirmedName(hostname: string): string | undefined {
-  return hostname === '' || hostname === 'unknown' || hostname.startsWith('[') ? undefined : hostname;
 }
 
 function asJudged({ address, hostname, helo }: SeenClient): JudgedClient {

@@ -1,10 +1,11 @@
 /**
  * A configuration in force, as the members of the filter (opener, guards, decider, changers) see it.
  */
+import type { Resolver } from '../dns/index.ts';
 import type { Logger, Milter } from '../index.ts';
 import type { Config, ConfiguredModule } from './config/config.ts';
 import { clientFact, directionFact, type Role } from './facts.ts';
-import type { Finding } from './findings/finding.ts';
+import { type Finding, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact } from './findings/judgement.ts';
 import type { History } from './history.ts';
 import type { Shared } from './services.ts';
@@ -24,6 +25,10 @@ export class Running {
     this.log = shared.log;
     this.#shared = shared;
     this.#history = history;
+  }
+
+  get resolver(): Resolver {
+    return this.#shared.resolver;
   }
 
   now(): number {
@@ -69,7 +74,7 @@ export class Running {
       direction: judgement.phase === 'envelope' ? undefined : directionFact.get(milter),
       recipients: judgement.outcomes,
       subject: this.settings.log.subjects ? message.headers.get('Subject')?.value : undefined,
-      findings: findings.map((finding) => ({
+      findings: findings.filter(holds).map((finding) => ({
         name: finding.name,
         action: shownAction(finding.action),
         subject: finding.subject,

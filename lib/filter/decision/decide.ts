@@ -5,7 +5,13 @@
  * found since then act on the message as a whole, but never on one all of whose recipients are exempt.
  */
 import type { Action } from '../findings/action.ts';
-import type { Finding, JudgedRecipient, Ruling, TakenOut } from '../findings/finding.ts';
+import {
+  type Finding,
+  holds,
+  type JudgedRecipient,
+  type Ruling,
+  type TakenOut,
+} from '../findings/finding.ts';
 
 /** What overrules findings. */
 export interface Rules {
@@ -65,7 +71,7 @@ export type MessageDecision =
 /** Applies what overrules findings, and leaves out what another finding's `accept` disarms. */
 export function rule(findings: readonly Finding[], rules: Rules): readonly Ruled[] {
   const ruled = findings
-    .filter((finding) => !finding.observed && finding.unless?.() !== true)
+    .filter((finding) => !finding.observed && holds(finding))
     .map((finding): Ruled => {
       const ruling = rules.ruling(finding);
       const action = ruling?.action ?? finding.action;

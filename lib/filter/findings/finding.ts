@@ -45,6 +45,11 @@ export interface Finding {
   readonly concerns: (recipient: string) => boolean;
 }
 
+/** Whether it is not void by what has been found since. */
+export function holds({ unless }: Finding): boolean {
+  return unless?.() !== true;
+}
+
 /** What is done with a recipient's copy, where not what is done with the message. */
 export type TakenOut = 'discard' | 'quarantine';
 

@@ -95,13 +95,14 @@ function subjectOf(milter: Milter, about: About, { recipient }: Details): string
 
 function templateValue(
   variable: string,
-  { session, message }: Milter,
+  milter: Milter,
   finding: string,
   { ref }: Judgement,
   { recipient }: Details,
   hostname: string,
   now: () => number,
 ): string | undefined {
+  const { session, message } = milter;
   switch (variable) {
     case 'user':
       return parseAddress(message.sender).local;
@@ -112,9 +113,9 @@ function templateValue(
     case 'recipient':
       return recipient?.slice(1, -1);
     case 'client':
-      return session.client.address;
+      return clientFact.get(milter).judged?.address ?? session.client.address;
     case 'helo':
-      return session.helo;
+      return clientFact.get(milter).judged?.helo ?? session.helo;
     case 'hostname':
       return hostname;
     case 'queue':

@@ -1,6 +1,7 @@
 /** What the client calls itself. */
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
+import type { Milter } from '../../index.ts';
 import { ClientJudge, defineModule, type JudgedClient, kinds, whoRole, z } from '../kit.ts';
 
 export default defineModule({
@@ -42,11 +43,13 @@ export default defineModule({
   setup: ({ options, services }) => {
     const addresses = ownAddresses();
     /** One of our names, domains or addresses, said by somebody else. */
-    function isOurs(claimed: string, from: string | undefined): boolean {
+    function isOurs(claimed: string, from: string | undefined, { session }: Milter): boolean {
       if (claimed === services.hostname.toLowerCase()) return true;
       const address = claimed.replace(/^\[(?:ipv6:)?(.*)\]$/, '$1');
-      if (isIP(address) !== 0) return address !== from && addresses.has(address);
-      return services.role(whoRole)?.isOurs(claimed) === true;
+      if (isIP(address) === 0) return services.role(whoRole)?.isOurs(claimed) === true;
+      // The MTA may run on another machine: it tells at which of its addresses the client came in.
+      const entrances = [session.macro('daemon_addr'), session.macro('if_addr')];
+      return address !== from && (addresses.has(address) || entrances.includes(address));
     }
 
     return class Helo extends ClientJudge {
@@ -57,7 +60,7 @@ export default defineModule({
           return;
         }
         if (isIP(name) !== 0) services.found(this, 'address', options.address);
-        if (isOurs(name, address)) services.found(this, 'ours', options.ours);
+        if (isOurs(name, address, this)) services.found(this, 'ours', options.ours);
         if (options.block.hasDomain(name)) services.found(this, 'blocked', options.blocked);
       }
     };

@@ -4,6 +4,6 @@ import type { AnyModule } from '../module.ts';
 /** By name; each is loaded when a configuration uses it. */
 export const ownModules: Readonly<Record<string, () => Promise<{ readonly default: AnyModule }>>> = {
   helo: () => import('./helo.ts'),
-  networks: () => import('./networks/index.ts'),
+  networks: () => import('./networks.ts'),
   score: () => import('./score.ts'),
 };

@@ -1,0 +1,97 @@
+/**
+ * The SMTP client as the MTA tells of it: which certificate it verified, and by which names the client may be called.
+ * A name counts only if it was confirmed by asking forward; where the MTA has none, DNS is asked.
+ */
+import { confirmedNames, isFailure, type Resolver } from '../dns/index.ts';
+import { type Milter, type Session, SMFIF, slot } from '../index.ts';
+import type { JudgedClient, SeenClient } from './facts.ts';
+
+/** By which names a machine may be called. */
+export type ClientNames =
+  /** Forward-confirmed, at least one. In lower case, without the final dot. */
+  | { readonly status: 'found'; readonly names: readonly string[] }
+  /** There is none. */
+  | { readonly status: 'none'; readonly names: readonly [] }
+  /** Nobody could say. */
+  | { readonly status: 'unknown'; readonly names: readonly [] };
+
+const NONE: ClientNames = { status: 'none', names: [] };
+const UNKNOWN: ClientNames = { status: 'unknown', names: [] };
+
+/** Milliseconds that a client's names may take, of the seven seconds that MAIL has. */
+const NAMES_TIME = 4_000;
+/** Machines whose names are kept in a session; a relay may name another one with each message. */
+const MAX_KEPT = 32;
+
+const keptNames = slot<Map<string, Promise<ClientNames>>>('filter.names', 'session', () => new Map());
+
+/** The client of the session, as far as it is known at MAIL. */
+export function seenClient({ session }: Milter): SeenClient {
+  const { client, helo } = session;
+  return {
+    address: client.family === 'unix' || client.family === 'unknown' ? undefined : client.address,
+    hostname: confirmedName(session),
+    helo,
+    daemon: session.macro('daemon_name'),
+    certSubject: verifiedSubject(session),
+  };
+}
+
+/**
+ * The forward-confirmed names of a machine: the one that the MTA or a relay found, else those that DNS has, asked once a
+ * session. Never rejects.
+ */
+export function namesOf(milter: Milter, machine: JudgedClient, resolver: Resolver): Promise<ClientNames> {
+  const { address, hostname } = machine;
+  if (hostname !== undefined) return Promise.resolve({ status: 'found', names: [plainName(hostname)] });
+  if (address === undefined) return Promise.resolve(NONE);
+  if (address === milter.session.client.address) {
+    // Sendmail's own look-up: it has asked forward too.
+    const resolved = milter.session.macro('client_resolve');
+    if (resolved === 'TEMP') return Promise.resolve(UNKNOWN);
+    if (resolved === 'FAIL' || resolved === 'FORGED') return Promise.resolve(NONE);
+  }
+  const kept = keptNames.get(milter);
+  let names = kept.get(address);
+  if (names === undefined) {
+    if (kept.size >= MAX_KEPT) kept.clear();
+    names = askNames(address, resolver);
+    kept.set(address, names);
+  }
+  return names;
+}
+
+async function askNames(address: string, resolver: Resolver): Promise<ClientNames> {
+  const answer = await confirmedNames(address, resolver, { signal: AbortSignal.timeout(NAMES_TIME) });
+  if (answer.status === 'ok') return { status: 'found', names: answer.records };
+  return isFailure(answer) && answer.status !== 'badname' ? UNKNOWN : NONE;
+}
+
+/**
+ * The name that came with connect, if it is confirmed. Postfix writes `unknown` or the address in brackets where it is
+ * not; Sendmail writes it all the same, and says so in `{client_resolve}` and `{_}`.
+ */
+function confirmedName(session: Session): string | undefined {
+  const { hostname } = session.client;
+  if (hostname === '' || hostname === 'unknown' || hostname.startsWith('[')) return undefined;
+  const resolved = session.macro('client_resolve');
+  const isForged =
+    resolved === undefined ? session.macro('_')?.includes('(may be forged)') === true : resolved !== 'OK';
+  return isForged ? undefined : hostname;
+}
+
+/**
+ * The subject of the client's certificate, if the MTA verified it. Sendmail says so in `{verify}`; Postfix has no such
+ * macro, and tells the subject of certificates that it trusts only. An MTA that could not be asked for `{verify}` may be a
+ * Sendmail that keeps it to itself.
+ */
+function verifiedSubject(session: Session): string | undefined {
+  const verify = session.macro('verify');
+  const isVerified =
+    verify === undefined ? (session.negotiated.actions & SMFIF.SETSYMLIST) !== 0 : verify === 'OK';
+  return (isVerified && session.macro('cert_subject')) || undefined;
+}
+
+function plainName(name: string): string {
+  return name.toLowerCase().replace(/\.$/, '');
+}

@@ -1,0 +1,163 @@
+/** Who is internal, what is ours, and whose word about others is taken. */
+import { Milter, parseAddress } from '../../index.ts';
+import {
+  authFact,
+  clientFact,
+  defineModule,
+  isPreamble,
+  type JudgedClient,
+  kinds,
+  type NetworkList,
+  namesOf,
+  readMailboxes,
+  readReceived,
+  type SeenClient,
+  seenClient,
+  spfKnownFact,
+  type Who,
+  whoRole,
+  z,
+} from '../kit.ts';
+
+/** How many Received lines are read for the client behind our relays. */
+const MAX_RECEIVED = 20;
+
+export default defineModule({
+  name: 'networks',
+  once: true,
+  options: z.strictObject({
+    internal: kinds.networks(['127.0.0.0/8', '::1']),
+    originating: z.array(z.string()).default(['ORIGINATING', 'MSA']),
+    domains: kinds.addresses(),
+    relays: kinds.networks(),
+    relayed: kinds.action('quarantine'),
+    null_senders: kinds.networks(),
+    private: kinds.addresses(),
+    internal_as_other: kinds.action('reject'),
+    authenticated_as_other: kinds.action('reject'),
+    external_as_ours: kinds.action('reject'),
+    from_as_ours: kinds.action('tag'),
+  }),
+  findings: {
+    'internal-as-other': {
+      about: 'sender',
+      text: 'an internal machine sends with an address that is not ours',
+      reply:
+        'This machine may not send as %{sender}: the address is not ours. Log in, or use an address of ours',
+    },
+    'authenticated-as-other': {
+      about: 'sender',
+      text: 'a user sends with an address that is not ours',
+      reply: 'You may not send as %{sender}: the address is not ours',
+    },
+    'external-as-ours': {
+      about: 'sender',
+      text: "an outsider's envelope sender is ours",
+      reply: '%{sender} is an address of ours, and you are not one of our mail servers. Log in to send',
+    },
+    'from-as-ours': { about: 'from', text: "an outsider's From address is ours" },
+    'null-senders': {
+      about: 'client',
+      text: 'an internal machine that may not send bounces sends one',
+      reply: 'This machine may not send with the null sender',
+    },
+    private: {
+      about: 'recipient',
+      text: 'an outsider writes to a private address',
+      code: 550,
+      enhanced: '5.7.1',
+      reply: '%{recipient} takes mail from our own users only',
+    },
+  },
+  setup: ({ options, services }) => {
+    const { domains, internal, relays, null_senders } = options;
+    const isOurs = (address: string): boolean =>
+      address.includes('@') ? domains.has(address) : domains.hasDomain(address);
+    const has = (list: NetworkList, milter: Milter, client: JudgedClient | SeenClient) =>
+      list.has({ ...client, names: async () => (await namesOf(milter, client, services.resolver)).names });
+    const who: Who = {
+      isOurs,
+      relayed: options.relayed,
+      isInternal: (milter, client) =>
+        isLocal(client, milter) ||
+        (client.daemon !== undefined && options.originating.includes(client.daemon)) ||
+        has(internal, milter, client),
+      isRelay: (milter, client) => has(relays, milter, client),
+      behindRelay: async (milter) => {
+        const lines = milter.message.headers.getAll('Received').slice(0, MAX_RECEIVED);
+        for (const { value } of lines) {
+          if (isPreamble(value)) continue;
+          const named = readReceived(value);
+          const isInside =
+            named !== undefined &&
+            ((await has(internal, milter, named)) || (await has(relays, milter, named)));
+          if (!isInside) return named;
+        }
+        return undefined;
+      },
+    };
+    services.provide(whoRole, who);
+
+    return class Networks extends Milter {
+      override async envfrom(sender: string): Promise<void> {
+        const { kind, relayed } = clientFact.get(this);
+        if (kind === 'external') {
+          if (!relayed) this.#checkOutsider();
+        } else if (sender !== '<>') {
+          // A sender without a domain is a user of this machine.
+          if (domains.empty || isOurs(sender) || parseAddress(sender).domain === '') return;
+          if (kind === 'internal') services.found(this, 'internal-as-other', options.internal_as_other);
+          else services.found(this, 'authenticated-as-other', options.authenticated_as_other);
+        } else if (kind === 'internal' && !null_senders.empty) {
+          if (!(await has(null_senders, this, seenClient(this))))
+            services.found(this, 'null-senders', { word: 'reject' });
+        }
+      }
+
+      override envrcpt(recipient: string): void {
+        if (clientFact.get(this).kind !== 'external' || !options.private.has(recipient)) return;
+        services.found(this, 'private', { word: 'reject' }, { recipient });
+      }
+
+      override eom(): void {
+        const { kind, relayed } = clientFact.get(this);
+        if (kind !== 'external') return;
+        if (relayed) this.#checkOutsider();
+        this.#checkFrom();
+      }
+
+      #checkOutsider(): void {
+        if (!isOurs(this.message.sender)) return;
+        const spf = spfKnownFact.get(this);
+        services.found(this, 'external-as-ours', options.external_as_ours, {
+          unless: () => spf.check?.result === 'pass',
+        });
+      }
+
+      #checkFrom(): void {
+        const from = this.message.headers
+          .getAll('From')
+          .flatMap(({ value }) => readMailboxes(value))
+          .find(({ address }) => isOurs(address))?.address;
+        if (from === undefined) return;
+        const spf = spfKnownFact.get(this);
+        services.found(this, 'from-as-ours', options.from_as_ours, {
+          subject: from,
+          unless: () =>
+            authFact.get(this)?.aligned === true ||
+            (spf.check?.result === 'pass' && isAligned(spf.check.domain, parseAddress(from).domain)),
+        });
+      }
+    };
+  },
+});
+
+/** Sent by a program on this machine, which no address says. */
+function isLocal({ address }: SeenClient, { session }: Milter): boolean {
+  return address === undefined && session.client.hostname === 'localhost';
+}
+
+/** One of them is the other, or above it. Where strangers may register names between the two, they are not ours. */
+function isAligned(one: string, other: string): boolean {
+  return one === other || one.endsWith(`.${other}`) || other.endsWith(`.${one}`);
+}
