@@ -4,7 +4,7 @@
 export type Ip6 = readonly [number, number, number, number];
 
 /** An address. An IPv4-mapped IPv6 address is IPv4 (RFC 7208 section 5). */
-export type Address =
+export type Ip =
   | { readonly family: 4; readonly bits: number; readonly text: string }
   | { readonly family: 6; readonly words: Ip6; readonly text: string };
 
@@ -12,7 +12,7 @@ export type Address =
 const TAG = /^ipv6:/i;
 
 /** Reads a textual address; a tag (`IPv6:::1`) and a zone (`fe80::1%eth0`) are dropped. Undefined if it is none. */
-export function parseAddress(text: string): Address | undefined {
+export function parseIp(text: string): Ip | undefined {
   const bits = parseIp4(text);
   if (bits !== undefined) return { family: 4, bits, text };
   const untagged = text.replace(TAG, '');
@@ -98,19 +98,19 @@ export function sameNetwork6(a: Ip6, b: Ip6, prefix: number): boolean {
 }
 
 /** The `%{i}` of RFC 7208 section 7.3: the dotted quad, or the 32 nibbles of an IPv6 address, in capitals, between dots. */
-export function dottedAddress(address: Address): string {
+export function dottedAddress(address: Ip): string {
   if (address.family === 4) return address.text;
   const digits = address.words.map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('');
   return [...digits.toUpperCase()].join('.');
 }
 
 /** The octets of an IPv4 address or the nibbles of an IPv6 one, the last first: how names in DNS begin. */
-export function reversed(address: Address): string {
+export function reversed(address: Ip): string {
   return dottedAddress(address).toLowerCase().split('.').reverse().join('.');
 }
 
 /** The name under which the address's PTR records are. */
-export function reverseName(address: Address): string {
+export function reverseName(address: Ip): string {
   return `${reversed(address)}.${address.family === 4 ? 'in-addr' : 'ip6'}.arpa`;
 }
 

@@ -1,6 +1,6 @@
 /** Lists in DNS, of addresses or domains with a good or a bad name: RFC 5782. */
 import { wrongArgument } from '../errors.ts';
-import { parseAddress, parseIp4, reversed } from '../ip.ts';
+import { parseIp, parseIp4, reversed } from '../ip.ts';
 import { checkOptions, type Kinds, texts } from '../options.ts';
 import { type Answer, isFailure, type ResolveOptions, type Resolver } from './answer.ts';
 import { queryName } from './name.ts';
@@ -59,7 +59,7 @@ export class DnsList {
    * itself otherwise. Its TXT record tells people why. Undefined where it cannot be asked.
    */
   name(subject: string): string | undefined {
-    const address = parseAddress(subject);
+    const address = parseIp(subject);
     const head = address === undefined ? queryName(subject) : reversed(address);
     return head === undefined ? undefined : queryName(`${head}.${this.zone}`);
   }

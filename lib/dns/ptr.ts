@@ -1,6 +1,6 @@
 /** The names of a client: which are confirmed, and which look like those of a dial-up line. */
 import { wrongArgument } from '../errors.ts';
-import { type Address, parseAddress, reverseName } from '../ip.ts';
+import { type Ip, parseIp, reverseName } from '../ip.ts';
 import { checkValue, having } from '../options.ts';
 import { type Answer, type Failed, isFailure, type ResolveOptions, type Resolver } from './answer.ts';
 import { queryName } from './name.ts';
@@ -93,14 +93,14 @@ function isOfAccessNetwork(host: string): boolean {
   return /\d/.test(labels[0] ?? '') && !SERVER.test(host) && ACCESS.test(own);
 }
 
-function isSame(address: Address, text: string): boolean {
-  const other = parseAddress(text);
+function isSame(address: Ip, text: string): boolean {
+  const other = parseIp(text);
   if (address.family === 4) return other?.family === 4 && other.bits === address.bits;
   return other?.family === 6 && other.words.every((word, i) => word === address.words[i]);
 }
 
-function readAddress(what: string, text: string): Address {
-  const address = typeof text === 'string' ? parseAddress(text) : undefined;
+function readAddress(what: string, text: string): Ip {
+  const address = typeof text === 'string' ? parseIp(text) : undefined;
   if (address === undefined) throw wrongArgument(`${what}: ${JSON.stringify(text)} is no IP address`);
   return address;
 }

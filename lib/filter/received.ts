@@ -11,7 +11,7 @@
  * The sender chooses HELO and USER: an address is never taken from there.
  */
 import { isIP } from 'node:net';
-import { parseAddress } from '../ip.ts';
+import { parseIp } from '../ip.ts';
 import type { JudgedClient } from './facts.ts';
 
 /** A line is folded, but not longer than this; what is longer was not written by an MTA. */
@@ -98,7 +98,7 @@ function readComments(text: string): readonly string[] {
 
 /** An IP address, with the tag and the zone that some write; mapped ones as IPv4. */
 function addressIn(text: string | undefined): string | undefined {
-  return text === undefined ? undefined : parseAddress(text)?.text;
+  return text === undefined ? undefined : parseIp(text)?.text;
 }
 
 /** The name before an address: behind the `@` of an identd's answer, without a final dot. */

@@ -2,7 +2,7 @@
 import type { Resolver } from '../dns/index.ts';
 import { cached, createResolver } from '../dns/index.ts';
 import { wrongArgument } from '../errors.ts';
-import { parseAddress } from '../ip.ts';
+import { parseIp } from '../ip.ts';
 import {
   callback,
   checkOptions,
@@ -136,7 +136,7 @@ export async function checkHost(options: CheckOptions): Promise<CheckResult> {
   const identity = readIdentity(sender, helo);
   if (ip === undefined || ip === null)
     return report(identity, { result: 'none', problem: 'the client has no IP address' });
-  const address = parseAddress(ip);
+  const address = parseIp(ip);
   if (address === undefined) throw wrongArgument(`ip must be an IP address, got ${JSON.stringify(ip)}`);
 
   const budget = new Budget(timeout, options.signal);

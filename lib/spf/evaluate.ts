@@ -5,7 +5,7 @@
  * a test, is used at once: a check that needs no network runs through without a single promise.
  */
 import type { Answer, RecordOf, RecordType, ResolveOptions, Resolver } from '../dns/index.ts';
-import type { Address } from '../ip.ts';
+import type { Ip } from '../ip.ts';
 import { dottedAddress, parseIp4, parseIp6, reverseName, sameNetwork4, sameNetwork6 } from '../ip.ts';
 import { failureText, isEmpty, isVoid, joinText, ptrNames } from './answers.ts';
 import type { Identity } from './identity.ts';
@@ -37,7 +37,7 @@ export type TraceStep =
 
 /** What one check is about. */
 export interface Question {
-  readonly address: Address;
+  readonly address: Ip;
   readonly identity: Identity;
   readonly helo: string;
   readonly receiver: string;

@@ -6,7 +6,7 @@
  * grammar wants it, so none of them can forge a field or a result. It is one line unless that would be longer than mail
  * allows: then it is folded by a line feed and a space.
  */
-import { parseAddress } from '../ip.ts';
+import { parseIp } from '../ip.ts';
 import type { CheckOptions, CheckResult, SpfResult } from './check.ts';
 import { printable } from './evaluate.ts';
 import { HeaderScanner } from './scanner.ts';
@@ -204,7 +204,7 @@ function folded(...parts: readonly string[]): string {
 
 /** As the grammar has it: without the tag `IPv6:`. */
 function clientAddress({ ip }: CheckedMail): string | undefined {
-  return ip === undefined || ip === null ? undefined : (parseAddress(ip)?.text ?? ip);
+  return ip === undefined || ip === null ? undefined : (parseIp(ip)?.text ?? ip);
 }
 
 function bare(sender: string): string {

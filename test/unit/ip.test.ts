@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   dottedAddress,
-  parseAddress,
+  parseIp,
   parseIp4,
   parseIp6,
   reverseName,
@@ -21,7 +21,7 @@ describe('an address', () => {
       fc.property(fc.oneof(anyAddress, almost), (text) => {
         // Node takes nothing for a zone: "::1%".
         fc.pre(!text.includes('%'));
-        expect(parseAddress(text) !== undefined).toBe(isIP(text) !== 0);
+        expect(parseIp(text) !== undefined).toBe(isIP(text) !== 0);
       }),
       { numRuns: 2000 },
     );
@@ -30,11 +30,11 @@ describe('an address', () => {
   it('in IPv6 may carry a tag', () => {
     fc.assert(
       fc.property(fc.ipV6(), fc.constantFrom('IPv6:', 'ipv6:', 'IPV6:'), (text, tag) => {
-        expect(parseAddress(`${tag}${text}`)).toEqual(parseAddress(text));
+        expect(parseIp(`${tag}${text}`)).toEqual(parseIp(text));
       }),
     );
-    expect(parseAddress('IPv6:192.0.2.1')).toBeUndefined();
-    expect(parseAddress('IPv4:192.0.2.1')).toBeUndefined();
+    expect(parseIp('IPv6:192.0.2.1')).toBeUndefined();
+    expect(parseIp('IPv4:192.0.2.1')).toBeUndefined();
   });
 
   it.each([
@@ -47,7 +47,7 @@ describe('an address', () => {
       '1.0.b.c.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa',
     ],
   ])('%s is %s in a macro, and %s in reverse', (text, dotted, reverse) => {
-    const address = parseAddress(text);
+    const address = parseIp(text);
     if (address === undefined) throw new Error('no address');
     expect(dottedAddress(address)).toBe(dotted);
     expect(reverseName(address)).toBe(reverse);

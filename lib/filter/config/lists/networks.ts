@@ -1,5 +1,5 @@
 /** Network lists: clients by address, by confirmed name, by certificate. */
-import { type Address, parseAddress } from '../../../ip.ts';
+import { type Ip, parseIp } from '../../../ip.ts';
 import { aLabels } from '../domains.ts';
 import { DomainSet } from './domains.ts';
 import type { Entries } from './files.ts';
@@ -42,13 +42,13 @@ class NetworkSet implements Entries {
       return;
     }
     const [, text = '', digits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(entry) ?? [];
-    const address = parseAddress(text);
+    const address = parseIp(text);
     if (address !== undefined) this.#addNetwork(entry, text, address, digits);
     else if (/[/:]|(^|\.)\d+$/.test(entry)) throw badEntry(entry, 'is no network');
     else this.names.add(entry);
   }
 
-  hasAddress(address: Address): boolean {
+  hasAddress(address: Ip): boolean {
     return this.#networks.some(
       ({ family, prefix, keys }) => family === address.family && keys.has(networkKey(address, prefix)),
     );
@@ -61,7 +61,7 @@ class NetworkSet implements Entries {
     );
   }
 
-  #addNetwork(entry: string, text: string, address: Address, digits: string | undefined): void {
+  #addNetwork(entry: string, text: string, address: Ip, digits: string | undefined): void {
     const most = address.family === 4 ? 32 : 128;
     // ::ffff:192.0.2.0/120 is 192.0.2.0/24.
     const shift = address.family === 4 && text.includes(':') ? 96 : 0;
@@ -79,7 +79,7 @@ class NetworkSet implements Entries {
 }
 
 /** The first bits of an address, for comparison. */
-function networkKey(address: Address, prefix: number): string {
+function networkKey(address: Ip, prefix: number): string {
   const words = address.family === 4 ? [address.bits] : address.words;
   return words.map((word, i) => (word & mask(prefix - i * 32)) >>> 0).join();
 }
@@ -127,7 +127,7 @@ class Networks implements NetworkList {
   }
 
   hasAddress(text: string): boolean {
-    const address = parseAddress(text);
+    const address = parseIp(text);
     return address !== undefined && this.#parts.some(({ entries }) => entries.hasAddress(address));
   }
 
