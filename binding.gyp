@@ -14,6 +14,7 @@
         "native/core/server.cc",
         "native/core/session.cc",
         "native/core/starter.cc",
+        "native/core/thread.cc",
         "native/binding/addon.cc",
         "native/binding/bridge.cc",
         "native/binding/convert.cc",

@@ -2,7 +2,7 @@
 // Runs every check and test, and counts them: the last line is `N passed, N failed, N skipped`. Arguments go to vitest,
 // and then only that runs: `npm test -- test/unit`. Run by `npm test`, which does the set-up first.
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -10,6 +10,8 @@ const root = join(import.meta.dirname, '..');
 const bin = join(root, 'node_modules/.bin');
 const plain = process.stdout.isTTY ? {} : { NO_COLOR: '1' };
 const env = { ...process.env, ...plain, PATH: `${bin}:${process.env.PATH}` };
+/** libmilter as other systems have it, once `.ci/libmilter.mjs` was run. */
+const libraryOf = (build) => join(root, '.cache/libmilter', build, 'libmilter.so');
 const total = { passed: 0, failed: 0, skipped: 0 };
 
 function add({ passed = 0, failed = 0, skipped = 0 }) {
@@ -19,11 +21,11 @@ function add({ passed = 0, failed = 0, skipped = 0 }) {
 }
 
 /** Runs a program quietly; what it printed is shown when it fails. Returns that, or undefined. */
-function succeeds(name, program, args) {
+function succeeds(name, program, args, more = {}) {
   const started = performance.now();
   const { error, status, stdout, stderr } = spawnSync(program, args, {
     cwd: root,
-    env,
+    env: { ...env, ...more },
     encoding: 'utf8',
     maxBuffer: 2 ** 28,
   });
@@ -39,14 +41,14 @@ function check(name, program, args) {
   add(succeeds(name, program, args).passed ? { passed: 1 } : { failed: 1 });
 }
 
-function runVitest(args) {
+function runVitest(args, more = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'vitest-'));
   try {
     const report = join(folder, 'report.json');
     const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${report}`];
     const { status } = spawnSync('vitest', ['run', ...reporters, ...args], {
       cwd: root,
-      env,
+      env: { ...env, ...more },
       stdio: 'inherit',
     });
     const counted = countVitest(readFileSync(report, 'utf8'));
@@ -82,10 +84,27 @@ function runNative() {
     return;
   }
   for (const script of ['test:native', 'test:native:address', 'test:native:thread']) {
-    const { passed, output } = succeeds(script, 'npm', ['run', '--silent', script]);
-    const [, good = 0, bad = 0] = /(\d+) passed, (\d+) failed\s*$/.exec(output) ?? [];
-    add({ passed: Number(good), failed: passed ? Number(bad) : Math.max(1, Number(bad)) });
+    countNative(succeeds(script, 'npm', ['run', '--silent', script]));
   }
+  for (const build of ['poll', 'select']) {
+    if (!hasLibrary(build)) continue;
+    const more = { MILTER_LIBRARY: libraryOf(build) };
+    countNative(
+      succeeds(`core tests on libmilter with ${build}()`, 'build-cmake/plain/core_tests', [], more),
+    );
+  }
+}
+
+function countNative({ passed, output }) {
+  const [, good = 0, bad = 0] = /(\d+) passed, (\d+) failed\s*$/.exec(output) ?? [];
+  add({ passed: Number(good), failed: passed ? Number(bad) : Math.max(1, Number(bad)) });
+}
+
+function hasLibrary(build) {
+  if (existsSync(libraryOf(build))) return true;
+  console.log(`skipped: tests on libmilter with ${build}(): run node .ci/libmilter.mjs first`);
+  add({ skipped: 1 });
+  return false;
 }
 
 const chosen = process.argv.slice(2);
@@ -100,6 +119,11 @@ if (chosen.length === 0) {
   runNative();
 }
 runVitest(chosen);
+if (chosen.length === 0 && hasLibrary('poll')) {
+  console.log('once more on libmilter without a pool of workers, as other systems have it:');
+  const tests = ['test/integration', 'test/lifecycle', '--exclude', 'test/integration/package.test.ts'];
+  runVitest(tests, { MILTER_LIBRARY: libraryOf('poll') });
+}
 const { passed, failed, skipped } = total;
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

@@ -30,6 +30,8 @@ export type MilterErrorCode =
   | 'ERR_MILTER_BODY_CONFLICT'
   /** The server, or the connection to it, is closed or closing. */
   | 'ERR_MILTER_CLOSED'
+  /** The system refuses what a server needs, such as another thread. */
+  | 'ERR_MILTER_RESOURCE'
   /** This platform or this build of libmilter cannot do that. */
   | 'ERR_MILTER_UNSUPPORTED'
   /** A handler threw, rejected or answered with something that is no verdict. */

@@ -101,6 +101,11 @@ export interface LibmilterInfo {
   /** Whether a few threads serve all connections, as on Debian and Ubuntu, instead of one each. */
   readonly workerPool: boolean;
   /**
+   * Whether it waits for its sockets by select() instead of poll(), as on Fedora, RHEL and Alpine. It can then use no
+   * descriptor above 1,023, and {@link serve} takes at most 900 connections.
+   */
+  readonly usesSelect: boolean;
+  /**
    * Whether its lists of macros were found in its memory. Then an MTA's odd list does no harm, and nothing of one
    * message, recipient or HELO is seen in the next although the MTA sends no macros with that.
    */

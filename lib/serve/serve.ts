@@ -59,10 +59,13 @@ export interface Server extends AsyncDisposable {
 
 const DEFAULT_GRACE = 30_000;
 
+/** What select() can wait for, 1,024, without what else has descriptors. */
+const SELECT_CONNECTIONS = 900;
+
 /**
  * Serves a Milter class, or what a factory makes for each connection, and resolves when the socket is listening.
  * @throws MilterError `ERR_MILTER_OPTION`, `ERR_MILTER_SOCKET`, `ERR_MILTER_ADDRESS_IN_USE`, `ERR_MILTER_LIBRARY`,
- *   `ERR_MILTER_FILTER` or `ERR_MILTER_UNSUPPORTED`; nothing is left half-started
+ *   `ERR_MILTER_FILTER`, `ERR_MILTER_RESOURCE` or `ERR_MILTER_UNSUPPORTED`; nothing is left half-started
  */
 export async function serve(filter: Filter, options: ServeOptions): Promise<Server> {
   if (typeof filter !== 'function') {
@@ -74,16 +77,10 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
   if (!isMilterClass(filter) && isClass(filter)) {
     throw new MilterError('ERR_MILTER_FILTER', `class ${filter.name} does not extend Milter`);
   }
-  const settings = readOptions(options);
+  const settings = fitToLibrary(readOptions(options), options);
   const { Server: Native } = loadAddon();
   const { socket } = settings;
   if (settings.removeSocket && socket.unixPath !== '') await removeStaleSocket(socket);
-  if (!libmilterInfo().mendsMacros) {
-    settings.logger.debug(
-      {},
-      "this libmilter's lists of macros are unknown, and not mended (docs/libmilter.md)",
-    );
-  }
   const starting = new Promise<Server>((resolve, reject) => {
     const ending = Promise.withResolvers<void>();
     const resume = (): void => native.resume();
@@ -111,6 +108,23 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
     native.start();
   });
   return starting.catch(rethrow);
+}
+
+/** Takes into account what the library at hand cannot do. */
+function fitToLibrary(settings: Settings, { maxConnections: asked }: ServeOptions): Settings {
+  const { path, mendsMacros, usesSelect } = libmilterInfo();
+  const { logger } = settings;
+  if (!mendsMacros) {
+    logger.debug({ library: path }, "the library's lists of macros are unknown, and not mended");
+  }
+  const most = usesSelect ? SELECT_CONNECTIONS : Number.POSITIVE_INFINITY;
+  if (asked !== undefined && asked > most) {
+    logger.warn(
+      { maxConnections: most, library: path },
+      'the library is built with select(): fewer connections',
+    );
+  }
+  return { ...settings, maxConnections: Math.min(settings.maxConnections, most) };
 }
 
 /** The addon throws plain errors that carry a code. */
@@ -164,7 +178,8 @@ class RunningServer implements Server {
 
 function startFault(settings: Settings, code: string, reason: string): MilterError {
   const { spec } = settings.socket;
-  if (code === 'ERR_MILTER_UNSUPPORTED') return new MilterError('ERR_MILTER_UNSUPPORTED', reason);
+  if (code === 'ERR_MILTER_UNSUPPORTED' || code === 'ERR_MILTER_RESOURCE')
+    return new MilterError(code, reason);
   if (code === 'ERR_MILTER_ADDRESS_IN_USE') {
     return new MilterError(
       'ERR_MILTER_ADDRESS_IN_USE',

@@ -21,6 +21,7 @@ Napi::Value DescribeLibrary(const Napi::CallbackInfo& info) {
                   Napi::String::New(env, std::to_string(version[0]) + "." + std::to_string(version[1]) + "." +
                                              std::to_string(version[2])));
   description.Set("workerPool", Napi::Boolean::New(env, loaded.library->worker_pool));
+  description.Set("usesSelect", Napi::Boolean::New(env, loaded.library->uses_select));
   description.Set("mendsMacros", Napi::Boolean::New(env, loaded.library->macro_lists.found()));
   return description;
 }

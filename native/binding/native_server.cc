@@ -178,9 +178,9 @@ Napi::Value NativeServer::Stats(const Napi::CallbackInfo& info) {
 
 void NativeServer::TellStarted(Napi::Env env, const Server::Started& started) {
   constexpr const char* kFaults[] = {"", "ERR_MILTER_ADDRESS_IN_USE", "ERR_MILTER_SOCKET",
-                                     "ERR_MILTER_UNSUPPORTED"};
+                                     "ERR_MILTER_UNSUPPORTED", "ERR_MILTER_RESOURCE"};
   const Napi::HandleScope scope(env);
-  const bool failed = started.fault != Server::Started::Fault::kNone;
+  const bool failed = started.fault != StartFault::kNone;
   on_started_.Call({Napi::String::New(env, failed ? started.message : started.address),
                     Napi::String::New(env, kFaults[static_cast<int>(started.fault)])});
   if (failed) {

@@ -11,7 +11,10 @@
 #endif
 
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <mutex>
+#include <string_view>
 #include <vector>
 
 namespace milter {
@@ -36,10 +39,9 @@ constexpr const char* kRemedy =
     "or name the file in MILTER_LIBRARY";
 
 template <typename F>
-bool Resolve(void* handle, const char* name, F& function, std::string& missing) {
+void Resolve(void* handle, const char* name, F& function, std::string& missing) {
   function = reinterpret_cast<F>(dlsym(handle, name));
   if (function == nullptr && missing.empty()) missing = name;
-  return function != nullptr;
 }
 
 // Fills the table. Returns the first missing symbol's name, empty when complete.
@@ -55,7 +57,8 @@ std::string ResolveAll(void* handle, Library& library) {
   Resolve(handle, "smfi_stop", library.stop, missing);
   // smfi_version came with 8.14, and so did today's struct smfiDesc: an older library would misread it.
   Resolve(handle, "smfi_version", library.version, missing);
-  Resolve(handle, "smfi_setmaxdatasize", library.setmaxdatasize, missing);
+  std::string optional;  // Not every 8.14 has it.
+  Resolve(handle, "smfi_setmaxdatasize", library.setmaxdatasize, optional);
   Resolve(handle, "smfi_getsymval", library.getsymval, missing);
   Resolve(handle, "smfi_setpriv", library.setpriv, missing);
   Resolve(handle, "smfi_getpriv", library.getpriv, missing);
@@ -74,29 +77,41 @@ std::string ResolveAll(void* handle, Library& library) {
   return missing;
 }
 
-// Opens `file` (RTLD_LOCAL: Debian's libmilter exports hundreds of Sendmail's own globals).
-LoadResult Open(const std::string& file, const std::string& shown_path) {
+bool Contains(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
+
+// Whether the library waits for its sockets by select(): it names the function that it uses in its log.
+bool UsesSelect(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  const std::string bytes((std::istreambuf_iterator<char>(file)), {});
+  return Contains(bytes, {"\0select\0", 8}) && !Contains(bytes, {"\0poll\0", 6});
+}
+
+// Opens `file` (RTLD_LOCAL: Debian's libmilter exports hundreds of Sendmail's own globals). `copied` is the
+// file of which it is a copy, empty for none.
+LoadResult Open(const std::string& file, const std::string& copied = {}) {
   LoadResult result;
   void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (handle == nullptr) {
-    const char* reason = dlerror();
+    const char* fault = dlerror();
+    const std::string reason = fault != nullptr ? fault : "it cannot be loaded";
     result.fault = LoadResult::Fault::kMissing;
-    result.message = reason != nullptr ? reason : "dlopen failed";
+    result.message = Contains(reason, file) ? reason : file + ": " + reason;
     return result;
   }
   auto library = std::make_shared<Library>();
   const std::string missing = ResolveAll(handle, *library);
   if (!missing.empty()) {
     result.fault = LoadResult::Fault::kMissing;
-    result.message = shown_path + " has no " + missing + "; libmilter of Sendmail 8.14 or later is needed";
+    result.message = file + " has no " + missing + "; libmilter of Sendmail 8.14 or later is needed";
     return result;
   }
   Dl_info info{};
   const bool found = dladdr(reinterpret_cast<void*>(library->main), &info) != 0 && info.dli_fname != nullptr;
-  library->path = shown_path.empty() && found ? info.dli_fname : shown_path;
+  library->path = copied.empty() && found ? info.dli_fname : copied;
   unsigned* version = library->version_number;
   library->version(&version[0], &version[1], &version[2]);
   library->worker_pool = dlsym(handle, "mi_start_session") != nullptr;
+  library->uses_select = UsesSelect(library->path);
   library->macro_lists = MacroLists({library->getsymval, library->setpriv, library->getpriv});
   result.library = std::move(library);
   return result;
@@ -105,19 +120,23 @@ LoadResult Open(const std::string& file, const std::string& shown_path) {
 LoadResult OpenFirst() {
   const char* chosen = std::getenv("MILTER_LIBRARY");
   if (chosen != nullptr && *chosen != '\0') {
-    LoadResult result = Open(chosen, "");
+    LoadResult result = Open(chosen);
     if (!result.library) result.message = "MILTER_LIBRARY: " + result.message;
     return result;
   }
   std::string tried;
+  std::string unfit;
   for (const char* candidate : kCandidates) {
-    LoadResult result = Open(candidate, "");
+    LoadResult result = Open(candidate);
     if (result.library) return result;
     tried += (tried.empty() ? "" : ", ") + std::string(candidate);
+    // What is there and does not fit is what the administrator wants to know of.
+    const bool absent = Contains(result.message, "No such file") || Contains(result.message, "not found");
+    if (!absent && !Contains(unfit, result.message)) unfit += "; " + result.message;
   }
   LoadResult result;
   result.fault = LoadResult::Fault::kMissing;
-  result.message = "libmilter was not found (tried " + tried + "); " + kRemedy;
+  result.message = "libmilter was not found (tried " + tried + ")" + unfit + "; " + kRemedy;
   return result;
 }
 

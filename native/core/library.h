@@ -17,6 +17,7 @@
 namespace milter {
 
 struct Library {
+  // All but smfi_setmaxdatasize are there; that may be null.
   decltype(&smfi_register) register_filter;
   decltype(&smfi_setconn) setconn;
   decltype(&smfi_opensocket) opensocket;
@@ -46,6 +47,7 @@ struct Library {
   std::string path;            // The file that was loaded.
   unsigned version_number[3];  // As smfi_version() gives it: major, minor, patch level.
   bool worker_pool;            // Built with _FFR_WORKERS_POOL: few threads serve all connections.
+  bool uses_select;            // Built without poll(): no descriptor may be FD_SETSIZE, 1,024, or more.
   MacroLists macro_lists;
 };
 

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -32,6 +33,13 @@ bool IsListening(int fd) {
   int listening = 0;
   socklen_t length = sizeof listening;
   return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &length) == 0 && listening != 0;
+}
+
+// The number that the next descriptor will have.
+int NextDescriptor() {
+  const int next = socket(AF_UNIX, SOCK_STREAM, 0);
+  if (next >= 0) close(next);
+  return next;
 }
 
 // This process's descriptors.
@@ -79,7 +87,8 @@ bool Listener::OpenSocket(const Library& library, const smfiDesc& callbacks) {
   const std::set<int> before = Listeners();
   library.setdbg(options_.debug);
   library.setbacklog(options_.backlog > 0 ? options_.backlog : SOMAXCONN);
-  library.setmaxdatasize(options_.max_data_size > 0 ? options_.max_data_size : kDefaultDataSize);
+  if (library.setmaxdatasize != nullptr)
+    library.setmaxdatasize(options_.max_data_size > 0 ? options_.max_data_size : kDefaultDataSize);
   library.settimeout(options_.timeout_seconds > 0 ? options_.timeout_seconds : kDefaultTimeout);
   // Nobody shall connect before the socket has its mode, so it is born closed.
   const bool restrict_mode = !options_.unix_path.empty() && options_.socket_mode >= 0;
@@ -127,13 +136,23 @@ Listener::Outcome Listener::Open(const Library& library, const ListenOptions& op
                                  const smfiDesc& callbacks) {
   options_ = options;
   Outcome outcome;
+  if (options.max_data_size > 0 && library.setmaxdatasize == nullptr) {
+    outcome.fault = StartFault::kUnsupported;
+    outcome.reason = library.path + " has no smfi_setmaxdatasize: leave maxDataSize out";
+    return outcome;
+  }
+  if (library.uses_select && NextDescriptor() >= FD_SETSIZE) {
+    outcome.fault = StartFault::kSocket;
+    outcome.reason = "its descriptor would be above 1,023, and " + library.path + " cannot use such a one";
+    return outcome;
+  }
   outcome.opened = OpenSocket(library, callbacks);
   if (!outcome.opened) {
     const int reason = errno;
-    outcome.fault = reason == EADDRINUSE ? Fault::kAddressInUse : Fault::kSocket;
+    outcome.fault = reason == EADDRINUSE ? StartFault::kAddressInUse : StartFault::kSocket;
     outcome.reason = reason != 0 ? std::strerror(reason) : "libmilter refused the address (see the mail log)";
   } else if (!GiveFileAway(outcome.reason)) {
-    outcome.fault = Fault::kSocket;
+    outcome.fault = StartFault::kSocket;
   }
   return outcome;
 }

@@ -26,14 +26,15 @@ struct ListenOptions {
   uint32_t max_data_size = 0;  // For smfi_setmaxdatasize; 0: libmilter's default, 65535.
 };
 
+// Why a server cannot start. The order is shared with binding/native_server.cc.
+enum class StartFault { kNone, kAddressInUse, kSocket, kUnsupported, kResource };
+
 class Listener {
  public:
-  enum class Fault { kNone, kAddressInUse, kSocket };
-
   // Has libmilter listen and call `callbacks`. `reason` is a sentence about a fault. `opened` tells whether
   // the library has a socket now, which after a fault it gives up in smfi_stop().
   struct Outcome {
-    Fault fault = Fault::kNone;
+    StartFault fault = StartFault::kNone;
     bool opened = false;
     std::string reason;
   };

@@ -4,12 +4,14 @@
 #ifdef __linux__
 #include <sched.h>
 #endif
-#include <signal.h>
+#include <sys/select.h>
 
 #include <cstring>
+#include <system_error>
 #include <vector>
 
 #include "callbacks.h"
+#include "thread.h"
 
 namespace milter {
 namespace {
@@ -18,13 +20,14 @@ using std::chrono::milliseconds;
 
 // After the grace: what the MTAs get to read their tempfail, and then what libmilter gets to notice.
 constexpr milliseconds kLastWords{1000};
-// Makes this thread, and all that libmilter starts from it, deaf to signals: they are for Node's main thread.
-void BlockSignals() {
-  sigset_t all;
-  sigfillset(&all);
-  for (const int fatal : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) sigdelset(&all, fatal);
-  pthread_sigmask(SIG_BLOCK, &all, nullptr);
-}
+// What libmilter makes before it accepts a connection, and one for that: its signal thread, and with a pool
+// the controller and up to four workers.
+constexpr size_t kThreadsWithPool = 7;
+constexpr size_t kThreadsWithoutPool = 2;
+constexpr const char* kNoThreads =
+    "the system refuses another thread (ulimit -u, TasksMax= of systemd, the pids limit of a container)";
+// On select builds: descriptors that are left for what accepts and closes them again.
+constexpr int kSpareDescriptors = 24;
 
 }  // namespace
 
@@ -41,24 +44,38 @@ void Server::Start() {
     if (closing_ || phase_ != Phase::kNew) return;
     phase_ = Phase::kStarting;
   }
-  std::thread([self = shared_from_this()] {
-    BlockSignals();
-#ifdef __linux__
-    // A umask of its own, so that the socket's does not fall on files that the process makes meanwhile.
-    unshare(CLONE_FS);
-#endif
-    self->Run();
-  }).detach();
+  // The closing thread sleeps from the start, so that the end needs none that the system might refuse.
+  std::thread closer = MakeThread([self = shared_from_this()] { self->RunCloser(); });
+  std::thread runner;
+  if (closer.joinable()) {
+    closer.detach();
+    runner = MakeThread([self = shared_from_this()] { self->Run(); });
+  }
+  if (runner.joinable()) {
+    runner.detach();
+    return;
+  }
+  ReturnLibrary(library_);
+  events_.started({StartFault::kResource, kNoThreads, {}});
+  Enter(Phase::kFailed);
 }
 
 void Server::Run() {
+#ifdef __linux__
+  // A umask of its own, so that the socket's does not fall on files that the process makes meanwhile.
+  unshare(CLONE_FS);
+#endif
   Started started;
   if (!Listen(started)) {
     events_.started(std::move(started));
     Enter(Phase::kFailed);
     return;
   }
-  if (library_->worker_pool) starter_ = std::make_unique<Starter>(listener_);
+  try {
+    if (library_->worker_pool) starter_ = std::make_unique<Starter>(listener_);
+  } catch (const std::system_error&) {
+    // No thread is left: the pool may starve at times.
+  }
   events_.started(std::move(started));
   Enter(Phase::kServing);
   const int result = library_->main();
@@ -82,18 +99,23 @@ void Server::Enter(Phase phase) {
 }
 
 bool Server::Listen(Started& started) {
+  if (!RoomForThreads(library_->worker_pool ? kThreadsWithPool : kThreadsWithoutPool)) {
+    ReturnLibrary(library_);
+    started.fault = StartFault::kResource;
+    started.message = kNoThreads;
+    return false;
+  }
   slot_ = TakePlace(shared_from_this());
   if (slot_ == kServerPlaces) {
     ReturnLibrary(library_);
-    started.fault = Started::Fault::kTooMany;
+    started.fault = StartFault::kUnsupported;
     started.message = "this process already runs " + std::to_string(kServerPlaces) + " servers";
     return false;
   }
   Listener::Outcome outcome = listener_.Open(*library_, options_, Callbacks(slot_));
   started.address = listener_.Spec();
-  if (outcome.fault == Listener::Fault::kNone) return true;
-  started.fault = outcome.fault == Listener::Fault::kAddressInUse ? Started::Fault::kAddressInUse
-                                                                  : Started::Fault::kSocket;
+  if (outcome.fault == StartFault::kNone) return true;
+  started.fault = outcome.fault;
   started.message = std::move(outcome.reason);
   LeavePlace(slot_);
   if (outcome.opened) {
@@ -143,6 +165,8 @@ int Server::SocketOf(SMFICTX* context) const {
 
 Session* Server::Open(SMFICTX* context) {
   const int socket = SocketOf(context);
+  // libmilter gives up its listener when it is handed too high a descriptor a few times.
+  if (library_->uses_select && socket >= FD_SETSIZE - kSpareDescriptors) return nullptr;
   Session* opened = nullptr;
   {
     // All in one: when draining has begun there is no session that the closing thread does not know.
@@ -181,18 +205,20 @@ void Server::Close(milliseconds grace) {
     std::lock_guard lock(mutex_);
     if (closing_) return;
     closing_ = true;
-    if (phase_ == Phase::kNew) return;
+    grace_ = grace;
   }
-  std::thread([self = shared_from_this(), grace] {
-    BlockSignals();
-    {
-      std::unique_lock lock(self->mutex_);
-      self->changed_.wait(lock, [&] { return self->phase_ != Phase::kStarting; });
-      if (self->phase_ == Phase::kFailed) return;
-    }
-    self->Drain(grace);
-    self->Stop();
-  }).detach();
+  changed_.notify_all();
+}
+
+void Server::RunCloser() {
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock,
+                  [this] { return phase_ == Phase::kFailed || (closing_ && phase_ != Phase::kStarting); });
+    if (phase_ == Phase::kFailed) return;
+  }
+  Drain(grace_);
+  Stop();
 }
 
 template <typename Act>
@@ -230,18 +256,22 @@ void Server::Drain(milliseconds grace) {
 }
 
 void Server::Stop() {
+  const auto returned = [this] { return phase_ == Phase::kReturned; };
   std::unique_lock lock(mutex_);
-  if (phase_ == Phase::kServing) {
+  if (!returned()) {
+    lock.unlock();
     // smfi_stop() waits for the listener, which sleeps for seconds unless somebody dials.
-    std::thread stopper([library = library_] { library->stop(); });
-    while (phase_ != Phase::kReturned) {
+    std::thread stopper = MakeThread([library = library_] { library->stop(); });
+    if (!stopper.joinable()) library_->stop();
+    lock.lock();
+    while (!returned()) {
       lock.unlock();
       listener_.Dial();
       lock.lock();
-      changed_.wait_for(lock, milliseconds(20), [this] { return phase_ == Phase::kReturned; });
+      changed_.wait_for(lock, milliseconds(20), returned);
     }
     lock.unlock();
-    stopper.join();
+    if (stopper.joinable()) stopper.join();
   } else {
     lock.unlock();
   }

@@ -38,8 +38,7 @@ class Server : public std::enable_shared_from_this<Server> {
  public:
   // What the world outside is told, once each: the start's outcome, and the end.
   struct Started {
-    enum class Fault { kNone, kAddressInUse, kSocket, kTooMany };
-    Fault fault = Fault::kNone;
+    StartFault fault = StartFault::kNone;
     std::string message;
     std::string address;  // libmilter's spec with the real port.
   };
@@ -114,6 +113,7 @@ class Server : public std::enable_shared_from_this<Server> {
   };
 
   void Run();
+  void RunCloser();
   void Enter(Phase phase);
   bool Listen(Started& started);
   void Drain(std::chrono::milliseconds grace);
@@ -141,6 +141,7 @@ class Server : public std::enable_shared_from_this<Server> {
   uint32_t next_session_ = 1;                              // Guarded by mutex_.
   uint32_t served_ = 0;                                    // Sessions but the refused. Guarded by mutex_.
   bool closing_ = false;                                   // Guarded by mutex_.
+  std::chrono::milliseconds grace_{0};                     // Set before closing_, constant then.
   Phase phase_ = Phase::kNew;                              // Guarded by mutex_.
 };
 

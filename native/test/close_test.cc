@@ -188,7 +188,7 @@ struct Bare {
   Script script{GoOn};
   std::atomic<int> started{0};
   std::atomic<int> stopped{0};
-  std::atomic<Server::Started::Fault> fault{Server::Started::Fault::kNone};
+  std::atomic<StartFault> fault{StartFault::kNone};
   std::shared_ptr<Server> server;
 };
 
@@ -220,7 +220,7 @@ TEST("close while a start fails ends too") {
     bare.server->Close(milliseconds(0));
     CHECK(bare.Alone());
     CHECK_EQ(bare.started.load(), 1);
-    CHECK(bare.fault.load() == Server::Started::Fault::kAddressInUse);
+    CHECK(bare.fault.load() == StartFault::kAddressInUse);
   }
 }
 

@@ -149,7 +149,7 @@ Filter::Filter(Plan plan, Script::Handler handler, ServerOptions options)
   if (!outcome_->changed.wait_for(lock, kSoon, [this] { return outcome_->has_started; })) {
     throw Failure("the server did not start");
   }
-  if (outcome_->started.fault != Server::Started::Fault::kNone) throw Failure(outcome_->started.message);
+  if (outcome_->started.fault != StartFault::kNone) throw Failure(outcome_->started.message);
   address_ = outcome_->started.address;
 }
 

@@ -1,14 +1,42 @@
 /** Which of the real programs that some tests need are on this machine. */
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, type SuiteFactory } from 'vitest';
 
 /** The Python that Debian's packages, python3-milter among them, belong to. */
 export const DEBIAN_PYTHON = '/usr/bin/python3';
 
+/** Builds of libmilter as other systems have it (`.ci/libmilter.mjs`). */
+export const libraryOf = (build: 'poll' | 'select'): string =>
+  join(import.meta.dirname, '../../.cache/libmilter', build, 'libmilter.so');
+
 /** Where `.ci/mta.mjs` unpacks Sendmail. */
 export const SENDMAIL_ROOT: string = join(import.meta.dirname, '../../.cache/sendmail');
+
+/** A command that runs the one behind it as a user who is no root; each number is another. */
+export function asAnother(number: number): readonly [string, ...string[]] {
+  const id = String(54_000 + number);
+  return ['setpriv', `--reuid=${id}`, `--regid=${id}`, '--clear-groups'];
+}
+
+/** Whether the library at hand takes a socket that was opened for it: Debian's, Fedora's and openSUSE's do. */
+export async function knowsDescriptors(): Promise<boolean> {
+  const listener = createServer().listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  const { fd } = (listener as unknown as { _handle: { fd: number } })._handle;
+  const script = `
+    import { Milter, serve } from ${JSON.stringify(new URL('../../lib/index.ts', import.meta.url).href)};
+    await serve(class extends Milter { eom() {} }, { socket: 'fd:3' }).catch(() => process.exit(1));
+    process.exit(0);`;
+  const { status } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
+    stdio: ['ignore', 'ignore', 'ignore', fd],
+  });
+  listener.close();
+  return status === 0;
+}
 
 /** Whether a program can be run to success here. */
 function works(program: string, ...args: string[]): boolean {
@@ -30,6 +58,20 @@ const NEEDS = {
     [
       'Sendmail cannot be given a host name (needs root and namespaces)',
       () => works('unshare', '--uts', 'true'),
+    ],
+  ],
+  'libmilter with select()': [
+    ['it is not in .cache/libmilter (see .ci/libmilter.mjs)', () => existsSync(libraryOf('select'))],
+  ],
+  'a limit of threads': [
+    ['only root can be another user', () => process.getuid?.() === 0],
+    [
+      'setpriv or prlimit is not installed',
+      () => works('setpriv', '--version') && works('prlimit', '--version'),
+    ],
+    [
+      'another user cannot read this folder',
+      () => works(...asAnother(0), 'test', '-r', import.meta.filename),
     ],
   ],
   nsd: [['nsd is not installed, or /usr/sbin not in PATH', () => works('nsd', '-v')]],

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectMta, type MessageResult } from '../../lib/testing/index.ts';
 import { milter, RunningMilter } from '../helpers/cli.ts';
+import { knowsDescriptors } from '../helpers/requirements.ts';
 import { until } from '../helpers/wait.ts';
 
 let folder: string;
@@ -51,6 +52,8 @@ export default class Slow extends Milter {
     return 'accept';
   }
 }`;
+
+const takesDescriptors = await knowsDescriptors();
 
 describe('milter run', () => {
   it('without a filter logs each message and adds a header that proves it works', async () => {
@@ -181,7 +184,7 @@ export default class Gate extends Milter {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('takes a listening socket from systemd as fd:3', async () => {
+  it.skipIf(!takesDescriptors)('takes a listening socket from systemd as fd:3', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await until('the socket', () => server.listening);
     const { fd } = (server as unknown as { _handle: { fd: number } })._handle;

@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { Milter, type MilterClass, type MilterError, type ServeOptions, serve } from '../../lib/index.ts';
 import { connectMta } from '../../lib/testing/index.ts';
+import { knowsDescriptors } from '../helpers/requirements.ts';
 import { ENVELOPE, MESSAGE, serving } from '../helpers/server.ts';
 
 class Marking extends Milter {
@@ -38,6 +39,8 @@ async function listening(path: string): Promise<TcpServer> {
   await new Promise<void>((resolve) => server.listen(path, resolve));
   return server;
 }
+
+const takesDescriptors = await knowsDescriptors();
 
 describe('serve() listens', () => {
   it.each([
@@ -82,7 +85,7 @@ describe('serve() listens', () => {
     expect(statSync(path).gid).toBe(12);
   });
 
-  it('at a descriptor that it was given, as systemd does', async () => {
+  it.skipIf(!takesDescriptors)('at a descriptor that it was given, as systemd does', async () => {
     const listener = createServer();
     await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
     const { fd } = (listener as unknown as { _handle: { fd: number } })._handle;

@@ -12,6 +12,8 @@ export interface Life {
   readonly mtas?: number;
   /** Sent when the child says `waiting`. */
   readonly signal?: NodeJS.Signals;
+  /** The child's program and arguments go behind these. */
+  readonly command?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -62,12 +64,13 @@ const PRELUDE = `
 `;
 
 /** Runs a life to its end. */
-export async function live({ script, mtas = 0, signal, env = {} }: Life): Promise<Death> {
-  const child = spawn(
-    process.execPath,
-    ['--disable-warning=ExperimentalWarning', '--input-type=module', '--eval', PRELUDE + script],
-    { env: { ...process.env, ...env, TEST_MTAS: String(mtas) }, stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+export async function live({ script, mtas = 0, signal, command = [], env = {} }: Life): Promise<Death> {
+  const node = [process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '--eval'];
+  const [program = process.execPath, ...args] = [...command, ...node, PRELUDE + script];
+  const child = spawn(program, args, {
+    env: { ...process.env, ...env, TEST_MTAS: String(mtas) },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const said: string[] = [];
   const verdicts: Promise<string>[] = [];
   let stderr = '';
