@@ -9,6 +9,7 @@ export type ReadFormat = 'zip' | 'gzip' | 'tar' | 'tnef';
 
 /** A kind of archive, disk image or container that is only recognised, and not looked into. */
 export interface UnreadFormat {
+  /** How it is called here, such as `rar`. */
   readonly format: string;
   /** What files of this kind are called, without dots. Those that start otherwise than the kind does count all the same. */
   readonly extensions: readonly string[];

@@ -25,6 +25,7 @@ export interface ArchiveMember {
   readonly name: string;
   /** The names of the archives around it and its own, joined by `/`. */
   readonly path: string;
+  /** Whether its content cannot be read for want of a password. */
   readonly encrypted: boolean;
   /** The first bytes of its content, up to 512; empty if they cannot be had. */
   readonly head: Buffer;
@@ -36,8 +37,11 @@ export interface ArchiveMember {
 
 /** What was found in an archive. Of a damaged one what can be listed is; behind a limit there may be no members. */
 export interface ArchiveListing {
+  /** The kind of the archive itself. */
   readonly format: ArchiveFormat;
+  /** Those of the archive and of the archives in it, in the order in which they were found. */
   readonly members: readonly ArchiveMember[];
+  /** What could not be looked into, and why. */
   readonly problems: readonly ArchiveProblem[];
 }
 

@@ -26,7 +26,7 @@ interface NewPartFields {
   readonly contentType?: string;
   /** Parameters of Content-Type. Charset and boundary are added where they are needed. */
   readonly parameters?: Readonly<Record<string, string>>;
-  /** @default `attachment` if there is a name, else none */
+  /** How readers are to show it (Content-Disposition). @default `attachment` if there is a name, else none */
   readonly disposition?: 'inline' | 'attachment';
   /** The file name, in any script. */
   readonly name?: string;

@@ -23,7 +23,9 @@ import { Slice } from './slice.ts';
 export interface PoisonousPart {
   /** The reason why it is dealt with. */
   readonly reason: PoisonReason;
+  /** Type and subtype, lower case. */
   readonly contentType: string;
+  /** All that it may be called: readers differ in which of several they take. */
   readonly names: readonly string[];
   /** The decoded content: what a virus scanner or a quarantine wants. */
   readonly content: Buffer;

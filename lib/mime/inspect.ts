@@ -46,7 +46,9 @@ export interface InspectPolicy {
 
 /** A poisonous part, and every reason for that, the gravest first. */
 export interface Poison {
+  /** Where it is in the message. */
   readonly part: Part;
+  /** Why it is poisonous, at least one. */
   readonly reasons: readonly [PoisonReason, ...PoisonReason[]];
 }
 

@@ -11,6 +11,7 @@ import { decodeWords } from './words.ts';
 export interface Parameter {
   /** Lower case, without the marks of RFC 2231. */
   readonly name: string;
+  /** Decoded (RFC 2231), without quotes. */
   readonly value: string;
 }
 

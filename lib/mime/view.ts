@@ -20,13 +20,21 @@ export interface Address {
 
 /** A message decoded for reading. */
 export interface MessageView {
+  /** The Subject field, decoded (RFC 2047). */
   readonly subject: string | undefined;
+  /** The Date field; undefined also where it is no date. */
   readonly date: Date | undefined;
+  /** The Message-ID field, in angle brackets. */
   readonly messageId: string | undefined;
+  /** The addresses of the From field. */
   readonly from: readonly Address[];
+  /** The addresses of the Reply-To field. */
   readonly replyTo: readonly Address[];
+  /** The addresses of the To field. */
   readonly to: readonly Address[];
+  /** The addresses of the Cc field. */
   readonly cc: readonly Address[];
+  /** The addresses of the Bcc field. */
   readonly bcc: readonly Address[];
   /** The body as plain text; of a message that has only HTML, its text. */
   readonly text: string | undefined;
