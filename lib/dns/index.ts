@@ -21,7 +21,7 @@ export { cached } from './cache.ts';
 export type { DnsListKind, DnsListOptions } from './list.ts';
 export { DnsList } from './list.ts';
 export { queryName } from './name.ts';
-export { confirmedNames, isDynamicName } from './ptr.ts';
+export { confirmedNames, isDynamicName, pointers } from './ptr.ts';
 export type { ResolverOptions } from './resolver.ts';
 export { createResolver } from './resolver.ts';
 

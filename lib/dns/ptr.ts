@@ -9,6 +9,20 @@ import { queryName } from './name.ts';
 const MAX_NAMES = 10;
 
 /**
+ * The names that an address's PTR records claim, without asking whether they lead back to it.
+ * @throws TypeError (the promise rejects) for what is no IP address
+ */
+export async function pointers(
+  address: string,
+  resolver: Resolver,
+  options?: ResolveOptions,
+): Promise<Answer<'PTR'>> {
+  const name = reverseName(readAddress('pointers', address));
+  checkValue('pointers: the resolver', resolver, having<Resolver>('resolve'), wrongArgument);
+  return await resolver.resolve(name, 'PTR', options);
+}
+
+/**
  * The forward-confirmed names of an address: those of its PTR records, ten at most, that have the address in their turn.
  * In lower case, without the final dot, in the order of the reply.
  *

@@ -7,6 +7,7 @@ import { ClientJudge, defineModule, type JudgedClient, kinds, whoRole, z } from 
 export default defineModule({
   name: 'helo',
   when: ['external'],
+  stage: 'envelope',
   options: z.strictObject({
     missing: kinds.action('reject'),
     address: kinds.action('reject'),

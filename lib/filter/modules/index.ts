@@ -5,5 +5,6 @@ import type { AnyModule } from '../module.ts';
 export const ownModules: Readonly<Record<string, () => Promise<{ readonly default: AnyModule }>>> = {
   helo: () => import('./helo.ts'),
   networks: () => import('./networks.ts'),
+  ptr: () => import('./ptr.ts'),
   score: () => import('./score.ts'),
 };

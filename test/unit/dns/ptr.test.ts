@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { cached, confirmedNames, isDynamicName, type ResolveOptions } from '../../../lib/dns/index.ts';
+import {
+  cached,
+  confirmedNames,
+  isDynamicName,
+  pointers,
+  type ResolveOptions,
+} from '../../../lib/dns/index.ts';
 import { MemoryResolver, type MemoryZone } from '../../../lib/testing/index.ts';
 
 const PTR4 = '1.2.0.192.in-addr.arpa';
@@ -136,5 +142,14 @@ describe('isDynamicName', () => {
   it('takes no name for such a one, and refuses what is no address', () => {
     expect(isDynamicName(undefined, '192.0.2.1')).toBe(true);
     expect(() => isDynamicName('mail.example.com', 'x')).toThrow(TypeError);
+  });
+});
+
+describe('pointers', () => {
+  it('gives what an address is called, confirmed or not', async () => {
+    const resolver = new MemoryResolver({ '1.2.0.192.in-addr.arpa': { PTR: ['localhost', '.'] } });
+    expect(await pointers('192.0.2.1', resolver)).toMatchObject({ status: 'ok', records: ['localhost', ''] });
+    expect(await pointers('192.0.2.2', resolver)).toMatchObject({ status: 'nxdomain' });
+    await expect(pointers('192.0.2', resolver)).rejects.toThrow('pointers: "192.0.2" is no IP address');
   });
 });
