@@ -3,7 +3,7 @@
  * fragment gets a name, or lines that are not shown.
  */
 import { spawnSync } from 'node:child_process';
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -75,6 +75,27 @@ it('no code is written under another name than ts', () => {
     ),
   );
   expect(others).toEqual([]);
+});
+
+it('every link to another file of the project leads to one, and to a heading of it', () => {
+  const broken = documents.flatMap((document) => {
+    const links = readFileSync(join(root, document), 'utf8').matchAll(
+      /\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g,
+    );
+    return [...links].flatMap(([link, path = '', anchor]) => {
+      const target = path === '' ? join(root, document) : join(root, document, '..', path);
+      if (!existsSync(target)) return [`${document}: ${link}`];
+      if (anchor === undefined) return [];
+      const headings = [...readFileSync(target, 'utf8').matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+        heading
+          .toLowerCase()
+          .replace(/[^\w -]/g, '')
+          .replaceAll(' ', '-'),
+      );
+      return headings.includes(anchor) ? [] : [`${document}: ${link}`];
+    });
+  });
+  expect(broken).toEqual([]);
 });
 
 it('production.md names every option of serve() and of milter run', () => {
