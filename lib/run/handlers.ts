@@ -12,6 +12,7 @@ import { allowedVerdicts, type Stage, scope, type VerdictStage } from '../protoc
 import { timeFor } from './deadline.ts';
 import { fateOf, type Life } from './life.ts';
 import type { Member } from './member.ts';
+import { replyText } from './outcome.ts';
 import { failureReply } from './plan.ts';
 import { type Decision, goOn, isThenable, type Outcome, overdue, type Pausing, type Play } from './play.ts';
 
@@ -121,7 +122,7 @@ export class Handlers {
       const queueId = message?.macros.get('i');
       const filter = member.plan.filter.name;
       this.#host.logger.info(
-        { stage, session: id, queueId, filter, verdict: word, reply, actions },
+        { stage, session: id, queueId, filter, verdict: word, reply: replyText(reply), actions },
         'observed, and not done',
       );
     }

@@ -90,6 +90,6 @@ function verdictFields(stage: Stage, { word, reply, by }: Decision): LogFields {
   return { stage, verdict: word, reply: replyText(reply), filter: by?.plan.filter.name };
 }
 
-function replyText(reply: Decision['reply']): string | undefined {
+export function replyText(reply: Decision['reply']): string | undefined {
   return reply && [reply.code, reply.enhanced ?? [], reply.lines.join(' / ')].flat().join(' ');
 }

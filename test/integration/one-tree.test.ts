@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compose, type Message, Milter, type MilterClass, SMFIF, SMFIP } from '../../lib/index.ts';
+import { compose, type Message, Milter, type MilterClass, reject, SMFIF, SMFIP } from '../../lib/index.ts';
 import type { MimeMessage } from '../../lib/mime/index.ts';
 import type { ConnectOptions, MessageResult } from '../../lib/testing/index.ts';
 import { ENVELOPE, gate, type LogLine, serving } from '../helpers/server.ts';
@@ -408,7 +408,7 @@ describe('an observed member', () => {
         this.message.deleteRcpt('<bob@two.test>');
       }
       override envrcpt() {
-        return 'reject' as const;
+        return reject(550, '5.1.1', 'Nobody');
       }
       override async eom() {
         (await this.message.mime()).root.headers.remove('Subject');
@@ -425,6 +425,7 @@ describe('an observed member', () => {
     expect(result.message.toBytes().toString('latin1')).toBe(MAIL);
     expect(result.message).toMatchObject(ENVELOPE);
     expect(calls).toEqual(['eom']);
+    expect(log[1]?.fields).toMatchObject({ filter: 'Trial', reply: '550 5.1.1 Nobody' });
     expect(logged(log)).toEqual([
       ['info', 'envfrom', 'continue', ['addHeader X-Trial: v\u00e4lue', 'deleteRcpt <bob@two.test>']],
       ['info', 'envrcpt', 'reject', []],
