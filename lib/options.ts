@@ -139,11 +139,15 @@ export function having<T extends object>(...methods: readonly (keyof T)[]): Kind
   };
 }
 
+/** Longer ones are no misspelt names, and would take their time to compare. */
+const MAX_WORD = 100;
+
 /**
  * The one of `words` that was probably meant by `word`: letters in which they differ, case aside, are a third at most.
  * Undefined where none is that near.
  */
 export function nearest(word: string, words: readonly string[]): string | undefined {
+  if (word.length > MAX_WORD) return undefined;
   const ranked = words
     .map((known) => ({ known, letters: distance(word.toLowerCase(), known.toLowerCase()) }))
     .filter(({ known, letters }) => letters * 3 <= Math.max(word.length, known.length))

@@ -1,6 +1,8 @@
 /** `libmilter/filter`: the mail filter that is assembled from modules in a configuration file, and what modules are made with. */
 export type { Config, ConfiguredModule, Match } from './config/config.ts';
 export { type ConfigFault, FilterConfigError } from './config/faults.ts';
+export { type JsonSchema, ownJsonSchema } from './config/json-schema.ts';
 export { loadConfig, parseConfig, type ReadConfigOptions } from './config/load.ts';
+export { type ConfiguredValue, configuredValues } from './config/values.ts';
 export * from './kit.ts';
 export { type OpenedFilter, type OpenOptions, openFilter } from './open.ts';

@@ -88,6 +88,19 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
 /** Any module, for those who only list, check or run them. */
 export type AnyModule = ModuleDefinition<OptionsSchema, string>;
 
+/** What every module takes, and what no option can therefore be called. */
+export const commonKeys: readonly string[] = [
+  'use',
+  'name',
+  'mode',
+  'when',
+  'match',
+  'on_error',
+  'deadline',
+  'mark',
+  'texts',
+];
+
 const known = Symbol.for('libmilter.filter.module');
 
 /**
@@ -106,6 +119,9 @@ export function defineModule<Schema extends OptionsSchema, Short extends string>
   if (definition.options?._zod?.def.catchall?._zod.def.type !== 'never') {
     throw fault(`the options of "${definition.name}" must be a z.strictObject({ … })`);
   }
+  const taken = Object.keys(definition.options.shape).find((key) => commonKeys.includes(key));
+  if (taken !== undefined)
+    throw fault(`"${definition.name}" has an option "${taken}", which every module has`);
   if (typeof definition.setup !== 'function') throw fault(`"${definition.name}" needs a function setup`);
   for (const short of Object.keys(definition.findings)) {
     if (!/^[a-z][a-z0-9-]*$/.test(short))

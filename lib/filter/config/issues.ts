@@ -21,15 +21,18 @@ export interface Section extends Place {
   readonly more: readonly string[];
 }
 
+/** More faults of one part are of no use to anybody. */
+const MAX_FAULTS = 100;
+
 type Issue = z.core.$ZodIssue;
 
 /** The faults that a parse of this section found. */
 export function faultsOf(issues: readonly Issue[], section: Section): ConfigFault[] {
-  return issues.flatMap((issue) => {
+  return issues.slice(0, MAX_FAULTS).flatMap((issue) => {
     const path = issue.path.map((key) => (typeof key === 'number' ? key : String(key)));
     switch (issue.code) {
       case 'unrecognized_keys':
-        return issue.keys.map((key) => unknownKey(section, path, key));
+        return issue.keys.slice(0, MAX_FAULTS).map((key) => unknownKey(section, path, key));
       case 'invalid_union': {
         const ofType = likeliest(issue.errors);
         if (ofType === undefined && issue.message !== '') return [faultAt(section, path, issue.message)];
@@ -58,9 +61,15 @@ export function faultAt(place: Place, path: Path, message: string): ConfigFault 
   return { file, ...position([...place.path, ...path]), key: keyName(path), message };
 }
 
-/** `match.from[0]` */
+/** `match.from[0]`; a key that could not stand there without quotes has them, and is no longer than a line. */
 export function keyName(path: Path): string {
-  return path.map((key, i) => (typeof key === 'number' ? `[${key}]` : i === 0 ? key : `.${key}`)).join('');
+  return path
+    .map((key, i) => {
+      if (typeof key === 'number') return `[${key}]`;
+      const name = /^[\w$-]{1,100}$/.test(key) ? key : show(key);
+      return i === 0 ? name : `.${name}`;
+    })
+    .join('');
 }
 
 function unknownKey(section: Section, path: Path, key: string): ConfigFault {

@@ -52,9 +52,24 @@ function moduleRule(definition: AnyModule): JsonSchema {
     then: {
       additionalProperties: false,
       required,
-      properties: { use: true, ...common, ...propertiesOf(options) },
+      properties: { use: true, ...common, ...optionsOf(definition, propertiesOf(options)) },
     },
   };
+}
+
+/** An action that is not described is that of the finding of the same name. */
+function optionsOf({ options, findings }: AnyModule, properties: JsonSchema): JsonSchema {
+  const described = Object.entries(properties).map(([key, property]) => {
+    const declared = findings[key];
+    const text = typeof declared === 'string' ? declared : declared?.text;
+    const option = options.shape[key];
+    const isDescribed = option instanceof z.ZodType && option.description !== undefined;
+    return [
+      key,
+      text === undefined || isDescribed ? property : { ...(property as object), description: text },
+    ];
+  });
+  return Object.fromEntries(described) as JsonSchema;
 }
 
 function useSchema(definitions: readonly AnyModule[]): JsonSchema {

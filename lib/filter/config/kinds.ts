@@ -210,6 +210,15 @@ export function endpoint<D extends Maybe = undefined>(
   );
 }
 
+/** The URL of a service, `"http://127.0.0.1:11333"`; empty for none. */
+export function url<D extends Maybe = undefined>(otherwise?: D): WithDefault<URL | undefined, string, D> {
+  return textOrNone(
+    'a URL such as "http://127.0.0.1:11333"',
+    (text) => (/^https?:\/\//.test(text) ? (URL.parse(text) ?? undefined) : undefined),
+    otherwise as D,
+  );
+}
+
 /** A time of day, `"07:00"`: minutes after midnight. Empty for never. */
 export function timeOfDay<D extends Maybe = undefined>(
   otherwise?: D,

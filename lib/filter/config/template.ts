@@ -45,7 +45,7 @@ export class Template {
         if (!known.includes(name)) {
           const meant = nearest(name, known);
           throw new BadValue(
-            `has %{${name}}, which is not known here${meant === undefined ? `; there are ${known.join(' ')}` : `; did you mean "%{${meant}}"?`}`,
+            `has ${show(found)}, which is not known here${meant === undefined ? `; there are ${known.join(' ')}` : `; did you mean "%{${meant}}"?`}`,
           );
         }
         pieces.push(text, name);

@@ -187,6 +187,12 @@ class Offsets {
       this.#skip(BLANK);
       keys.push({ offset: this.#at, name: this.#key() });
       this.#skip(BLANK);
+      if (keys.length > MAX_DEPTH) {
+        throw new TomlFault(
+          `has more than ${MAX_DEPTH} keys in one`,
+          positionOf(lineStarts(this.#text), this.#at),
+        );
+      }
     } while (this.#text[this.#at] === '.');
     return keys;
   }

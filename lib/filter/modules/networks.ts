@@ -27,7 +27,10 @@ export default defineModule({
   once: true,
   options: z.strictObject({
     internal: kinds.networks(['127.0.0.0/8', '::1']),
-    originating: z.array(z.string()).default(['ORIGINATING', 'MSA']),
+    originating: z
+      .array(z.string())
+      .default(['ORIGINATING', 'MSA'])
+      .describe('The {daemon_name}s whose clients count as internal'),
     domains: kinds.addresses(),
     relays: kinds.networks(),
     relayed: kinds.action('quarantine'),

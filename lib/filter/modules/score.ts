@@ -7,13 +7,14 @@ export default defineModule({
   once: true,
   onError: 'continue',
   options: z.strictObject({
-    tag_from: z.number().default(5),
-    quarantine_from: z.number().default(8),
-    reject_from: z.number().default(15),
+    tag_from: z.number().default(5).describe('From so many points on it is tagged'),
+    quarantine_from: z.number().default(8).describe('From so many on it is quarantined'),
+    reject_from: z.number().default(15).describe('From so many on it is rejected'),
     header: z
       .string()
       .regex(/^[!-9;-~]*$/, 'must be the name of a header')
-      .default('X-Spam-Score'),
+      .default('X-Spam-Score')
+      .describe('Tells the points of each finding, on incoming mail that has any; "": none'),
   }),
   findings: {
     reject: {

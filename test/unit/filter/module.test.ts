@@ -36,6 +36,11 @@ describe('defineModule', () => {
   it.each([
     ['a name that cannot be in a header', { name: 'He lo' }, 'name must be lower case'],
     ['options that let misspelt keys pass', { options: z.object({}) }, 'must be a z.strictObject'],
+    [
+      'an option that every module has',
+      { options: z.strictObject({ mode: z.string() }) },
+      'has an option "mode", which every module has',
+    ],
     ['no setup', { setup: undefined }, 'needs a function setup'],
     [
       'a finding of an impossible name',

@@ -4,6 +4,8 @@ import { Ajv } from 'ajv';
 import { parse } from 'smol-toml';
 import { describe, expect, it } from 'vitest';
 import { type JsonSchema, jsonSchema, ownJsonSchema } from '../../../../lib/filter/config/json-schema.ts';
+import { moduleSchema } from '../../../../lib/filter/config/schema.ts';
+import { commonKeys } from '../../../../lib/filter/module.ts';
 import { ownModules } from '../../../../lib/filter/modules/index.ts';
 import { testModules } from './modules.ts';
 
@@ -75,6 +77,22 @@ anything = 1`;
     ],
     [`${SOCKET}[[module]]\nuse = "limits"\nusers = "all"`, /^\/module\/0\/users must be equal to one of/],
   ])('refuses %j', (toml, expected) => expect(faults(schema, toml).join('\n')).toMatch(expected));
+
+  it('describes an action by the finding of its name, unless it is described', () => {
+    const { properties } = jsonSchema(testModules) as unknown as {
+      properties: { module: { items: { allOf: { then: { properties: Record<string, object> } }[] } } };
+    };
+    const [spf] = properties.module.items.allOf;
+    expect(spf?.then.properties).toMatchObject({
+      fail: { description: 'the record forbids this client' },
+      none: { description: 'no SPF record' },
+    });
+  });
+
+  it('knows the keys that every module has', () => {
+    for (const definition of testModules)
+      expect(Object.keys(moduleSchema(definition).shape)).toEqual(commonKeys);
+  });
 
   it('lets no table of ours have keys that it does not know', async () => {
     const open: string[] = [];

@@ -127,10 +127,11 @@ describe('a template', () => {
     expect(fill('file:warning', { name: 'x.exe' })).toBe('A part x.exe was removed.\n'));
 
   it.each([
-    ['%{usr}', 'has %{usr}, which is not known here; did you mean "%{user}"?'],
-    ['%{zzzzzz}', /^has %{zzzzzz}, which is not known here; there are user domain /],
+    ['%{usr}', 'has "%{usr}", which is not known here; did you mean "%{user}"?'],
+    ['%{zzzzzz}', /^has "%{zzzzzz}", which is not known here; there are user domain /],
     ['a %{user', 'has "%{user" without a closing brace'],
-    ['%{}', /^has %{}, which is not known here/],
+    ['%{}', /^has "%{}", which is not known here/],
+    ['%{a\nb}', /^has "%{a\\nb}", which/],
     ['file:nothing', /^cannot be read: ENOENT/],
   ])('%s is refused', (text, message) => expect(faultOf(kinds.template(), text)).toMatch(message));
 
@@ -214,6 +215,14 @@ describe('other kinds', () => {
       expect(faultOf(kinds.domain(), text)).toMatch(/^must be a domain/);
     for (const text of ['x', '@x', 'a@', 'a@b, c@d', '<a@b>']) {
       expect(faultOf(kinds.address(), text)).toMatch(/^must be an address/);
+    }
+  });
+
+  it('a URL', () => {
+    expect(read(kinds.url(), 'http://127.0.0.1:11333')?.port).toBe('11333');
+    expect(read(kinds.url(''), undefined)).toBeUndefined();
+    for (const text of ['127.0.0.1:80', 'http://', 'ftp://x', 'http://a b']) {
+      expect(faultOf(kinds.url(), text)).toMatch(/^must be a URL such as/);
     }
   });
 

@@ -176,7 +176,7 @@ users = { group = "x" }`;
       ),
       'milter.toml:11:11: match.form: match has no such key; did you mean "from"?',
       'milter.toml:11:31: match.to[0]: "a b" is no address: write user@example.com alone',
-      'milter.toml:12:11: texts.fail: has %{sendr}, which is not known here; did you mean "%{sender}"?',
+      'milter.toml:12:11: texts.fail: has "%{sendr}", which is not known here; did you mean "%{sender}"?',
       'milter.toml:12:45: texts.fial: texts has no such key; did you mean "fail"?',
       'milter.toml:15:13: limits[0].key: must be one of "user" "client", got "usr"; did you mean "user"?',
       'milter.toml:15:40: limits[1].per: is missing; it must be a duration such as "300ms", "8s", "5m", "6h" or "36d"',
@@ -237,6 +237,7 @@ users = { group = "x" }`;
       `${SOCKET}\nzzzzzzzzzzzz = 1`,
       /zzzzzzzzzzzz: the configuration has no such key; it has \$schema data dns /,
     ],
+    [`${SOCKET}\n"a\\nb" = 1`, '2:1: "a\\nb": the configuration has no such key'],
     // What does not go together.
     [
       `${SOCKET}\nthreads = 2\nstore.url = "memory:"`,
@@ -328,6 +329,19 @@ users = { group = "x" }`;
     ['[[module]\nuse = "spf"', /^milter\.toml:1:\d+: expected end of table array declaration$/],
   ])('that is no TOML: %j', async (text, expected) => {
     expect((await faultsOf(text)).join()).toMatch(expected);
+  });
+
+  it.each([
+    ['unknown keys', Array.from({ length: 100_000 }, (_, i) => `k${i} = 1\n`).join('')],
+    ['an unknown key of a megabyte', `${'a'.repeat(1_000_000)} = 1`],
+    ['wrong entries', `${SOCKET}\n[[module]]\nuse = "spf"\naccept_fail = [${'5,'.repeat(99_000)}]`],
+    ['entries', `${SOCKET}\n[[module]]\nuse = "spf"\naccept_fail = [${'"a@b",'.repeat(200_000)}]`],
+    ['unknown modules', `${SOCKET}\n${'[[module]]\nuse = "x"\n'.repeat(10_000)}`],
+  ])('is not drowned in: %s', async (_, text) => {
+    const faults = await faultsOf(text);
+    expect(faults.length).toBeGreaterThan(0);
+    expect(faults.length).toBeLessThan(10_001);
+    expect(Math.max(...faults.map(({ length }) => length))).toBeLessThan(2_000);
   });
 
   it('never throws anything else, whatever its values are', async () => {

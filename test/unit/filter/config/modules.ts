@@ -12,6 +12,7 @@ const spf = defineModule({
   once: true,
   options: z.strictObject({
     fail: kinds.action('reject', ['callout']).describe('the record forbids this client'),
+    none: kinds.action('continue'),
     accept_fail: kinds.addresses(),
     delegate: kinds.domain(''),
     key: kinds.secret(''),

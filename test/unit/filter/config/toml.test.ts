@@ -133,6 +133,7 @@ describe('what is no TOML', () => {
   it.each([
     ['depth', `a = ${'['.repeat(100_000)}`],
     ['depth of inline tables', `a = ${'{a='.repeat(100_000)}`],
+    ['depth of dotted keys', `${'a.'.repeat(1_000_000)}a = 1`],
     ['size', '#'.repeat(5 * 1024 * 1024)],
   ])('has a bound: %s', (_, text) => expect(faultOf(text)).toMatch(/^\d+:\d+: /));
 
