@@ -79,6 +79,15 @@ std::string ResolveAll(void* handle, Library& library) {
 
 bool Contains(const std::string& text, std::string_view part) { return text.find(part) != text.npos; }
 
+// Where a file is, so that it can be found again from another folder.
+std::string Absolute(const char* path) {
+  if (*path == '/') return path;
+  char* const real = realpath(path, nullptr);
+  std::string absolute = real != nullptr ? real : path;
+  std::free(real);
+  return absolute;
+}
+
 // Whether the library waits for its sockets by select(): it names the function that it uses in its log.
 bool UsesSelect(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
@@ -107,7 +116,7 @@ LoadResult Open(const std::string& file, const std::string& copied = {}) {
   }
   Dl_info info{};
   const bool found = dladdr(reinterpret_cast<void*>(library->main), &info) != 0 && info.dli_fname != nullptr;
-  library->path = copied.empty() && found ? info.dli_fname : copied;
+  library->path = copied.empty() && found ? Absolute(info.dli_fname) : copied;
   unsigned* version = library->version_number;
   library->version(&version[0], &version[1], &version[2]);
   library->worker_pool = dlsym(handle, "mi_start_session") != nullptr;
