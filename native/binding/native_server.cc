@@ -14,10 +14,6 @@ constexpr size_t kTicketHeader = 20;
 
 void Put(uint8_t* to, uint32_t value) { std::memcpy(to, &value, sizeof value); }
 
-void Refuse(Napi::Env env, const std::string& why) {
-  Napi::Error::New(env, why).ThrowAsJavaScriptException();
-}
-
 // Hands a body's memory to JavaScript without a copy, where the engine allows memory from outside.
 Napi::Value ToBuffer(Napi::Env env, std::string body) {
   auto owned = std::make_unique<std::string>(std::move(body));
@@ -69,20 +65,25 @@ Napi::Function NativeServer::Define(Napi::Env env) {
 
 NativeServer::NativeServer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<NativeServer>(info) {
   const Napi::Env env = info.Env();
+  ended_ = true;  // Until all is made.
+  Taker taker("Server");
+  ServerOptions options = ToServerOptions(taker, info[0]);
+  const auto callback = [&](const char* name) {
+    return Napi::Persistent(taker.Function(taker.Get(info[1], name), name));
+  };
+  on_started_ = callback("started");
+  on_stopped_ = callback("stopped");
+  on_batch_ = callback("batch");
+  on_later_ = callback("later");
+  if (!taker.Checked(env)) return;
   LoadResult loaded = ClaimLibrary();
   if (!loaded.library) {
     Napi::Error error = Napi::Error::New(env, loaded.message);
     const bool copy = loaded.fault == LoadResult::Fault::kNoSecondCopy;
     error.Set("code", Napi::String::New(env, copy ? "ERR_MILTER_UNSUPPORTED" : "ERR_MILTER_LIBRARY"));
     error.ThrowAsJavaScriptException();
-    ended_ = true;
     return;
   }
-  const Napi::Object callbacks = info[1].As<Napi::Object>();
-  on_started_ = Napi::Persistent(callbacks.Get("started").As<Napi::Function>());
-  on_stopped_ = Napi::Persistent(callbacks.Get("stopped").As<Napi::Function>());
-  on_batch_ = Napi::Persistent(callbacks.Get("batch").As<Napi::Function>());
-  on_later_ = Napi::Persistent(callbacks.Get("later").As<Napi::Function>());
   bridge_ = Bridge::Make(env, [this](Napi::Env now) { Drain(now); });
   lane_ = std::make_shared<Lane>([bridge = bridge_] { bridge->Wake(); });
   // `this` outlives the tasks: the object is held until End(), which detaches the bridge.
@@ -93,10 +94,10 @@ NativeServer::NativeServer(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Na
   events.stopped = [this, bridge = bridge_](bool wanted, int result) {
     bridge->Post([this, wanted, result](Napi::Env now) { TellStopped(now, wanted, result); });
   };
-  server_ = std::make_shared<Server>(std::move(loaded.library), ToServerOptions(info[0].As<Napi::Object>()),
-                                     lane_, std::move(events));
+  server_ = std::make_shared<Server>(std::move(loaded.library), std::move(options), lane_, std::move(events));
   cleanup_ = std::make_unique<CleanupHook>(env, this);
   Ref();
+  ended_ = false;
 }
 
 NativeServer::~NativeServer() { End(); }
@@ -112,29 +113,39 @@ void NativeServer::End() {
 void NativeServer::Start(const Napi::CallbackInfo&) { server_->Start(); }
 
 void NativeServer::AddPlan(const Napi::CallbackInfo& info) {
-  server_->AddPlan(std::make_shared<const Plan>(ToPlan(info[0].As<Napi::Object>())));
+  Taker taker("addPlan");
+  Plan plan = ToPlan(taker, info[0]);
+  if (taker.Checked(info.Env())) server_->AddPlan(std::make_shared<const Plan>(std::move(plan)));
 }
 
 void NativeServer::UsePlan(const Napi::CallbackInfo& info) {
-  const uint32_t id = info[0].As<Napi::Number>().Uint32Value();
-  if (!server_->UsePlan(id)) Refuse(info.Env(), "usePlan: no plan " + std::to_string(id));
+  Taker taker("usePlan");
+  const uint32_t id = taker.U32(info[0], "id");
+  taker.Expect(!taker.ok() || server_->UsePlan(id), "id", "a plan's");
+  taker.Checked(info.Env());
 }
 
 void NativeServer::RemovePlan(const Napi::CallbackInfo& info) {
-  const uint32_t id = info[0].As<Napi::Number>().Uint32Value();
-  if (server_->RemovePlan(id)) return;
-  Refuse(info.Env(), "removePlan: no plan " + std::to_string(id) + ", or new connections follow it");
+  Taker taker("removePlan");
+  const uint32_t id = taker.U32(info[0], "id");
+  taker.Expect(!taker.ok() || server_->RemovePlan(id), "id", "a plan's that new connections do not follow");
+  taker.Checked(info.Env());
 }
 
 Napi::Value NativeServer::Settle(const Napi::CallbackInfo& info) {
-  const uint32_t id = info[0].As<Napi::Number>().Uint32Value();
+  Taker taker("settle");
+  const uint32_t id = taker.U32(info[0], "ticket");
+  if (!taker.Checked(info.Env())) return Napi::Value();
   return Napi::Boolean::New(info.Env(), lane_->Settle(id, ToAnswer(info[1], info[2])));
 }
 
 Napi::Value NativeServer::Lookup(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const auto ticket = lane_->Find(info[0].As<Napi::Number>().Uint32Value());
-  const std::string name = info[1].As<Napi::String>().Utf8Value();
+  Taker taker("lookup");
+  const uint32_t id = taker.U32(info[0], "ticket");
+  const std::string name = taker.Text(info[1], "name");
+  if (!taker.Checked(env)) return Napi::Value();
+  const auto ticket = lane_->Find(id);
   std::optional<std::string> value;
   if (ticket) ticket->WithSession([&](Session& session) { value = session.LookupMacro(name); });
   if (!value) return env.Undefined();
@@ -146,11 +157,16 @@ void NativeServer::Resume(const Napi::CallbackInfo& info) {
 }
 
 void NativeServer::Close(const Napi::CallbackInfo& info) {
-  server_->Close(std::chrono::milliseconds(info[0].As<Napi::Number>().Uint32Value()));
+  Taker taker("close");
+  const uint32_t grace = taker.U32(info[0], "grace");
+  if (taker.Checked(info.Env())) server_->Close(std::chrono::milliseconds(grace));
 }
 
 void NativeServer::HoldLoop(const Napi::CallbackInfo& info) {
-  if (info[0].ToBoolean().Value()) {
+  Taker taker("holdLoop");
+  const bool hold = taker.Flag(info[0], "hold");
+  if (!taker.Checked(info.Env())) return;
+  if (hold) {
     bridge_->Ref(info.Env());
   } else {
     bridge_->Unref(info.Env());

@@ -15,6 +15,8 @@ export interface Life {
   /** The child's program and arguments go behind these. */
   readonly command?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Milliseconds after which a child that still lives is killed. @default 25 000 */
+  readonly deadline?: number;
 }
 
 /** What came of it. */
@@ -64,7 +66,8 @@ const PRELUDE = `
 `;
 
 /** Runs a life to its end. */
-export async function live({ script, mtas = 0, signal, command = [], env = {} }: Life): Promise<Death> {
+export async function live(life: Life): Promise<Death> {
+  const { script, mtas = 0, signal, command = [], env = {}, deadline = DEADLINE } = life;
   const node = [process.execPath, '--disable-warning=ExperimentalWarning', '--input-type=module', '--eval'];
   const [program = process.execPath, ...args] = [...command, ...node, PRELUDE + script];
   const child = spawn(program, args, {
@@ -86,9 +89,9 @@ export async function live({ script, mtas = 0, signal, command = [], env = {} }:
     if (word === 'waiting' && signal !== undefined) child.kill(signal);
   });
   const overdue = setTimeout(() => {
-    stderr += `still alive after ${DEADLINE} ms\n`;
+    stderr += `still alive after ${deadline} ms\n`;
     child.kill('SIGKILL');
-  }, DEADLINE);
+  }, deadline);
   await once(child, 'close');
   clearTimeout(overdue);
   return {

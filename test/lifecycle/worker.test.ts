@@ -1,7 +1,10 @@
+import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { Mode, stageIndex, stages, verdictCode } from '../../lib/protocol/stages.ts';
 import { live } from './child.ts';
 
 const MTAS = 8;
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const LIBRARY = new URL('../../lib/index.ts', import.meta.url).href;
 
 /** Makes a worker thread that serves and tells its parent the address, and then each MAIL. */
@@ -111,3 +114,72 @@ test('the main thread and a worker thread serve side by side', async () => {
   });
   expect(death).toMatchObject({ code: 0, said: ['reject', 'reject'], stderr: '' });
 });
+
+// The addon alone, whose callers are elsewhere: a worker thread that loads all of lib/ takes four times as long.
+const SETTLES_WITHOUT_END = `
+  import { parentPort } from 'node:worker_threads';
+  import load from 'node-gyp-build';
+  const addon = load('${ROOT}');
+  const perStage = (value) => Array(${stages.length}).fill(value);
+  const modes = perStage(${Mode.off}).with(${stageIndex.envfrom}, ${Mode.wait});
+  let batches = 0;
+  const server = new addon.Server(
+    { socket: 'inet:0@127.0.0.1', unixPath: '', socketMode: -1, socketGroup: -1, backlog: 0, timeoutSeconds: 0, debug: 0,
+      maxDataSize: 0, maxConnections: 100 },
+    {
+      started: (address) => parentPort.postMessage(address),
+      stopped() {},
+      later: () => setImmediate(() => server.resume()),
+      batch(tickets) {
+        for (let at = 0; at < tickets.length; at += 20 + tickets.readUInt32LE(at)) {
+          const stage = tickets[at + 16];
+          if (stage === ${stageIndex.envfrom}) server.settle(tickets.readUInt32LE(at + 4), ${verdictCode.reject});
+        }
+        if (++batches === 5) parentPort.postMessage('busy');
+        queueMicrotask(() => server.resume());
+      },
+    });
+  server.addPlan({ id: 1, modes, deadlines: perStage(60_000), asksAtNegotiate: false, rejectedRecipients: false,
+    bodyChunks: false, maxBody: 0, onError: { verdict: ${verdictCode.tempfail}, packed: undefined }, macros: [],
+    stageMacros: perStage([]), requestedMacros: perStage('') });
+  server.start();`;
+
+test('four hundred worker threads that are terminated while they settle tickets', async () => {
+  const death = await live({
+    script: `
+      import { once } from 'node:events';
+      import { connect } from 'node:net';
+      import { Worker } from 'node:worker_threads';
+      const packet = (command, data) => {
+        const bytes = Buffer.from('\\0\\0\\0\\0' + command + data, 'latin1');
+        bytes.writeUInt32BE(bytes.length - 4);
+        return bytes;
+      };
+      const mails = Buffer.concat([
+        packet('O', '\\0\\0\\0\\x06\\0\\0\\x01\\xff\\0\\x1f\\xff\\xff'),
+        ...Array(2_000).fill(packet('M', '<ann@one.test>\\0')),
+      ]);
+      const mta = (address) => new Promise((gone) => {
+        connect(Number(/:(\\d+)@/.exec(address)[1]), '127.0.0.1')
+          .on('error', () => {}).on('close', gone).resume().write(mails);
+      });
+      let left = 400;
+      const terminateOthers = async () => {
+        while (left-- > 0) {
+          const worker = new Worker(${JSON.stringify(SETTLES_WITHOUT_END)}, { eval: true });
+          const [address] = await once(worker, 'message');
+          const busy = once(worker, 'message');
+          const mtas = [mta(address), mta(address), mta(address)];
+          await busy;
+          await worker.terminate();
+          await Promise.all(mtas);
+        }
+      };
+      await Promise.all(Array.from({ length: 4 }, terminateOthers));
+      const server = await serve(Quick, { socket });
+      say(await mail(server));
+      await server.close();`,
+    deadline: 150_000,
+  });
+  expect(death).toMatchObject({ code: 0, said: ['reject'], stderr: '' });
+}, 160_000);
