@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -22,9 +23,10 @@ namespace {
 // libmilter's own defaults: bytes of a packet, and seconds for one read or write.
 constexpr size_t kDefaultDataSize = 65535;
 constexpr int kDefaultTimeout = 7210;
+// The scheme of a descriptor that was passed to this process.
+constexpr const char* kPassed = "fd:";
 
-// One server opens its socket at a time: whatever new listener there is then is its own.
-std::mutex opening;
+std::mutex changing;
 
 // libmilter copies the string; its parameter is just not const.
 char* Mutable(const std::string& text) { return const_cast<char*>(text.c_str()); }
@@ -72,6 +74,15 @@ const sockaddr_in6& Inet6(const sockaddr_storage& address) {
   return reinterpret_cast<const sockaddr_in6&>(address);
 }
 
+const sockaddr_un& Unix(const sockaddr_storage& address) {
+  return reinterpret_cast<const sockaddr_un&>(address);
+}
+
+bool IsAny(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET) return Inet(address).sin_addr.s_addr == htonl(INADDR_ANY);
+  return address.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&Inet6(address).sin6_addr);
+}
+
 }  // namespace
 
 Listener::Address Listener::AddressOf(int fd) {
@@ -82,35 +93,53 @@ Listener::Address Listener::AddressOf(int fd) {
 }
 
 // Every setting is made: the library may have come back from a server that failed.
-bool Listener::OpenSocket(const Library& library, const smfiDesc& callbacks) {
-  std::lock_guard lock(opening);
-  const std::set<int> before = Listeners();
+bool Listener::LetLibraryOpen(const Library& library, const smfiDesc& callbacks, const std::string& spec) {
   library.setdbg(options_.debug);
   library.setbacklog(options_.backlog > 0 ? options_.backlog : SOMAXCONN);
   if (library.setmaxdatasize != nullptr)
     library.setmaxdatasize(options_.max_data_size > 0 ? options_.max_data_size : kDefaultDataSize);
   library.settimeout(options_.timeout_seconds > 0 ? options_.timeout_seconds : kDefaultTimeout);
+  errno = 0;
+  return library.register_filter(callbacks) == MI_SUCCESS && library.setconn(Mutable(spec)) == MI_SUCCESS &&
+         library.opensocket(false) == MI_SUCCESS;
+}
+
+bool Listener::OpenSocket(const Library& library, const smfiDesc& callbacks) {
+  const std::set<int> before = Listeners();
   // Nobody shall connect before the socket has its mode, so it is born closed.
   const bool restrict_mode = !options_.unix_path.empty() && options_.socket_mode >= 0;
   const mode_t previous = restrict_mode ? umask(0777) : 0;
-  errno = 0;
-  const bool opened = library.register_filter(callbacks) == MI_SUCCESS &&
-                      library.setconn(Mutable(options_.socket)) == MI_SUCCESS &&
-                      library.opensocket(false) == MI_SUCCESS;
+  const bool opened = LetLibraryOpen(library, callbacks, options_.socket);
   const int reason = errno;
   if (restrict_mode) umask(previous);
-  if (opened) {
-    // libmilter does not tell its descriptor: it is the listener that was not there before.
-    for (const int fd : Listeners()) {
-      if (before.count(fd) == 0) address_ = AddressOf(fd);
-    }
-    if (options_.socket.rfind("fd:", 0) == 0) address_ = AddressOf(std::atoi(options_.socket.c_str() + 3));
+  // libmilter does not tell its descriptor: it is the listener that was not there before.
+  for (const int fd : Listeners()) {
+    if (before.count(fd) == 0) address_ = AddressOf(fd);
   }
   errno = reason;
   return opened;
 }
 
-// Remembers the file of a unix socket, and gives it its group and mode.
+// An fd: spec. libmilter gets a duplicate, since it closes whatever number it is given: the one that was
+// passed stays its owner's.
+bool Listener::OpenPassed(const Library& library, const smfiDesc& callbacks, std::string& reason) {
+  const int passed = std::atoi(options_.socket.c_str() + std::strlen(kPassed));
+  if (!IsListening(passed)) {
+    reason = "descriptor " + std::to_string(passed) +
+             " is no listening socket; it must be passed to this process, as by a systemd socket unit";
+    return false;
+  }
+  address_ = AddressOf(passed);
+  const int duplicate = fcntl(passed, F_DUPFD_CLOEXEC, 3);
+  if (duplicate < 0) return false;
+  if (LetLibraryOpen(library, callbacks, kPassed + std::to_string(duplicate))) return true;
+  // Not every fault makes libmilter close it.
+  if (IsListening(duplicate)) close(duplicate);
+  reason = "this libmilter does not take a descriptor; not every build knows fd:";
+  return false;
+}
+
+// Gives the file of our unix socket its group and mode.
 bool Listener::GiveFileAway(std::string& reason) {
   if (options_.unix_path.empty()) return true;
   const char* path = options_.unix_path.c_str();
@@ -141,20 +170,38 @@ Listener::Outcome Listener::Open(const Library& library, const ListenOptions& op
     outcome.reason = library.path + " has no smfi_setmaxdatasize: leave maxDataSize out";
     return outcome;
   }
+  std::lock_guard lock(changing);
   if (library.uses_select && NextDescriptor() >= FD_SETSIZE) {
     outcome.fault = StartFault::kSocket;
     outcome.reason = "its descriptor would be above 1,023, and " + library.path + " cannot use such a one";
     return outcome;
   }
-  outcome.opened = OpenSocket(library, callbacks);
+  errno = 0;
+  outcome.opened = options_.socket.rfind(kPassed, 0) == 0 ? OpenPassed(library, callbacks, outcome.reason)
+                                                          : OpenSocket(library, callbacks);
   if (!outcome.opened) {
     const int reason = errno;
     outcome.fault = reason == EADDRINUSE ? StartFault::kAddressInUse : StartFault::kSocket;
+    if (!outcome.reason.empty()) return outcome;
     outcome.reason = reason != 0 ? std::strerror(reason) : "libmilter refused the address (see the mail log)";
-  } else if (!GiveFileAway(outcome.reason)) {
-    outcome.fault = StartFault::kSocket;
+    return outcome;
   }
+#ifdef O_PATH
+  if (Path() != nullptr) file_ = open(Path(), O_PATH | O_NOFOLLOW | O_CLOEXEC);
+#endif
+  if (!GiveFileAway(outcome.reason)) outcome.fault = StartFault::kSocket;
   return outcome;
+}
+
+Listener::~Listener() {
+  if (file_ >= 0) close(file_);
+}
+
+// The path of a unix socket that has one.
+const char* Listener::Path() const {
+  if (address_.length == 0 || address_.storage.ss_family != AF_UNIX) return nullptr;
+  const char* path = Unix(address_.storage).sun_path;
+  return *path == '\0' ? nullptr : path;
 }
 
 std::string Listener::Spec() const {
@@ -169,7 +216,7 @@ std::string Listener::Spec() const {
       inet_ntop(AF_INET6, &Inet6(address).sin6_addr, text, sizeof text);
       return "inet6:" + std::to_string(ntohs(Inet6(address).sin6_port)) + "@" + text;
     case AF_UNIX:
-      return std::string("unix:") + reinterpret_cast<const sockaddr_un&>(address).sun_path;
+      return Path() != nullptr ? std::string("unix:") + Path() : options_.socket;
     default:
       return options_.socket;
   }
@@ -177,41 +224,57 @@ std::string Listener::Spec() const {
 
 bool Listener::Dial() const {
   if (address_.length == 0) return false;
-  // A listener on all addresses is reached by loopback.
   sockaddr_storage address = address_.storage;
-  if (address.ss_family == AF_INET && Inet(address).sin_addr.s_addr == htonl(INADDR_ANY)) {
+  socklen_t length = address_.length;
+  // A listener on all addresses is reached by loopback.
+  if (IsAny(address) && address.ss_family == AF_INET) {
     reinterpret_cast<sockaddr_in&>(address).sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  } else if (address.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&Inet6(address).sin6_addr)) {
+  } else if (IsAny(address)) {
     reinterpret_cast<sockaddr_in6&>(address).sin6_addr = in6addr_loopback;
+  } else if (file_ >= 0) {
+    sockaddr_un& by_file = reinterpret_cast<sockaddr_un&>(address);
+    std::snprintf(by_file.sun_path, sizeof by_file.sun_path, "/proc/self/fd/%d", file_);
+    length = sizeof by_file;
   }
   const int dial = socket(address.ss_family, SOCK_STREAM, 0);
   if (dial < 0) return false;
   fcntl(dial, F_SETFD, FD_CLOEXEC);
   fcntl(dial, F_SETFL, O_NONBLOCK);
-  const bool dialled = connect(dial, reinterpret_cast<const sockaddr*>(&address), address_.length) == 0 ||
-                       errno == EINPROGRESS;
+  const bool dialled =
+      connect(dial, reinterpret_cast<const sockaddr*>(&address), length) == 0 || errno == EINPROGRESS;
   close(dial);
   return dialled;
 }
 
-// A listener on all addresses is known by its port.
+// The whole address counts, since others in this process may listen at the same port; a listener on all
+// addresses shares its port with nobody. Node's own connections never block, libmilter's do.
 bool Listener::Accepted(int fd) const {
-  if (IsListening(fd)) return false;
+  if (IsListening(fd) || (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0) return false;
   const Address address = AddressOf(fd);
   const sockaddr_storage& ours = address_.storage;
   const sockaddr_storage& its = address.storage;
   if (address_.length == 0 || address.length == 0 || ours.ss_family != its.ss_family) return false;
   switch (ours.ss_family) {
     case AF_INET:
-      return Inet(ours).sin_port == Inet(its).sin_port;
+      return Inet(ours).sin_port == Inet(its).sin_port &&
+             (IsAny(ours) || Inet(ours).sin_addr.s_addr == Inet(its).sin_addr.s_addr);
     case AF_INET6:
-      return Inet6(ours).sin6_port == Inet6(its).sin6_port;
+      return Inet6(ours).sin6_port == Inet6(its).sin6_port &&
+             (IsAny(ours) || (IN6_ARE_ADDR_EQUAL(&Inet6(ours).sin6_addr, &Inet6(its).sin6_addr) &&
+                              Inet6(ours).sin6_scope_id == Inet6(its).sin6_scope_id));
     case AF_UNIX:
-      return std::strcmp(reinterpret_cast<const sockaddr_un&>(ours).sun_path,
-                         reinterpret_cast<const sockaddr_un&>(its).sun_path) == 0;
+      // A name may hold NULs (Linux's abstract ones), and those that connect have none at all.
+      return address_.length == address.length && std::memcmp(&ours, &its, address.length) == 0;
     default:
       return false;
   }
+}
+
+void Listener::GiveUp(const std::function<void()>& stop) const {
+  std::lock_guard lock(changing);
+  stop();
+  HangUpOrphans();
+  RemoveFile();
 }
 
 // The descriptors are libmilter's; a duplicate cannot become another's meanwhile.

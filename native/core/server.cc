@@ -119,8 +119,7 @@ bool Server::Listen(Started& started) {
   started.message = std::move(outcome.reason);
   LeavePlace(slot_);
   if (outcome.opened) {
-    library_->stop();
-    listener_.RemoveFile();
+    listener_.GiveUp([this] { library_->stop(); });
   } else {
     ReturnLibrary(library_);
   }
@@ -256,33 +255,32 @@ void Server::Drain(milliseconds grace) {
 }
 
 void Server::Stop() {
-  const auto returned = [this] { return phase_ == Phase::kReturned; };
-  std::unique_lock lock(mutex_);
-  if (!returned()) {
-    lock.unlock();
-    // smfi_stop() waits for the listener, which sleeps for seconds unless somebody dials.
-    std::thread stopper = MakeThread([library = library_] { library->stop(); });
-    if (!stopper.joinable()) library_->stop();
-    lock.lock();
-    while (!returned()) {
-      lock.unlock();
-      listener_.Dial();
-      lock.lock();
-      changed_.wait_for(lock, milliseconds(20), returned);
-    }
-    lock.unlock();
-    if (stopper.joinable()) stopper.join();
-  } else {
-    lock.unlock();
-  }
   // With a worker pool nobody reads the connections any more that were accepted in the last moment: their
   // MTAs are told now instead of after their time-outs.
-  listener_.HangUpOrphans();
+  listener_.GiveUp([this] { StopMain(); });
   // The object stays: a callback that never came back may still look at it.
   if (starter_) starter_->End();
-  listener_.RemoveFile();
   LeavePlace(slot_);
   events_.stopped(true, 0);
+}
+
+void Server::StopMain() {
+  const auto returned = [this] { return phase_ == Phase::kReturned; };
+  std::unique_lock lock(mutex_);
+  if (returned()) return;
+  lock.unlock();
+  // smfi_stop() waits for the listener, which sleeps for seconds unless somebody dials.
+  std::thread stopper = MakeThread([library = library_] { library->stop(); });
+  if (!stopper.joinable()) library_->stop();
+  lock.lock();
+  while (!returned()) {
+    lock.unlock();
+    listener_.Dial();
+    lock.lock();
+    changed_.wait_for(lock, milliseconds(20), returned);
+  }
+  lock.unlock();
+  if (stopper.joinable()) stopper.join();
 }
 
 }  // namespace milter

@@ -121,6 +121,7 @@ class Server : public std::enable_shared_from_this<Server> {
   template <typename Act>
   void ForEachSession(Act act);
   void Stop();
+  void StopMain();
   int SocketOf(SMFICTX* context) const;
 
   const std::shared_ptr<const Library> library_;
