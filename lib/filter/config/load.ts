@@ -18,7 +18,7 @@ export interface ReadConfigOptions {
   readonly file?: string;
   /** @default process.env */
   readonly environment?: Readonly<Record<string, string | undefined>>;
-  /** Lists that were read already, for a configuration read anew. */
+  /** Those of the configuration that this one is to follow: lists that both have are not read again. */
   readonly files?: ListFiles;
   /** @default by name, path or package */
   readonly findModule?: FindModule;
@@ -47,7 +47,8 @@ export async function loadConfig(
  * @throws FilterConfigError with everything that is wrong
  */
 export async function parseConfig(text: string, options: ReadConfigOptions = {}): Promise<Config> {
-  const { file = 'milter.toml', environment = process.env, files = new ListFiles() } = options;
+  const { file = 'milter.toml', environment = process.env } = options;
+  const files = new ListFiles(options.files);
   const directory = resolve(options.directory ?? (options.file === undefined ? '.' : dirname(options.file)));
   const toml = readText(text, file);
   const ours: Ours = { has: () => false };
@@ -55,6 +56,7 @@ export async function parseConfig(text: string, options: ReadConfigOptions = {})
   const reader = new ConfigReader(file, toml, surroundings, options.findModule ?? findModule);
   const settings = reader.settings();
   const modules = await reader.modules(settings?.on_error ?? 'tempfail');
+  files.settle();
   checkTogether(settings, modules, reader);
   if (settings === undefined || reader.faults.length > 0) throw new FilterConfigError(reader.faults);
   return { file, directory, settings, modules, files, ours, text: toml };

@@ -44,7 +44,18 @@ interface Watched {
 /** The files of one configuration. The same file may hold lists of several kinds. */
 export class ListFiles {
   readonly #watched = new Map<object, Map<string, Watched>>();
+  #before: ListFiles | undefined;
   #refreshing: Promise<void> | undefined;
+
+  /** @param before those of the configuration that this one follows: what they read need not be read again */
+  constructor(before?: ListFiles) {
+    this.#before = before;
+  }
+
+  /** To be called when the configuration was read: lists that it does not have any more are looked at no longer. */
+  settle(): void {
+    this.#before = undefined;
+  }
 
   /**
    * Reads a file, or gives what was read of it before.
@@ -54,8 +65,11 @@ export class ListFiles {
   open<E extends Entries>(path: string, kind: object, make: () => E): ListFile<E> {
     const files = this.#watched.get(kind) ?? new Map<string, Watched>();
     this.#watched.set(kind, files);
-    const known = files.get(path);
-    if (known !== undefined) return known.file as ListFile<E>;
+    const known = files.get(path) ?? this.#before?.find(kind, path);
+    if (known !== undefined) {
+      files.set(path, known);
+      return known.file as ListFile<E>;
+    }
     const { version, text } = readNow(path);
     const reader = new LineReader(path, text, make());
     while (reader.read(Number.POSITIVE_INFINITY));
@@ -63,6 +77,11 @@ export class ListFiles {
     const file = { path, entries: reader.entries };
     files.set(path, { file, make, version });
     return file;
+  }
+
+  /** @internal */
+  find(kind: object, path: string): Watched | undefined {
+    return this.#watched.get(kind)?.get(path);
   }
 
   /** Reads what has changed. A bad new version is told of once, and the old one stays. Never rejects. */

@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { FindModule } from '../../../../lib/filter/config/find-module.ts';
 import { configuredValues } from '../../../../lib/filter/config/values.ts';
 import {
+  type AddressList,
   type AnyModule,
   FilterConfigError,
   loadConfig,
@@ -443,7 +444,7 @@ describe('a configuration file', () => {
     await expect(loadConfig(path)).rejects.toThrow(`${path}: `);
   });
 
-  it('hands over lists that were read before', async () => {
+  it('takes over lists that were read before, as long as it has them', async () => {
     const folder = setUp({
       'milter.toml': `${SOCKET}\n[[module]]\nuse = "spf"\naccept_fail = ["file:friends"]`,
       friends: 'a@b',
@@ -452,8 +453,14 @@ describe('a configuration file', () => {
     const first = await loadConfig(path, { findModule });
     rmSync(join(folder, 'friends'));
     const second = await loadConfig(path, { findModule, files: first.files });
-    expect(second.files).toBe(first.files);
-    await expect(loadConfig(path, { findModule })).rejects.toThrow('cannot be read');
+    const without = await parse(SOCKET);
+    await expect(loadConfig(path, { findModule, files: without.files })).rejects.toThrow('cannot be read');
+    const [{ options } = { options: {} }] = second.modules;
+    const { accept_fail: list } = options as { accept_fail: AddressList };
+    expect(list.has('a@b')).toBe(true);
+    writeFileSync(join(folder, 'friends'), 'c@d\n');
+    await second.files.refresh();
+    expect([list.has('a@b'), list.has('c@d')]).toEqual([false, true]);
   });
 });
 
