@@ -107,12 +107,22 @@ const READ: readonly UnreadFormat[] = [
 ];
 
 const FORMATS: readonly UnreadFormat[] = [...READ, ...unreadFormats];
-const NEAR = FORMATS.flatMap(({ format, signatures }) =>
-  signatures.filter(([at]) => at < 32).map(([at, bytes]) => ({ format, at, bytes })),
+interface Signature {
+  readonly format: string;
+  readonly at: number;
+  readonly bytes: string;
+}
+
+const SIGNATURES: readonly Signature[] = FORMATS.flatMap(({ format, signatures }) =>
+  signatures.map(([at, bytes]) => ({ format, at, bytes })),
 );
-const FAR = FORMATS.flatMap(({ format, signatures }) =>
-  signatures.filter(([at]) => at >= 32).map(([at, bytes]) => ({ format, at, bytes })),
+/** Those at the very beginning, by their first byte. */
+const BY_FIRST_BYTE = Map.groupBy(
+  SIGNATURES.filter(({ at }) => at === 0),
+  ({ bytes }) => bytes.charCodeAt(0),
 );
+const NEAR = SIGNATURES.filter(({ at }) => at > 0 && at < 32);
+const FAR = SIGNATURES.filter(({ at }) => at >= 32);
 const BY_EXTENSION = new Map(
   FORMATS.flatMap(({ format, extensions }) => extensions.map((extension) => [extension, format] as const)),
 );
@@ -126,10 +136,14 @@ export const SIGNATURE_BYTES: number = 0x8001 + 5;
  */
 export function archiveFormat(bytes: Buffer, names: readonly string[] = []): ArchiveFormat | undefined {
   const head = bytes.toString('latin1', 0, 64);
-  const near = NEAR.find(({ at, bytes: signature }) => head.startsWith(signature, at));
+  const starts = ({ at, bytes: signature }: Signature) => head.startsWith(signature, at);
+  const near = BY_FIRST_BYTE.get(bytes[0] ?? 0)?.find(starts) ?? NEAR.find(starts);
   if (near) return near.format;
   if (isTar(bytes)) return 'tar';
-  const far = FAR.find(({ at, bytes: signature }) => bytes.toString('latin1', at, at + 5) === signature);
+  const far =
+    bytes.length > 0x8000
+      ? FAR.find(({ at, bytes: signature }) => bytes.toString('latin1', at, at + 5) === signature)
+      : undefined;
   if (far) return far.format;
   for (const extension of names.flatMap(extensionsOf)) {
     const format = BY_EXTENSION.get(extension);

@@ -45,6 +45,7 @@ export class ContentFields {
   readonly encodings: readonly Encoding[];
   readonly #namingFields: readonly string[];
   #names: readonly string[] | undefined;
+  #boundaries: readonly string[] | undefined;
 
   constructor(
     types: readonly Structured[],
@@ -52,7 +53,7 @@ export class ContentFields {
     encodings: readonly Encoding[],
     namingFields: readonly string[],
   ) {
-    const first = types.findIndex(({ value }) => holdsParts(value));
+    const first = types.length < 2 ? 0 : types.findIndex(({ value }) => holdsParts(value));
     this.types =
       first <= 0
         ? types
@@ -76,12 +77,26 @@ export class ContentFields {
     return this.encodings[0] ?? 'identity';
   }
 
-  /** Every boundary that fields of this multipart type declare, or those of any, the likeliest first; one character per byte. */
-  boundaries(type?: string): readonly string[] {
-    const declared = this.types
-      .filter(({ value }) => (type === undefined ? value.startsWith('multipart/') : value === type))
-      .flatMap((field) => field.literals('boundary'));
-    return [...new Set(declared.map((boundary) => encodeText(boundary).toString('latin1')))];
+  /** The governing type, undefined without one and where it is none, `text/plain` where there is a value that is no type. */
+  get contentType(): string | undefined {
+    const value = this.types[0]?.value;
+    if (!value) return undefined;
+    const slash = value.indexOf('/');
+    const isType = slash > 0 && slash < value.length - 1 && !value.includes('/', slash + 1);
+    return isType ? value : 'text/plain';
+  }
+
+  /** Every boundary that multipart types declare, the likeliest first; one character per byte. */
+  get boundaries(): readonly string[] {
+    this.#boundaries ??= boundariesOf(this.types.filter(({ value }) => value.startsWith('multipart/')));
+    return this.#boundaries;
+  }
+
+  /** Those of them that fields of this type declare. */
+  boundariesOf(type: string): readonly string[] {
+    return this.types.length === 1
+      ? this.boundaries
+      : boundariesOf(this.types.filter(({ value }) => value === type));
   }
 
   /** What these fields say in several ways, of which readers heed one or another. */
@@ -91,7 +106,7 @@ export class ContentFields {
     const types = new Set(this.types.map(({ value }) => value));
     return [
       ...(types.size > 1 ? (['content-type'] as const) : []),
-      ...(this.boundaries().length > 1 ? (['boundary'] as const) : []),
+      ...(this.boundaries.length > 1 ? (['boundary'] as const) : []),
       ...(this.encodings.length > 1 ? (['content-transfer-encoding'] as const) : []),
     ];
   }
@@ -114,6 +129,11 @@ export class ContentFields {
   }
 }
 
+function boundariesOf(types: readonly Structured[]): readonly string[] {
+  const declared = types.flatMap((field) => field.literals('boundary'));
+  return [...new Set(declared.map((boundary) => encodeText(boundary).toString('latin1')))];
+}
+
 /** The fields of a part that has none. */
 export const noContentFields: ContentFields = new ContentFields([], [], ['identity'], []);
 
@@ -121,11 +141,15 @@ export const noContentFields: ContentFields = new ContentFields([], [], ['identi
 export function readContentFields(
   fields: readonly { readonly name: string; readonly read: () => string }[],
 ): ContentFields {
-  const read = (wanted: string) => fields.filter(({ name }) => name === wanted).map((field) => field.read());
-  return new ContentFields(
-    read('content-type').map(parseStructured),
-    read('content-disposition').map(parseStructured),
-    parseEncodings(read('content-transfer-encoding')),
-    [...read('content-name'), ...read('x-sun-data-name')],
-  );
+  const types: Structured[] = [];
+  const dispositions: Structured[] = [];
+  const encodings: string[] = [];
+  const namingFields: string[] = [];
+  for (const { name, read } of fields) {
+    if (name === 'content-type') types.push(parseStructured(read()));
+    else if (name === 'content-disposition') dispositions.push(parseStructured(read()));
+    else if (name === 'content-transfer-encoding') encodings.push(read());
+    else if (isContentField(name)) namingFields.push(read());
+  }
+  return new ContentFields(types, dispositions, parseEncodings(encodings), namingFields);
 }

@@ -111,13 +111,20 @@ export function disarm(part: Part, how: Disarming, warning: string): void {
     part.rename(name);
   } else if (how === 'remove' && isOneOfSeveral(part)) part.remove();
   else {
-    part.rename(undefined);
-    for (const name of ['Content-Transfer-Encoding', 'Content-Disposition', 'Content-MD5'])
-      part.headers.remove(name);
+    for (const name of DESCRIBING) part.headers.remove(name);
     part.retype('text/plain', { charset: 'utf-8', name: 'WARNING.TXT' });
     part.replaceContent(warning);
   }
 }
+
+/** Fields that tell of what was there. */
+const DESCRIBING = [
+  'Content-Transfer-Encoding',
+  'Content-Disposition',
+  'Content-MD5',
+  'Content-Name',
+  'X-Sun-Data-Name',
+];
 
 function isOneOfSeveral(part: Part): boolean {
   const { parent, isFileInText } = part;

@@ -89,7 +89,7 @@ export function decodeQuotedPrintable(bytes: Buffer): Buffer {
   const decoded = Buffer.allocUnsafe(bytes.length);
   let length = 0;
   // What stands between two escapes is copied in one go, but for white space at line ends: transports add it, so it goes.
-  const hasBlankEnds = [' \r', ' \n', '\t\r', '\t\n'].some((end) => bytes.includes(end, 0, 'latin1'));
+  const hasBlankEnds = someLineEndsBlank(bytes);
   for (let i = 0; i < bytes.length; ) {
     const equals = bytes.indexOf(EQUALS, i);
     const end = equals < 0 ? bytes.length : equals;
@@ -108,6 +108,14 @@ export function decodeQuotedPrintable(bytes: Buffer): Buffer {
     else decoded[length++] = EQUALS;
   }
   return decoded.subarray(0, length);
+}
+
+function someLineEndsBlank(bytes: Buffer): boolean {
+  for (let lineFeed = bytes.indexOf(LF); lineFeed >= 0; lineFeed = bytes.indexOf(LF, lineFeed + 1)) {
+    const last = bytes[bytes[lineFeed - 1] === CR ? lineFeed - 2 : lineFeed - 1];
+    if (last === SPACE || last === TAB) return true;
+  }
+  return false;
 }
 
 /** Copies `bytes[start..end)` but for blanks in front of a line break in it. Answers how many bytes were copied. */

@@ -106,11 +106,12 @@ export class Inspector {
 
   /** The parts inside one that are to be judged too: by every reading, and the files in a text. */
   async inside(part: Part): Promise<readonly Part[]> {
-    // In turns of the event loop; then it need not be decoded again.
-    if (part.contentType.startsWith('text/')) await part.loadContent();
+    const files = await part.loadFiles();
     const { messages = true } = this.#policy;
     const isMessage = !part.contentType.startsWith('multipart/') && part.children.length > 0;
-    return isMessage && !messages ? part.files : [...part.readings.flat(), ...part.files];
+    if (isMessage && !messages) return files;
+    const { readings, children } = part;
+    return readings.length > 1 ? readings.flat() : children.length > 0 ? children : files;
   }
 
   /** Every reason why this part, apart from those inside it, is poisonous. */
@@ -138,9 +139,9 @@ export class Inspector {
     const { programs = true, archives: limits = {} } = this.#policy;
     const reasons: PoisonReason[] = [];
     // Where several encodings are declared readers decode one or another.
-    // Disk images show far behind their beginning what they are; a text is none.
-    const length = part.contentType.startsWith('text/') ? 512 : SIGNATURE_BYTES;
-    const heads = [part.contentHead(length), ...part.otherContents()];
+    const start = part.contentHead(512);
+    const head = mayBeImage(part, start) ? part.contentHead(SIGNATURE_BYTES) : start;
+    const heads = [head, ...part.otherContents()];
     for (const head of heads) {
       const format = programs && !isProse(part, head) ? programFormat(head) : undefined;
       if (format !== undefined) reasons.push({ kind: 'program', format, member: undefined });
@@ -165,6 +166,17 @@ export class Inspector {
     if (program === undefined || this.#policy.programs === false) return undefined;
     return { kind: 'program', format: program, member: path };
   }
+}
+
+/** Disk images show only far behind their beginning what they are: whether a part may be one, and this beginning tells nothing. */
+function mayBeImage({ contentTypes }: Part, head: Buffer): boolean {
+  if (!contentTypes.some((type) => /^application\/(?:octet-stream$|.*(?:iso|cd|disk|udf))/.test(type)))
+    return false;
+  return (
+    head.length === 512 &&
+    archiveFormat(head) === undefined &&
+    !/^(?:%PDF|.PNG|GIF8|RIFF)/s.test(head.toString('latin1', 0, 4))
+  );
 }
 
 /** Whether this is what somebody wrote to be read: it may start with any letters. */

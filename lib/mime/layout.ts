@@ -184,7 +184,7 @@ export class Scanner {
     const { type, encoding } = part.fields;
     part.type = type?.value || (inDigest ? 'message/rfc822' : 'text/plain');
     const isMessage = holdsMessage(part.type) && encoding === 'identity';
-    const boundary = part.type.startsWith('multipart/') ? part.fields.boundaries()[0] : undefined;
+    const boundary = part.type.startsWith('multipart/') ? part.fields.boundaries[0] : undefined;
     if (!isMessage && boundary === undefined) return;
     if (part.depth >= this.#context.limits.depth) this.#problem('depth', part.bodyStart);
     else if (boundary !== undefined) this.#open(part, boundary);

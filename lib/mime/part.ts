@@ -35,6 +35,7 @@ interface Reading {
 }
 
 const LF = 0x0a;
+const NONE: readonly Part[] = [];
 
 /** One part of a message, or the message itself. Parsing makes them; so does `createPart`. */
 export class Part {
@@ -105,21 +106,16 @@ export class Part {
    * several fields the one that makes parts of the body, else the first.
    */
   get contentType(): string {
-    const declared = this.#fields().type?.value;
-    if (declared) return /^[^/]+\/[^/]+$/.test(declared) ? declared : 'text/plain';
+    const declared = this.#fields().contentType;
+    if (declared !== undefined) return declared;
     return this.#parent?.contentType === 'multipart/digest' ? 'message/rfc822' : 'text/plain';
   }
 
   /** Every content type that the part claims: where there are several fields, a reader may heed another than the first. */
   get contentTypes(): readonly string[] {
-    return [
-      ...new Set([
-        this.contentType,
-        ...this.#fields()
-          .types.slice(1)
-          .map(({ value }) => value),
-      ]),
-    ];
+    const { types } = this.#fields();
+    if (types.length < 2) return [this.contentType];
+    return [...new Set([this.contentType, ...types.slice(1).map(({ value }) => value)])];
   }
 
   /** Parameters of Content-Type, decoded, by lower-case name; of duplicates the one that readers prefer. */
@@ -171,7 +167,8 @@ export class Part {
    * whatever its type.
    */
   get children(): readonly Part[] {
-    return this.readings[0] ?? [];
+    const list = this.#open()[0]?.list;
+    return !list || list instanceof TextWithFiles ? NONE : list.parts;
   }
 
   /**
@@ -180,14 +177,21 @@ export class Part {
    * it: the header is made to say so, and the parts of the others are no more.
    */
   get readings(): readonly (readonly Part[])[] {
-    const lists = this.#open().map(({ list }) => list);
-    return lists.filter((list) => !(list instanceof TextWithFiles)).map(({ parts }) => parts);
+    const readings = this.#open();
+    return readings.length < 2 ? [this.children] : readings.map(({ list }) => list.parts);
   }
 
   /** The files that are uuencoded (or yEncoded) in this text: mail readers show them as attachments. */
   get files(): readonly Part[] {
     const list = this.#open()[0]?.list;
-    return list instanceof TextWithFiles ? list.parts : [];
+    return list instanceof TextWithFiles ? list.parts : NONE;
+  }
+
+  /** Like {@link files}, but a large text that may hold some is decoded in turns of the event loop. */
+  async loadFiles(): Promise<readonly Part[]> {
+    const isOpen = this.#readings !== undefined || this.bodyChanged || !this.contentType.startsWith('text/');
+    if (!isOpen && this.#received.mayHoldFile) await this.#received.load();
+    return this.files;
   }
 
   /** Whether this part has content of its own: all but a multipart or a message that has parts. An `.eml` file has. */
@@ -517,7 +521,10 @@ export class Part {
 
   /** The parts of all readings. */
   #all(): readonly Part[] {
-    return this.#open().flatMap(({ list }) => list.parts);
+    const readings = this.#open();
+    return readings.length < 2
+      ? (readings[0]?.list.parts ?? NONE)
+      : readings.flatMap(({ list }) => list.parts);
   }
 
   #takeApart(): readonly Reading[] {
@@ -542,6 +549,7 @@ export class Part {
     const { depth } = this.#layout;
     if (!this.contentType.startsWith('text/') || this.isFileInText) return [];
     if (depth >= context.limits.depth || this.#rescans >= context.limits.rescans) return [];
+    if (!this.#replaced && !this.#received.mayHoldFile) return [];
     const encoding = this.#replaced ? this.encoding : this.#received.encoding;
     const text = this.content();
     const list = TextWithFiles.find<Part>(text, encoding !== 'identity', (file) => {
@@ -557,7 +565,7 @@ export class Part {
     const boundaries: string[] = [];
     for (let part: Part | undefined = this; part; part = part.#parent) {
       // Declared boundaries count even where another one was found in use.
-      boundaries.push(...part.#fields().boundaries());
+      boundaries.push(...part.#fields().boundaries);
       for (const boundary of [part.#layout.boundary, part.#readings?.[0]?.list.boundary]) {
         if (boundary !== undefined) boundaries.push(boundary);
       }

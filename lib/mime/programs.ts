@@ -39,6 +39,8 @@ export function programFormat(head: Buffer): string | undefined {
   if (start.startsWith('\xca\xfe\xba\xbe'))
     return head.length < 8 || head.readUInt32BE(4) < 43 ? 'Mach-O program' : 'Java class';
   const text = asText(head).trimStart();
+  // Nearly everything else.
+  if (!/^[#<@[rw]/i.test(text)) return undefined;
   return SCRIPTS.find(([, pattern]) => pattern.test(text))?.[0];
 }
 

@@ -5,7 +5,7 @@
  */
 import { fieldColon } from '../headers.ts';
 import { guessBoundary, holdsDelimiter } from './boundary.ts';
-import { holdsMessage } from './content-fields.ts';
+import { holdsMessage, holdsParts } from './content-fields.ts';
 import { decodeBody, type Encoding } from './encodings.ts';
 import { type Layout, type ScanContext, Scanner } from './layout.ts';
 import { extensionsOf } from './names.ts';
@@ -20,6 +20,8 @@ export interface BodyReading {
   /** What is undone before. */
   readonly encoding: Encoding;
 }
+
+const NONE: readonly BodyReading[] = [];
 
 /** Extensions of files that mail readers open as messages. */
 const MESSAGE_EXTENSIONS = new Set(['eml', 'emlx', 'mht', 'mhtml', 'mbs', 'nws']);
@@ -39,6 +41,9 @@ function looksLikeMessage(bytes: Buffer): boolean {
  * @param rescans How many bodies around this one were looked at again: each level may cost as much as the message is long.
  */
 export function findReadings(outer: Layout, context: ScanContext, rescans: number): readonly BodyReading[] {
+  const { fields, type } = outer;
+  // Nearly every leaf.
+  if (fields.types.length < 2 && !holdsParts(type) && fields.names.length === 0) return NONE;
   const finder = new ReadingFinder(outer, context, rescans);
   finder.find();
   return finder.found;
@@ -79,7 +84,7 @@ class ReadingFinder {
         if (!candidate.startsWith('multipart/')) continue;
         // Much software labels whole messages so; who finds delimiters does not decode.
         if (encoding === 'quoted-printable' && this.found.length > 0) continue;
-        for (const declared of fields.boundaries(candidate))
+        for (const declared of fields.boundariesOf(candidate))
           if (!isDone || declared !== boundary) this.#tryMultipart(candidate, encoding, declared);
       }
     }

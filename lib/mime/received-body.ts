@@ -3,6 +3,7 @@
  */
 import { decodeBody, decodeSteps, type Encoding } from './encodings.ts';
 import { finishInTurns } from './slice.ts';
+import { mayHoldFile } from './text-files.ts';
 
 /** Range and encoding of a received body. */
 export class ReceivedBody {
@@ -35,11 +36,20 @@ export class ReceivedBody {
     return encodings.map((encoding) => decodeBody(this.bytes, encoding));
   }
 
+  /** Whether a file may be in it as text; if not, there is none, and it need not be decoded to see that. */
+  get mayHoldFile(): boolean {
+    return mayHoldFile(this.bytes, this.encoding);
+  }
+
   /** The first decoded bytes, at most `length`, without decoding more than they need. */
   head(length: number): Buffer {
     if (this.#decoded || this.encoding === 'identity') return this.decode().subarray(0, length);
-    // An encoded byte takes at most three characters; whoever pads more than that has the whole body decoded.
-    const head = decodeBody(this.bytes.subarray(0, length * (length > 4096 ? 2 : 6)), this.encoding);
-    return (head.length < length ? this.decode() : head).subarray(0, length);
+    // Mostly an encoded byte takes less than two characters, at most three; whoever pads more has the whole body decoded.
+    for (const size of [length * 2, length * 6]) {
+      if (size >= this.bytes.length) break;
+      const head = decodeBody(this.bytes.subarray(0, size), this.encoding);
+      if (head.length >= length) return head.subarray(0, length);
+    }
+    return this.decode().subarray(0, length);
   }
 }

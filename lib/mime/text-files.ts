@@ -3,9 +3,10 @@
  */
 import type { PartList, Writable } from './container.ts';
 import { readContentFields } from './content-fields.ts';
+import type { Encoding } from './encodings.ts';
 import type { Layout } from './layout.ts';
 import { formatParameter } from './parameters.ts';
-import { findFiles, type TextFile } from './uuencode.ts';
+import { findFiles, holdsBegin, type TextFile } from './uuencode.ts';
 
 /** Text, file, text … A file that is taken out leaves nothing behind. */
 export class TextWithFiles<P extends Writable> implements PartList<P> {
@@ -63,6 +64,26 @@ export class TextWithFiles<P extends Writable> implements PartList<P> {
     }
     return isOpen;
   }
+}
+
+/**
+ * Whether a file may be in this text: nearly always the bytes tell that there is none before they are decoded. Of
+ * quoted-printable text a line may start with an escape, and be cut anywhere.
+ */
+export function mayHoldFile(bytes: Buffer, encoding: Encoding): boolean {
+  if (encoding === 'identity') return holdsBegin(bytes);
+  if (encoding !== 'quoted-printable') return true;
+  for (let line = 0; line < bytes.length; ) {
+    const first = bytes[line];
+    if (first === 0x62 || first === 0x3d) {
+      if (/^(?:b(?:=|e(?:=|g(?:=|i(?:=|n))))|=62|=3d(?:y|=))/i.test(bytes.toString('latin1', line, line + 5)))
+        return true;
+    }
+    const lineFeed = bytes.indexOf(0x0a, line);
+    if (lineFeed < 0) return false;
+    line = lineFeed + 1;
+  }
+  return false;
 }
 
 /** A file as a part of the text it stands in, with the header section that it would have as a part. */

@@ -15,6 +15,8 @@ export interface TextFile {
   readonly end: number;
 }
 
+const UU_LINE = Buffer.from('\nbegin');
+const YENC_LINE = Buffer.from('\n=ybegin ');
 /** How many files one text may have; the rest stays text. */
 const MAX_FILES = 1000;
 /** Longer lines begin no file. */
@@ -25,37 +27,62 @@ const BEGIN = /^(?:begin(?:-base64)? +[0-7]{3,4} +(\S[^\r\n]*)|=ybegin [^\r\n]*?
 /** The files in a text, in order. Linear in its length. */
 export function findFiles(text: Buffer): readonly TextFile[] {
   const files: TextFile[] = [];
-  for (let line = nextBegin(text, 0); line >= 0 && files.length < MAX_FILES; ) {
+  const search = new BeginSearch(text);
+  for (let line = search.next(0); line >= 0 && files.length < MAX_FILES; ) {
     const name = beginName(text, line);
-    if (name === undefined) {
-      line = nextBegin(text, line + 1);
-      continue;
-    }
-    const end = fileEnd(text, line);
-    files.push({ name, start: line, end });
-    line = nextBegin(text, end - 1);
+    const end = name === undefined ? line + 1 : fileEnd(text, line);
+    if (name !== undefined) files.push({ name, start: line, end });
+    line = search.next(end);
   }
   return files;
 }
 
-/** The name on the first line that begins a file; undefined where none does. */
-export function firstFileName(text: Buffer): string | undefined {
-  for (let line = nextBegin(text, 0); line >= 0; line = nextBegin(text, line + 1)) {
+/** The first line that begins a file, or -1, and the name on it. */
+function findFirst(text: Buffer): { readonly line: number; readonly name: string | undefined } {
+  const search = new BeginSearch(text);
+  for (let line = search.next(0); line >= 0; line = search.next(line + 1)) {
     const name = beginName(text, line);
-    if (name !== undefined) return name;
+    if (name !== undefined) return { line, name };
   }
-  return undefined;
+  return { line: -1, name: undefined };
 }
 
-/** The next line from `from` on that starts as one does that begins a file. */
-function nextBegin(text: Buffer, from: number): number {
-  if (from === 0 && startsFile(text, 0)) return 0;
-  let at = from > 0 ? from - 1 : 0;
-  for (at = text.indexOf(LF, at); at >= 0; at = text.indexOf(LF, at + 1)) {
-    // Lines that start otherwise, nearly all, are not looked at further.
-    if (at + 1 >= from && startsFile(text, at + 1)) return at + 1;
+/** Whether any line starts as those do that begin a file. */
+export function holdsBegin(text: Buffer): boolean {
+  return new BeginSearch(text).next(0) >= 0;
+}
+
+/** The name on the first line that begins a file; undefined where none does. */
+export function firstFileName(text: Buffer): string | undefined {
+  return findFirst(text).name;
+}
+
+/** Goes from one line that starts as those do that begin a file to the next. */
+class BeginSearch {
+  readonly #text: Buffer;
+  /** Where the next line break in front of either kind is, as far as known. */
+  #uuencoded = -1;
+  #yencoded = -1;
+
+  constructor(text: Buffer) {
+    this.#text = text;
   }
-  return -1;
+
+  /** The next such line from `from` on, or -1. */
+  next(from: number): number {
+    const text = this.#text;
+    if (from === 0 && startsFile(text, 0)) return 0;
+    const at = Math.max(0, from - 1);
+    const find = (line: Buffer) => {
+      const found = text.indexOf(line, at);
+      return found < 0 ? Number.POSITIVE_INFINITY : found;
+    };
+    // What was found behind `from` need not be found again.
+    if (this.#uuencoded < at) this.#uuencoded = find(UU_LINE);
+    if (this.#yencoded < at) this.#yencoded = find(YENC_LINE);
+    const found = Math.min(this.#uuencoded, this.#yencoded);
+    return found === Number.POSITIVE_INFINITY ? -1 : found + 1;
+  }
 }
 
 function startsFile(text: Buffer, line: number): boolean {
@@ -108,8 +135,7 @@ function isBase64Code(code: number): boolean {
 
 /** The content of the first file in a text; what stands around it is no content. Without a begin, of all its lines. */
 export function decodeFile(text: Buffer): Buffer {
-  let begin = nextBegin(text, 0);
-  while (begin >= 0 && beginName(text, begin) === undefined) begin = nextBegin(text, begin + 1);
+  const { line: begin } = findFirst(text);
   const data = begin < 0 ? 0 : lineEnd(text, begin);
   if (begin >= 0 && text[begin] === 0x3d) return decodeYenc(text, data);
   if (begin >= 0 && text[begin + 5] === 0x2d) {
