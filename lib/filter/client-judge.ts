@@ -7,16 +7,18 @@ import { clientFact, type JudgedClient } from './facts.ts';
 
 /** A Milter that judges the client. Write {@link judge}; look-ups begun in it run beside those of other modules. */
 export abstract class ClientJudge extends Milter {
-  #judging: Promise<void> | undefined;
+  #judging: Promise<() => void> | undefined;
 
-  /** Looks at the client and reports what it finds. Called once a message. */
-  abstract judge(client: JudgedClient): void | Promise<void>;
+  /**
+   * Looks at the client, once a message. What it finds at once it may report itself; what it waits for, it reports in the
+   * function that its promise resolves to: by then the message may be over, and another one under way.
+   */
+  abstract judge(client: JudgedClient): void | Promise<() => void>;
 
   override envfrom(): void {
-    const { judged } = clientFact.get(this);
     this.#judging = undefined;
-    if (judged === undefined) return;
-    const judging = this.judge(judged);
+    const { judged } = clientFact.get(this);
+    const judging = judged === undefined ? undefined : this.judge(judged);
     if (judging === undefined) return;
     // Awaited at RCPT; until then nobody listens.
     judging.catch(() => {});
@@ -24,11 +26,19 @@ export abstract class ClientJudge extends Milter {
   }
 
   override async envrcpt(): Promise<void> {
-    await this.#judging;
+    const judging = this.#judging;
+    if (judging === undefined) return;
+    const report = await judging;
+    // Once: the next recipient finds what the first one found.
+    if (this.#judging !== judging) return;
+    this.#judging = undefined;
+    report();
   }
 
   override async eom(): Promise<void> {
     const { relayed, judged } = clientFact.get(this);
-    if (relayed && judged !== undefined) await this.judge(judged);
+    if (!relayed || judged === undefined) return;
+    const judging = this.judge(judged);
+    if (judging !== undefined) (await judging)();
   }
 }

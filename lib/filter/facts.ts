@@ -50,8 +50,16 @@ export const spfFact = slot<Promise<CheckResult | undefined>>('filter.spf', 'mes
 );
 
 /** What {@link spfFact} has come to so far, for those who cannot wait: findings that ask when it is decided (`unless`). */
-export const spfKnownFact = slot<{ check: CheckResult | undefined }>('filter.spf.known', 'message', () => ({
+export interface SpfKnown {
+  check: CheckResult | undefined;
+  /** The client is a relay of this domain, which may forward anything. */
+  forwarder: string | undefined;
+}
+
+/** What module `spf` has found so far. Take it at MAIL, and look into it when it is decided. */
+export const spfKnownFact = slot<SpfKnown>('filter.spf.known', 'message', () => ({
   check: undefined,
+  forwarder: undefined,
 }));
 
 /** What module `auth` verified. */
@@ -118,6 +126,9 @@ export const exemptRole = role<(recipient: string) => boolean | Promise<boolean>
 
 /** The postmaster's exceptions. Provided by module `access`. */
 export const rulingRole = role<(finding: Finding) => Ruling | undefined>('ruling');
+
+/** Verifies signatures at the end of the message. Provided by module `auth`: whoever waits for {@link authFact} asks for it. */
+export const authRole = role<true>('auth');
 
 /** What points add up to. Provided by module `score`. */
 export interface Score {

@@ -6,7 +6,7 @@ import type { Milter, MilterClass } from '../index.ts';
 import type { ConfiguredModule } from './config/config.ts';
 import { clientFact, directionFact } from './facts.ts';
 import type { Finding } from './findings/finding.ts';
-import { type Judgement, judgementFact } from './findings/judgement.ts';
+import { type Judgement, judgementFact, serve } from './findings/judgement.ts';
 import type { Running } from './running.ts';
 
 /** The stages that modules may work in. connect and helo would cost a crossing each, and the session knows all they say. */
@@ -64,6 +64,7 @@ function call(
     fail(new Error('still busy with an earlier stage'));
     return undefined;
   }
+  serve(milter, judgement);
   let value: unknown;
   try {
     value = handler.apply(milter, [...values]);

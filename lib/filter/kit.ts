@@ -4,12 +4,13 @@ export { ClientJudge } from './client-judge.ts';
 export * as kinds from './config/kinds.ts';
 export type { AddressList } from './config/lists/addresses.ts';
 export type { ListedClient, NetworkList } from './config/lists/networks.ts';
-export type { GlobList, WordList } from './config/lists/words.ts';
+export type { DomainList, GlobList, WordList } from './config/lists/words.ts';
 export { Template } from './config/template.ts';
 export { z } from './config/zod.ts';
 export {
   type AuthFact,
   authFact,
+  authRole,
   type ClientFact,
   type ClientKind,
   clientFact,
@@ -24,6 +25,7 @@ export {
   rulingRole,
   type Score,
   type SeenClient,
+  type SpfKnown,
   scoreRole,
   spfFact,
   spfKnownFact,

@@ -69,6 +69,8 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
   readonly stage?: 'envelope' | 'message';
   /** Where the configuration does not say. @default all mail */
   readonly when?: readonly When[];
+  /** Mail that these options ask it to work for besides, whatever `when` says. @default none */
+  alsoWhen?(options: z.output<Schema>): readonly When[];
   /** Where the configuration does not say. @default the top level's `on_error` */
   readonly onError?: OnErrorWord;
   readonly needs?: readonly Need<z.output<Schema>>[];

@@ -7,7 +7,7 @@ import type { ConfiguredModule } from './config/config.ts';
 import type { Role } from './facts.ts';
 import type { Action } from './findings/action.ts';
 import type { FindingReply } from './findings/finding.ts';
-import { type Change, judgementFact } from './findings/judgement.ts';
+import { type Change, openJudgement } from './findings/judgement.ts';
 import { type Declared, makeFinding } from './findings/make.ts';
 import type { Metrics } from './metrics.ts';
 import type { Store } from './store/store.ts';
@@ -23,7 +23,7 @@ export interface Details {
   /** In place of the declared reply; its text may hold `%{…}`. */
   readonly reply?: Partial<FindingReply>;
   /** More for the log and `milter why`. */
-  readonly note?: string;
+  readonly note?: string | undefined;
   /** Asked when it is decided, by which time other modules have looked too: the finding is void where it says so. */
   readonly unless?: () => boolean;
 }
@@ -130,10 +130,10 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     data: shared.data,
     now: shared.now,
     found: (milter, short, action, details = {}) => {
-      const judgement = judgementFact.get(milter);
+      const judgement = openJudgement(milter);
       const declaration = declared.get(short);
       if (declaration === undefined) throw new Error(`module ${name} declares no finding "${short}"`);
-      if (judgement === undefined || judgement.phase === 'decided') {
+      if (judgement === undefined) {
         log.debug({ finding: `${name}-${short}`, session: milter.session.id }, 'found too late');
         return;
       }
@@ -142,7 +142,7 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
       shared.metrics.count('findings_total', { finding: finding.name, observed: String(observed) });
     },
     change: (milter, change) => {
-      const judgement = judgementFact.get(milter);
+      const judgement = openJudgement(milter);
       if (judgement === undefined || observed) return;
       const changes = judgement.changes.get(name);
       if (changes === undefined) judgement.changes.set(name, [change]);

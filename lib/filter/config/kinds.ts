@@ -15,7 +15,7 @@ import { Template } from './template.ts';
 
 export { addresses } from './lists/addresses.ts';
 export { networks } from './lists/networks.ts';
-export { globs, words } from './lists/words.ts';
+export { domains, globs, words } from './lists/words.ts';
 
 type Maybe = string | undefined;
 

@@ -90,7 +90,7 @@ export class ConfigReader {
       definition,
       name: keys.name ?? definition.name,
       mode,
-      when,
+      when: when.length === 0 ? when : [...when, ...(definition.alsoWhen?.(options) ?? [])],
       match,
       onError: mode === 'observe' ? 'continue' : (keys.on_error ?? definition.onError ?? otherwise),
       deadline,

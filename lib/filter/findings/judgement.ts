@@ -3,7 +3,7 @@
  * decision reads it, and the history keeps what it says in the end.
  */
 import { randomBytes } from 'node:crypto';
-import { type Message, slot } from '../../index.ts';
+import { type Message, type Milter, slot } from '../../index.ts';
 import type { Ruled } from '../decision/decide.ts';
 import type { Finding, JudgedRecipient } from './finding.ts';
 
@@ -53,3 +53,20 @@ export class Judgement {
 
 /** The judgement of the message under way; undefined where MAIL did not reach the filter. */
 export const judgementFact = slot<Judgement | undefined>('filter.judgement', 'message', () => undefined);
+
+const served = new WeakMap<Milter, Judgement>();
+
+/** A handler of this module's begins to work for the message. */
+export function serve(milter: Milter, judgement: Judgement): void {
+  served.set(milter, judgement);
+}
+
+/**
+ * The judgement that a module may add to: undefined where it is over, or where a handler that was late for an earlier
+ * message has only now come to its findings.
+ */
+export function openJudgement(milter: Milter): Judgement | undefined {
+  const judgement = judgementFact.get(milter);
+  const isOpen = judgement?.phase !== 'decided' && (served.get(milter) ?? judgement) === judgement;
+  return isOpen ? judgement : undefined;
+}

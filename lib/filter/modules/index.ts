@@ -7,4 +7,5 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   networks: () => import('./networks.ts'),
   ptr: () => import('./ptr.ts'),
   score: () => import('./score.ts'),
+  spf: () => import('./spf/index.ts'),
 };

@@ -133,7 +133,7 @@ export default defineModule({
         if (!isOurs(this.message.sender)) return;
         const spf = spfKnownFact.get(this);
         services.found(this, 'external-as-ours', options.external_as_ours, {
-          unless: () => spf.check?.result === 'pass',
+          unless: () => spf.check?.result === 'pass' || spf.forwarder !== undefined,
         });
       }
 

@@ -48,19 +48,22 @@ export default defineModule({
   },
   setup: ({ options, services }) =>
     class Ptr extends ClientJudge {
-      override async judge(client: JudgedClient): Promise<void> {
+      override async judge(client: JudgedClient): Promise<() => void> {
         const { address } = client;
-        if (address === undefined || isLoopback(address)) return;
+        if (address === undefined || isLoopback(address)) return () => {};
         const found = await namesOf(this, client, services.resolver);
         const absurd = (await this.#claims(client, found)).find(isAbsurd);
         const [name = null] = absurd === undefined ? found.names : [];
         const dynamic = name !== null && found.names.every((one) => isDynamicName(one, address));
-        if (found.status !== 'unknown') ptrFact.set(this, { name, dynamic });
-        if (absurd !== undefined) {
-          services.found(this, 'localhost', options.localhost, { values: { ptr: absurd || '.' } });
-        }
-        if (found.status === 'none') services.found(this, 'missing', options.missing);
-        if (dynamic) services.found(this, 'dynamic', options.dynamic, { values: { ptr: name }, note: name });
+        return () => {
+          if (found.status !== 'unknown') ptrFact.set(this, { name, dynamic });
+          if (absurd !== undefined) {
+            services.found(this, 'localhost', options.localhost, { values: { ptr: absurd || '.' } });
+          }
+          if (found.status === 'none') services.found(this, 'missing', options.missing);
+          if (dynamic)
+            services.found(this, 'dynamic', options.dynamic, { values: { ptr: name }, note: name });
+        };
       }
 
       /** What the address is called, confirmed or not: "localhost" leads back to nobody but ourselves. */

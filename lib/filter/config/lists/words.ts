@@ -1,4 +1,5 @@
 /** Lists of plain words and of globs. */
+import { aLabels, isDomain } from '../domains.ts';
 import type { Entries } from './files.ts';
 import { matchesGlob } from './glob.ts';
 import { badEntry, type ListKind, listKind, type Parts } from './list.ts';
@@ -41,6 +42,43 @@ export function words(otherwise: readonly string[] = []): ListKind<WordList> {
     () => new Set<string>(),
     (parts) => new Words(parts),
     'Words; "file:PATH" has one a line',
+    otherwise,
+  );
+}
+
+/** A list of domains by name. What its files hold may change between two questions. */
+export interface DomainList {
+  /** Nothing is in it now. */
+  readonly empty: boolean;
+  /** As A-labels, in lower case. */
+  all(): readonly string[];
+  has(domain: string): boolean;
+}
+
+class PlainDomains implements Entries {
+  readonly names = new Set<string>();
+
+  add(entry: string): void {
+    const name = aLabels(entry);
+    if (!isDomain(name)) throw badEntry(entry, 'is no domain');
+    this.names.add(name);
+  }
+}
+
+/** A list of domains, each just itself. Where the key is not given it is `otherwise`. */
+export function domains(otherwise: readonly string[] = []): ListKind<DomainList> {
+  return listKind<PlainDomains, DomainList>(
+    'a list of domains, such as ["example.com", "file:PATH"]',
+    PlainDomains,
+    () => new PlainDomains(),
+    (parts) => ({
+      get empty() {
+        return parts.every(({ entries }) => entries.names.size === 0);
+      },
+      all: () => parts.flatMap(({ entries }) => [...entries.names]),
+      has: (domain) => parts.some(({ entries }) => entries.names.has(aLabels(domain))),
+    }),
+    'Domains by name; "file:PATH" has one a line',
     otherwise,
   );
 }
