@@ -53,6 +53,16 @@ const piece = fc.oneof(
     'PK\x03\x04',
     'UEsDBA==',
     'begin 644 a.exe\n#35H`\n`\nend\n',
+    'begin-base64 644 b.exe\n',
+    '=ybegin line=128 size=1 name=c.exe\n',
+    'end\n',
+    'Content-Type: multipart/mixed; boundary=b; boundary=c\r\n',
+    'Content-Type: multipart/mixed; boundary=""\r\n',
+    'Content-Type: application/octet-stream; name=fwd.eml\r\n',
+    'Content-Type: image/svg+xml\r\n',
+    'Content-Type: application/ms-tnef; name=winmail.dat\r\n',
+    '<svg onload=x><foreignObject>',
+    '<!ENTITY a "<script>">',
     '<script>x</script>',
     'text',
   ),
@@ -119,7 +129,9 @@ describe('whatever the bytes', () => {
         const leaves = leavesOf(message.root);
         const index = pick % leaves.length;
         const leaf = leaves[index];
-        const isContainer = /^(?:multipart|message)\//.test(leaf?.contentType ?? '');
+        const isContainer =
+          /^(?:multipart|message)\//.test(leaf?.contentType ?? '') ||
+          leaf?.names.some((name) => /\.eml/.test(name));
         leaf?.replaceContent(wanted);
         expect(leaf?.content().equals(Buffer.from(wanted))).toBe(true);
         // A container without parts may turn into one with parts by what is put into it.
