@@ -1,5 +1,4 @@
 /** The command `milter run`. */
-import { readFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
 import {
@@ -80,7 +79,7 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
   const options = given<ServeOptions>({
     socket: values.socket,
     socketMode: fileMode(values['socket-mode']),
-    socketGroup: groupId(values['socket-group']),
+    socketGroup: values['socket-group'],
     removeSocket: values['no-remove-socket'] === true ? false : undefined,
     // serve() refuses any other word.
     onError: values['on-error'] as OnError | undefined,
@@ -143,8 +142,10 @@ function untilEnd(server: Server, grace: { deadline?: number }, logger: Logger):
     logger.error({ error }, 'an error was thrown outside of every handler');
     close(1, {});
   });
-  // Nothing keeps the process alive any more: libmilter gave up, which serve() has logged.
-  process.once('beforeExit', () => resolve(1));
+  // An end by itself has been logged.
+  void server.closed.then((reason) => {
+    if (reason !== undefined) resolve(1);
+  });
   return promise;
 }
 
@@ -161,15 +162,6 @@ function fileMode(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
   throw wrongUse(`--socket-mode needs an octal mode such as 660, got "${text}"`);
-}
-
-/** Node knows no groups by name. */
-function groupId(group: string | undefined): number | undefined {
-  if (group === undefined || /^\d+$/.test(group)) return wholeNumber('socket-group', group);
-  const entries = readFileSync('/etc/group', 'utf8').split('\n');
-  const id = entries.map((line) => line.split(':')).find(([name]) => name === group)?.[2];
-  if (id === undefined) throw wrongUse(`--socket-group: /etc/group has no group "${group}"`);
-  return Number(id);
 }
 
 function wrongUse(message: string): MilterError {

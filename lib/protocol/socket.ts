@@ -2,6 +2,7 @@
  * libmilter's socket specs. libmilter itself takes `inet:99999` for port 34463 and says nowhere what it dislikes,
  * so a spec is checked here first.
  */
+import { resolve } from 'node:path';
 import { MilterError } from '../errors.ts';
 
 /** A spec that libmilter will take. */
@@ -46,9 +47,11 @@ export function parseSocket(spec: string): Socket {
 
 function parsePath(spec: string, path: string): Socket {
   if (path === '') throw fault(spec, 'lacks the path');
-  const bytes = Buffer.byteLength(path);
+  // The process may change its folder, and the MTA is in another anyway.
+  const absolute = resolve(path);
+  const bytes = Buffer.byteLength(absolute);
   if (bytes > MAX_PATH) throw fault(spec, `has a path of ${bytes} bytes; a socket's may have ${MAX_PATH}`);
-  return { spec: `unix:${path}`, unixPath: path };
+  return { spec: `unix:${absolute}`, unixPath: absolute };
 }
 
 function parsePort(spec: string, scheme: string, rest: string): Socket {

@@ -15,10 +15,12 @@ import {
   oneOf,
   optionFault,
   refuseUnknown,
+  show,
   text,
 } from '../options.ts';
 import { parseSocket, type Socket } from '../protocol/socket.ts';
 import type { DeadlineStage, Deadlines } from '../run/plan.ts';
+import { groupId } from './group.ts';
 
 /** Options of {@link serve}. Durations are in milliseconds. */
 export interface ServeOptions {
@@ -26,8 +28,8 @@ export interface ServeOptions {
   readonly socket: string;
   /** Permission bits of a unix socket, such as `0o660`. @default what the umask leaves */
   readonly socketMode?: number;
-  /** Group id of a unix socket. @default the process's */
-  readonly socketGroup?: number;
+  /** Group of a unix socket: its id, or its name in /etc/group. @default the process's */
+  readonly socketGroup?: number | string;
   /** Whether to remove a socket file at which nobody listens any more. @default true */
   readonly removeSocket?: boolean;
   /** How many connections may wait to be accepted (smfi_setbacklog). @default libmilter's */
@@ -90,11 +92,16 @@ const defaultDeadlines: Deadlines = {
 /** Every duration is held by a C int. */
 const duration = integer(1);
 
+const groupIds = integer(0);
+
 /** For the checker of options. */
 export const SERVE_KINDS: Kinds<ServeOptions> = {
   socket: text,
   socketMode: integer(0, 0o777),
-  socketGroup: integer(0),
+  socketGroup: {
+    must: 'be a group id or the name of a group',
+    accepts: (value): value is number | string => groupIds.accepts(value) || text.accepts(value),
+  },
   removeSocket: flag,
   backlog: integer(1),
   timeout: duration,
@@ -122,7 +129,7 @@ export function readOptions(options: ServeOptions): Settings {
   return {
     socket: parseSocket(options.socket),
     socketMode: options.socketMode ?? -1,
-    socketGroup: options.socketGroup ?? -1,
+    socketGroup: options.socketGroup === undefined ? -1 : readGroup(options.socketGroup),
     removeSocket: options.removeSocket ?? true,
     backlog: options.backlog ?? 0,
     timeoutSeconds: Math.ceil((options.timeout ?? 0) / 1000),
@@ -135,6 +142,12 @@ export function readOptions(options: ServeOptions): Settings {
     debug: options.debug ?? 0,
     maxDataSize: options.maxDataSize ?? 0,
   };
+}
+
+function readGroup(group: number | string): number {
+  const id = groupId(group);
+  if (id === undefined) throw optionFault(`option "socketGroup": /etc/group has no group ${show(group)}`);
+  return id;
 }
 
 function readDeadlines(given: Partial<Deadlines> = {}): Deadlines {

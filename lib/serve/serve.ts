@@ -8,7 +8,8 @@ import { checkOptions, integer, type Kinds, optionFault } from '../options.ts';
 import { Dispatcher } from '../run/dispatcher.ts';
 import { libmilterInfo, loadAddon, type NativeServer } from '../run/native.ts';
 import { readOptions, type ServeOptions, type Settings } from './options.ts';
-import { removeStaleSocket } from './stale-socket.ts';
+import { clearSocketFile } from './socket-file.ts';
+import { startFault } from './start-fault.ts';
 
 /** How many of something were made, and how many of them are gone. */
 export interface Counter {
@@ -51,6 +52,11 @@ export interface Server extends AsyncDisposable {
    * again. Rejects with a MilterError `ERR_MILTER_OPTION` for an unknown option or an impossible value.
    */
   close(options?: CloseOptions): Promise<void>;
+  /**
+   * Resolves when the server has ended, and never rejects: with undefined when it was closed, and with a MilterError
+   * `ERR_MILTER_SOCKET` when it ended by itself, because libmilter gave up listening.
+   */
+  readonly closed: Promise<MilterError | undefined>;
   /** Lets the server keep the process alive, as it does from the start. */
   ref(): this;
   /** Lets the process end although the server runs. */
@@ -78,11 +84,13 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
     throw new MilterError('ERR_MILTER_FILTER', `class ${filter.name} does not extend Milter`);
   }
   const settings = fitToLibrary(readOptions(options), options);
+  warnOfOpenSocket(settings);
   const { Server: Native } = loadAddon();
   const { socket } = settings;
-  if (settings.removeSocket && socket.unixPath !== '') await removeStaleSocket(socket);
+  if (socket.unixPath !== '') await clearSocketFile(socket, settings.removeSocket);
   const starting = new Promise<Server>((resolve, reject) => {
-    const ending = Promise.withResolvers<void>();
+    const ending = Promise.withResolvers<MilterError | undefined>();
+    let reason: MilterError | undefined;
     const resume = (): void => native.resume();
     const native: NativeServer = new Native(
       { ...settings, socket: socket.spec, unixPath: socket.unixPath },
@@ -94,12 +102,12 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
         },
         later: () => setImmediate(resume),
         started: (address, code) => {
-          if (code === '') resolve(new RunningServer(native, dispatcher, address, ending.promise));
-          else reject(startFault(settings, code, address));
+          if (code !== '') void startFault(socket, code, address).then(reject);
+          else resolve(new RunningServer(native, dispatcher, address, ending.promise));
         },
         stopped: (wanted, result) => {
-          if (wanted) ending.resolve();
-          else cameHome(native, settings, result);
+          if (wanted) ending.resolve(reason);
+          else reason = cameHome(native, settings, result);
         },
       },
     );
@@ -108,6 +116,17 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
     native.start();
   });
   return starting.catch(rethrow);
+}
+
+/** A host left out is easily forgotten, and whoever reaches the port can use the filter. `@0.0.0.0` is on purpose. */
+function warnOfOpenSocket({ socket: { spec }, logger }: Settings): void {
+  const [, scheme, port] = /^(inet6?):([^@]+)$/.exec(spec) ?? [];
+  if (scheme === undefined) return;
+  const loopback = scheme === 'inet6' ? '::1' : '127.0.0.1';
+  logger.warn(
+    { socket: spec },
+    `listening on all addresses, for whoever can reach them; for this machine alone write ${scheme}:${port}@${loopback}`,
+  );
 }
 
 /** Takes into account what the library at hand cannot do. */
@@ -137,15 +156,20 @@ function rethrow(error: unknown): never {
 
 class RunningServer implements Server {
   readonly address: string;
+  readonly closed: Promise<MilterError | undefined>;
   readonly #native: NativeServer;
   readonly #dispatcher: Dispatcher;
-  readonly #ended: Promise<void>;
 
-  constructor(native: NativeServer, dispatcher: Dispatcher, address: string, ended: Promise<void>) {
+  constructor(
+    native: NativeServer,
+    dispatcher: Dispatcher,
+    address: string,
+    closed: Promise<MilterError | undefined>,
+  ) {
     this.#native = native;
     this.#dispatcher = dispatcher;
     this.address = address;
-    this.#ended = ended;
+    this.closed = closed;
   }
 
   stats(): ServerStats {
@@ -158,7 +182,7 @@ class RunningServer implements Server {
     const { deadline = DEFAULT_GRACE } = options;
     this.#dispatcher.closing(deadline);
     this.#native.close(deadline);
-    await this.#ended;
+    await this.closed;
   }
 
   ref(): this {
@@ -176,33 +200,20 @@ class RunningServer implements Server {
   }
 }
 
-function startFault(settings: Settings, code: string, reason: string): MilterError {
-  const { spec } = settings.socket;
-  if (code === 'ERR_MILTER_UNSUPPORTED' || code === 'ERR_MILTER_RESOURCE')
-    return new MilterError(code, reason);
-  if (code === 'ERR_MILTER_ADDRESS_IN_USE') {
-    return new MilterError(
-      'ERR_MILTER_ADDRESS_IN_USE',
-      `${spec}: another program listens there; stop it first`,
-    );
-  }
-  const hint = spec.startsWith('fd:')
-    ? ' (not every libmilter knows fd:, and the descriptor must be listening)'
-    : '';
-  return new MilterError('ERR_MILTER_SOCKET', `cannot listen at ${spec}: ${reason}${hint}`);
-}
-
-/** smfi_main() came home by itself. */
-function cameHome(native: NativeServer, settings: Settings, result: number): void {
+/** smfi_main() came home by itself. Returns why the server ends, if it does. */
+function cameHome(native: NativeServer, settings: Settings, result: number): MilterError | undefined {
   if (result === 0) {
     // libmilter's own signal thread took a signal that was meant for this process: raise it again.
     settings.logger.warn({}, 'libmilter stopped on a signal');
     process.kill(process.pid, 'SIGTERM');
-    return;
+    return undefined;
   }
-  settings.logger.error(
-    { socket: settings.socket.spec },
-    'libmilter gave up listening (see the mail log); closing',
+  const { spec } = settings.socket;
+  const reason = new MilterError(
+    'ERR_MILTER_SOCKET',
+    `libmilter gave up listening at ${spec} (the mail log says why)`,
   );
+  settings.logger.error({ socket: spec }, `${reason.message}; closing`);
   native.close(0);
+  return reason;
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectMta, type MessageResult } from '../../lib/testing/index.ts';
 import { milter, RunningMilter } from '../helpers/cli.ts';
+import { CLOSE_LISTENER } from '../helpers/close-listener.ts';
 import { knowsDescriptors } from '../helpers/requirements.ts';
 import { until } from '../helpers/wait.ts';
 
@@ -69,6 +70,19 @@ describe('milter run', () => {
     expect(running.err).toContain(
       'info: message session=1 queueId=Q1 client=127.0.0.1 sender=<a@x.org> recipients=<b@x.org> size=20\n',
     );
+  });
+
+  it('exits with 1 when libmilter gives up listening', async () => {
+    const code = `
+      import { Milter } from 'libmilter';
+      ${CLOSE_LISTENER}
+      export default class extends Milter { envfrom() { closeListener(); } }`;
+    await using running = new RunningMilter([...ANY_PORT, file('gives-up.mjs', code)]);
+    const mta = await connectMta(await running.address());
+    await mta.envfrom('<a@x.org>');
+    expect(await running.status()).toBe(1);
+    expect(running.err).toContain('error: libmilter gave up listening at inet:0@127.0.0.1');
+    await mta.close();
   });
 
   it('without a filter passes a body on that is larger than what is kept', async () => {
@@ -268,7 +282,7 @@ describe('milter run refuses', () => {
       'an unknown group',
       ['--socket-group', 'no-such'],
       2,
-      'milter run: --socket-group: /etc/group has no group "no-such"',
+      'milter run: option "socketGroup": /etc/group has no group "no-such"',
     ],
     [
       'a number that is none',

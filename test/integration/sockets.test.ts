@@ -1,12 +1,29 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { type AddressInfo, createServer, type Server as TcpServer } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
-import { Milter, type MilterClass, type MilterError, type ServeOptions, serve } from '../../lib/index.ts';
+import {
+  type LogFields,
+  type Logger,
+  Milter,
+  type MilterClass,
+  type MilterError,
+  type ServeOptions,
+  serve,
+} from '../../lib/index.ts';
 import { connectMta } from '../../lib/testing/index.ts';
 import { knowsDescriptors } from '../helpers/requirements.ts';
 import { ENVELOPE, MESSAGE, serving } from '../helpers/server.ts';
@@ -19,6 +36,7 @@ class Marking extends Milter {
 
 const folder = mkdtempSync(join(tmpdir(), 'milter-'));
 afterAll(() => rmSync(folder, { recursive: true }));
+const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 let paths = 0;
 const newPath = (): string => join(folder, `${paths++}.sock`);
 
@@ -83,6 +101,37 @@ describe('serve() listens', () => {
     const path = newPath();
     await using _ = await serving(Marking, { socket: `unix:${path}`, socketGroup: 12 });
     expect(statSync(path).gid).toBe(12);
+  });
+
+  it.skipIf(process.getuid?.() !== 0)('with socketGroup by name', async () => {
+    const line = readFileSync('/etc/group', 'utf8')
+      .split('\n')
+      .find((group) => group.startsWith('mail:'));
+    const path = newPath();
+    await using _ = await serving(Marking, { socket: `unix:${path}`, socketGroup: 'mail' });
+    expect(statSync(path).gid).toBe(Number(line?.split(':')[2]));
+  });
+
+  it('at a path from the current folder, wherever the process goes afterwards', async () => {
+    const path = newPath();
+    await using t = await serving(Marking, { socket: `unix:${relative(process.cwd(), path)}` });
+    expect(t.server.address).toBe(`unix:${path}`);
+    expect((await (await t.mta()).sendMessage(MESSAGE, ENVELOPE)).verdict).toBe('continue');
+  });
+
+  it.each([
+    ['inet:0', 'inet:0@127.0.0.1'],
+    ['inet6:0', 'inet6:0@::1'],
+  ])('at %s on all addresses, and warns', async (socket, better) => {
+    const warnings: string[] = [];
+    const logger = { ...silent, warn: (_: LogFields, message: string) => void warnings.push(message) };
+    await using _ = await serving(Marking, { socket, logger });
+    expect(warnings).toEqual([
+      `listening on all addresses, for whoever can reach them; for this machine alone write ${better}`,
+    ]);
+    await using explicit = await serving(Marking, { socket: better, logger });
+    expect(explicit.server.address).not.toBe('');
+    expect(warnings.length).toBe(1);
   });
 
   it.skipIf(!takesDescriptors)('at a descriptor that it was given, as systemd does', async () => {
@@ -169,9 +218,10 @@ describe('a socket file that is there already', () => {
     const { linkSync } = await import('node:fs');
     linkSync(`${path}.old`, path);
     await new Promise((resolve) => old.close(resolve));
-    expect((await fault({ socket: `unix:${path}`, removeSocket: false })).code).toMatch(
-      /^ERR_MILTER_(ADDRESS_IN_USE|SOCKET)$/,
-    );
+    expect(await fault({ socket: `unix:${path}`, removeSocket: false })).toMatchObject({
+      code: 'ERR_MILTER_SOCKET',
+      message: `unix:${path}: a program that runs no more left its socket there; remove the file, or let that be done for you (removeSocket)`,
+    });
     expect(statSync(path).isSocket()).toBe(true);
   });
 });
@@ -198,6 +248,33 @@ describe('serve() fails with one clear line', () => {
     expect(error.message).toContain(socket);
     expect(error.message).not.toContain('\n');
     // Nothing is left half-started: the next server is fine.
+    await using t = await serving(Marking);
+    expect((await (await t.mta()).sendMessage(MESSAGE, ENVELOPE)).verdict).toBe('continue');
+  });
+
+  it('for a host name that nobody knows', async () => {
+    const { code, message } = await fault({ socket: 'inet:0@no-such-host.invalid' });
+    expect(code).toBe('ERR_MILTER_SOCKET');
+    expect(message).toMatch(
+      /^cannot listen at inet:0@no-such-host\.invalid: the host name no-such-host\.invalid cannot be resolved \(E/,
+    );
+  });
+
+  it('for a group that nobody knows', async () => {
+    expect(await fault({ socket: `unix:${newPath()}`, socketGroup: 'no such' })).toMatchObject({
+      code: 'ERR_MILTER_OPTION',
+      message: 'option "socketGroup": /etc/group has no group "no such"',
+    });
+  });
+
+  it('for every descriptor of this process that does not listen, each of which stays open', async () => {
+    const descriptors = readdirSync('/proc/self/fd').map(Number);
+    for (const fd of descriptors) {
+      const error = await fault({ socket: `fd:${fd}` });
+      expect(error.message).toBe(
+        `cannot listen at fd:${fd}: descriptor ${fd} is no listening socket; it must be passed to this process, as by a systemd socket unit`,
+      );
+    }
     await using t = await serving(Marking);
     expect((await (await t.mta()).sendMessage(MESSAGE, ENVELOPE)).verdict).toBe('continue');
   });

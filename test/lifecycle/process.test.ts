@@ -1,5 +1,6 @@
 import { createServer } from 'node:net';
 import { expect, test } from 'vitest';
+import { CLOSE_LISTENER } from '../helpers/close-listener.ts';
 import { type Death, type Life, live } from './child.ts';
 
 /** Handlers that wait in several connections at once, on workers of libmilter's pool and on new ones. */
@@ -112,6 +113,29 @@ const rows: readonly Row[] = [
     ends: { ...exits(0), said: ['closed'], verdicts: Array(MTAS).fill('tempfail') },
     stderr: CUT_OFF,
   })),
+  {
+    name: 'a server whose libmilter gives up listening',
+    script: `
+      ${CLOSE_LISTENER}
+      const server = await serve(Quick, { socket: 'inet:0@127.0.0.1' });
+      closeListener();
+      const { code, message } = await server.closed;
+      say(code + ' ' + message);
+      await server.close();`,
+    ends: {
+      ...exits(0),
+      said: ['ERR_MILTER_SOCKET libmilter gave up listening at inet:0@127.0.0.1 (the mail log says why)'],
+    },
+    stderr: /^milter: error: libmilter gave up listening at inet:0@127\.0\.0\.1 .*; closing/,
+  },
+  {
+    name: 'a server that tells of its end',
+    script: `
+      const server = await serve(Quick, { socket });
+      void server.closed.then((reason) => say('ended ' + reason));
+      await server.close();`,
+    ends: { ...exits(0), said: ['ended undefined'] },
+  },
   {
     name: 'two servers at once',
     script: `

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseSocket } from '../../../lib/protocol/socket.ts';
 import { readOptions, type ServeOptions } from '../../../lib/serve/options.ts';
@@ -9,7 +10,7 @@ describe('parseSocket', () => {
     ['UNIX:/run/a.sock', { spec: 'unix:/run/a.sock', unixPath: '/run/a.sock' }],
     ['/run/a.sock', { spec: 'unix:/run/a.sock', unixPath: '/run/a.sock' }],
     ['/run/with:colon', { spec: 'unix:/run/with:colon', unixPath: '/run/with:colon' }],
-    ['run/a.sock', { spec: 'unix:run/a.sock', unixPath: 'run/a.sock' }],
+    ['run/a.sock', { spec: `unix:${resolve('run/a.sock')}`, unixPath: resolve('run/a.sock') }],
     ['inet:8894@127.0.0.1', { spec: 'inet:8894@127.0.0.1', unixPath: '' }],
     ['inet:8894@[127.0.0.1]', { spec: 'inet:8894@127.0.0.1', unixPath: '' }],
     ['inet:8894@mail.example.com', { spec: 'inet:8894@mail.example.com', unixPath: '' }],

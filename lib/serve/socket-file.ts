@@ -1,14 +1,15 @@
-/** What a server that crashed leaves behind: the file of its unix socket. */
+/** What may lie where a unix socket is to be: another program's socket, one of a server that crashed, or a file. */
 import { lstatSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { MilterError } from '../errors.ts';
 import type { Socket } from '../protocol/socket.ts';
 
 /**
- * Removes a socket file that nobody listens at any more.
- * @throws MilterError `ERR_MILTER_ADDRESS_IN_USE` when somebody does, `ERR_MILTER_SOCKET` when it is no socket
+ * Makes room for a unix socket: removes the file of one that nobody listens at any more, if `remove` says so.
+ * @throws MilterError `ERR_MILTER_ADDRESS_IN_USE` when somebody does listen, `ERR_MILTER_SOCKET` when the file is to
+ *   stay, or is no socket
  */
-export async function removeStaleSocket({ spec, unixPath }: Socket): Promise<void> {
+export async function clearSocketFile({ spec, unixPath }: Socket, remove: boolean): Promise<void> {
   const stat = lstatSync(unixPath, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isSocket())
@@ -20,6 +21,13 @@ export async function removeStaleSocket({ spec, unixPath }: Socket): Promise<voi
     throw new MilterError(
       'ERR_MILTER_ADDRESS_IN_USE',
       `${spec}: another program listens there; stop it first`,
+    );
+  }
+  if (!remove) {
+    throw new MilterError(
+      'ERR_MILTER_SOCKET',
+      `${spec}: a program that runs no more left its socket there; remove the file, or let that be done for you ` +
+        '(removeSocket)',
     );
   }
   try {
