@@ -23,6 +23,8 @@ interface RawParameter {
   /** The part of the field's text it takes, from its first character to before the next semicolon. */
   readonly start: number;
   readonly end: number;
+  /** Whether its quote is never closed. */
+  readonly isOpen: boolean;
 }
 
 /** A structured field's value and parameters. */
@@ -79,7 +81,11 @@ export class Structured {
   with(changes: Readonly<Record<string, string | undefined>>): string {
     const kept = this.#raw.filter((raw) => !Object.hasOwn(changes, bareName(raw.name)));
     let text = this.head.trim();
-    for (const { start, end } of kept) text += `; ${this.#text.slice(start, end).trim()}`;
+    for (const { start, end, isOpen } of kept) {
+      text += `; ${this.#text.slice(start, end).trim()}`;
+      // A quote that was never closed would take in what is written behind it.
+      if (isOpen) text += /(?<!\\)(?:\\\\)*\\$/.test(text) ? '\\"' : '"';
+    }
     for (const [name, value] of Object.entries(changes)) {
       if (value !== undefined) text += `;\r\n\t${formatParameter(name, value)}`;
     }
@@ -156,8 +162,8 @@ class FieldReader {
         continue;
       }
       const name = text.slice(start, nameEnd).toLowerCase();
-      const { value, end } = this.#readValue(this.#skipFill(equals + 1, isBlankCode));
-      raw.push({ name, value, start, end });
+      const { value, end, isOpen } = this.#readValue(this.#skipFill(equals + 1, isBlankCode));
+      raw.push({ name, value, start, end, isOpen });
       position = end;
     }
     return { head: text.slice(0, headEnd), raw };
@@ -201,7 +207,7 @@ class FieldReader {
   }
 
   /** Reads a value, quoted or not, and where it ends: at a semicolon, at the end, or where the next parameter begins. */
-  #readValue(start: number): { value: string; end: number } {
+  #readValue(start: number): { value: string; end: number; isOpen: boolean } {
     const text = this.#text;
     let value = '';
     let position = start;
@@ -214,19 +220,20 @@ class FieldReader {
         pieceStart = ++position;
       }
       value += text.slice(pieceStart, position);
+      if (position >= text.length) return { value: unfold(value), end: text.length, isOpen: true };
       position++;
       const next = this.#skipFill(position, isBlankCode);
       const nameEnd = this.#nameEnd(next);
       // A forgotten semicolon.
       if (next > position && nameEnd > next && text[this.#skipFill(nameEnd, isBlankCode)] === '=') {
-        return { value: unfold(value), end: next };
+        return { value: unfold(value), end: next, isOpen: false };
       }
     }
     const end = this.#semicolon(position, false);
     // Text right behind the closing quote is glued on: some readers take it for part of the name.
     const isApart = position > start && (isBlank(text, position) || this.#comments.closes.has(position));
     const rest = isApart ? '' : this.#unquoted(position, withoutFields(text, position, end));
-    return { value: unfold(value + rest), end };
+    return { value: unfold(value + rest), end, isOpen: false };
   }
 
   /** An unquoted value without the comments seen in it. */

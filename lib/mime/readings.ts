@@ -98,7 +98,8 @@ class ReadingFinder {
         if (this.found.length > 0) return;
       }
     } else if (holdsMessage(type)) {
-      for (const encoding of encodings) if (encoding !== 'identity') this.#tryMessage(type, encoding, false);
+      const encoding = [...encodings].find((one) => one !== 'identity');
+      if (encoding !== undefined) this.#tryMessage(type, encoding, false);
     } else if (isNamedMessage(fields.names)) {
       for (const encoding of encodings) this.#tryMessage(undefined, encoding, true);
     }

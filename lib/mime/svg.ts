@@ -43,7 +43,8 @@ export function* findActiveInXml(xml: string, isSvg: boolean): Steps<ActiveConte
   const all = [...cuts];
   const also = [...removed];
   const add = (kind: HtmlRemoval['kind'], name: string, start: number, end: number) => {
-    all.push({ start, end, replacement: '' });
+    // A "<" in front was text, and must not become markup with what follows.
+    all.push({ start, end, replacement: xml[start - 1] === '<' ? ' ' : '' });
     also.push({ kind, name });
   };
   for (const { start, end } of findEntities(xml)) add('declaration', '!entity', start, end);
