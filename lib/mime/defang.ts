@@ -152,7 +152,10 @@ class Defanger {
       if (slice.isOver) await slice.next();
       // Another reading of what it stood in was settled on.
       if (!part.parent && part !== message.root) continue;
-      const found = this.#choose(part, await this.#inspector.judge(part));
+      const found = this.#choose(
+        part,
+        await this.#inspector.judge(part, typeof this.#policy.action !== 'function'),
+      );
       if (found) {
         await this.#disarm(part, found.reason, found.how);
         continue;

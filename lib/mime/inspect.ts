@@ -114,8 +114,11 @@ export class Inspector {
     return readings.length > 1 ? readings.flat() : children.length > 0 ? children : files;
   }
 
-  /** Every reason why this part, apart from those inside it, is poisonous. */
-  async judge(part: Part): Promise<readonly PoisonReason[]> {
+  /**
+   * Every reason why this part, apart from those inside it, is poisonous.
+   * @param isOneEnough Whether its content need not be looked at if its names or types are bad.
+   */
+  async judge(part: Part, isOneEnough = false): Promise<readonly PoisonReason[]> {
     const { contentTypes, isLeaf } = part;
     // A multipart is never saved under a name, unless some reader takes it for something else; a message may be.
     if (!isLeaf && contentTypes.every((type) => type.startsWith('multipart/'))) return [];
@@ -128,6 +131,7 @@ export class Inspector {
     for (const contentType of contentTypes) {
       if (this.#contentTypes.has(contentType)) reasons.push({ kind: 'content-type', contentType });
     }
+    if (isOneEnough && reasons.length > 0) return reasons;
     if (!isLeaf && contentTypes.every(holdsParts)) return reasons;
     const text = await this.#policy.check?.(part);
     if (text !== undefined) reasons.push({ kind: 'check', text });

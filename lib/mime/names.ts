@@ -59,6 +59,7 @@ function isCommentBehind(name: string, known: string): boolean {
  * stream of the file).
  */
 function savedNames(name: string): readonly string[] {
+  if (/^[ !-9;-~]*$/.test(name)) return [name.toLowerCase()];
   const whole = name.normalize('NFKC').toLowerCase();
   const tidy = (text: string) => text.replace(/[\p{Cc}\p{Cf}]/gu, '');
   const names = [tidy(whole)];
