@@ -25,7 +25,7 @@ export abstract class ClientJudge extends Milter {
     this.#judging = judging;
   }
 
-  override async envrcpt(): Promise<void> {
+  override async envrcpt(_recipient: string): Promise<void> {
     const judging = this.#judging;
     if (judging === undefined) return;
     const report = await judging;

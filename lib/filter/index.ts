@@ -5,4 +5,5 @@ export { type JsonSchema, ownJsonSchema } from './config/json-schema.ts';
 export { loadConfig, parseConfig, type ReadConfigOptions } from './config/load.ts';
 export { type ConfiguredValue, configuredValues } from './config/values.ts';
 export * from './kit.ts';
+export { StoredAccess } from './modules/access/stored.ts';
 export { type OpenedFilter, type OpenOptions, openFilter } from './open.ts';

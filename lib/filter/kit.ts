@@ -1,8 +1,11 @@
 /** What modules are made with. */
 export { type ClientNames, namesOf, seenClient } from './client.ts';
 export { ClientJudge } from './client-judge.ts';
+export { aLabels, isDomain } from './config/domains.ts';
+export { BadValue, wrongWord } from './config/faults.ts';
 export * as kinds from './config/kinds.ts';
 export type { AddressList } from './config/lists/addresses.ts';
+export type { Entries, ListFile } from './config/lists/files.ts';
 export type { ListedClient, NetworkList } from './config/lists/networks.ts';
 export type { DomainList, GlobList, WordList } from './config/lists/words.ts';
 export { Template } from './config/template.ts';

@@ -68,6 +68,7 @@ export async function openConfig(
   const store = openStore(settings.store.url, now);
   const metrics = new MetricsRegistry();
   const history = new History(store.part('history'), settings.history, logger);
+  const modules = config.modules.filter(({ mode }) => mode !== 'off');
   const shared: Shared = {
     store,
     resolver,
@@ -76,13 +77,13 @@ export async function openConfig(
     now,
     hostname: settings.hostname,
     data: settings.data,
+    findings: new Set(modules.flatMap(findingsOf)),
     roles: new Roles(),
     timers: new Timers(),
   };
   const quarantine: Quarantine = {
     hold: () => Promise.reject(new Error('there is no quarantine yet')),
   };
-  const modules = config.modules.filter(({ mode }) => mode !== 'off');
   const running = new Running(config, modules, shared, history);
   const { judges, disposals } = await setUp(modules, shared, running);
   config.ours.has = (domain) => shared.roles.all(whoRole)[0]?.isOurs(domain) ?? false;
@@ -104,6 +105,10 @@ export async function openConfig(
       await store.close();
     },
   };
+}
+
+function findingsOf({ name, definition }: ConfiguredModule): readonly string[] {
+  return [...Object.keys(definition.findings), 'error'].map((short) => `${name}-${short}`);
 }
 
 interface SetUp {

@@ -46,6 +46,8 @@ export interface Services<Short extends string = string> {
   readonly observed: boolean;
   /** Where the configuration's stored things are. */
   readonly data: string;
+  /** The names of all findings that the modules of this configuration know. */
+  readonly findings: ReadonlySet<string>;
   /** Reports what was found. The decision says later what comes of it. */
   found(milter: Milter, short: Short, action: Action | { readonly word: string }, details?: Details): void;
   /**
@@ -70,6 +72,7 @@ export interface Shared {
   readonly now: () => number;
   readonly hostname: string;
   readonly data: string;
+  readonly findings: ReadonlySet<string>;
   readonly roles: Roles;
   readonly timers: Timers;
 }
@@ -128,6 +131,7 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     metrics: shared.metrics,
     hostname: shared.hostname,
     data: shared.data,
+    findings: shared.findings,
     now: shared.now,
     found: (milter, short, action, details = {}) => {
       const judgement = openJudgement(milter);

@@ -14,6 +14,7 @@ import { reading } from './reading.ts';
 import { Template } from './template.ts';
 
 export { addresses } from './lists/addresses.ts';
+export { entriesFile } from './lists/list.ts';
 export { networks } from './lists/networks.ts';
 export { domains, globs, words } from './lists/words.ts';
 

@@ -4,6 +4,7 @@ import type { ConfiguredModule } from '../config/config.ts';
 import { Template } from '../config/template.ts';
 import { clientFact } from '../facts.ts';
 import { concerns } from '../guard.ts';
+import { readMailboxes } from '../mailboxes.ts';
 import type { Details } from '../services.ts';
 import type { Action } from './action.ts';
 import type { About, Finding } from './finding.ts';
@@ -86,7 +87,7 @@ function subjectOf(milter: Milter, about: About, { recipient }: Details): string
     case 'recipient':
       return recipient ?? '';
     case 'from':
-      return milter.message.headers.get('From')?.value ?? '';
+      return readMailboxes(milter.message.headers.get('From')?.value ?? '')[0]?.address ?? '';
     case 'dkim':
     case 'message':
       return '';

@@ -10,6 +10,8 @@ import { BadValue, type FileFault } from '../faults.ts';
 
 /** What entries are gathered into. */
 export interface Entries {
+  /** A `#` begins a comment only at the start of a line: elsewhere it may be part of an entry. @default false */
+  readonly wholeLines?: boolean;
   /** @throws BadValue for what is no entry */
   add(entry: string): void;
 }
@@ -151,7 +153,8 @@ class LineReader<E extends Entries> {
 
   #readLine(line: string): void {
     this.#line++;
-    const entry = line.replace(/(^|\s)#.*$/s, '').trim();
+    const comment = this.entries.wholeLines === true ? /^\s*#.*$/s : /(^|\s)#.*$/s;
+    const entry = line.replace(comment, '').trim();
     if (entry === '') return;
     try {
       if (entry.length > MAX_ENTRY) throw new BadValue(`is longer than ${MAX_ENTRY} characters`);

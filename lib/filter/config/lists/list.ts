@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { show } from '../../../options.ts';
 import { BadValue } from '../faults.ts';
-import { type Kind, mustBe, reporting, type WithDefault, withDefault } from '../kind.ts';
+import { type Kind, mustBe, reporting, textOrNone, type WithDefault, withDefault } from '../kind.ts';
 import { reading } from '../reading.ts';
 import { z } from '../zod.ts';
 import type { Entries, ListFile } from './files.ts';
@@ -55,6 +55,23 @@ function openFile<E extends Entries>(name: string, kind: object, make: () => E):
   if (name === '') throw new BadValue('lacks the path after "file:"');
   const { directory, files } = reading();
   return files.open(resolve(directory, name), kind, make);
+}
+
+/**
+ * One file of entries, `"file:PATH"`, which is read anew when it changes; empty for none.
+ * @param expected continues "must be"
+ * @param make makes an empty set; it tells this kind of file from others, too
+ */
+export function entriesFile<E extends Entries, D extends string | undefined = undefined>(
+  expected: string,
+  make: () => E,
+  otherwise?: D,
+): WithDefault<ListFile<E> | undefined, string, D> {
+  return textOrNone(
+    expected,
+    (text) => (text.startsWith('file:') ? openFile(text.slice(5), make, make) : undefined),
+    otherwise as D,
+  );
 }
 
 /** What a list says of an entry that is none. */
