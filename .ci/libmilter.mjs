@@ -2,10 +2,10 @@
 // Builds libmilter as other systems have it, from the source that Debian ships, into .cache/libmilter:
 //
 //   poll/libmilter.so     a thread per connection, poll(): as on FreeBSD, OpenBSD and Gentoo
-//   select/libmilter.so   a thread per connection, select(), and without smfi_setmaxdatasize: as on Fedora, RHEL and
-//                         Alpine, and as in the first 8.14
+//   select/libmilter.so   the same with select(): as on Fedora, RHEL and Alpine
+//   early/libmilter.so    as poll, but without smfi_setmaxdatasize, like the first 8.14
 //
-// Both without Debian's patches, so they know no `fd:`. Quick when they are there. Where it cannot (no apt, no
+// All without Debian's patches, so they know no `fd:`. Quick when they are there. Where it cannot (no apt, no
 // compiler) it says so, and what needs them skips.
 import { spawnSync } from 'node:child_process';
 import {
@@ -22,7 +22,8 @@ import { join } from 'node:path';
 
 const BUILDS = {
   poll: ['-DSM_CONF_POLL=1'],
-  select: ['-DSM_CONF_POLL=0', '-Dsmfi_setmaxdatasize=mi_setmaxdatasize'],
+  select: ['-DSM_CONF_POLL=0'],
+  early: ['-DSM_CONF_POLL=1', '-Dsmfi_setmaxdatasize=mi_setmaxdatasize'],
 };
 const SOURCES = [
   ...[
@@ -98,7 +99,7 @@ if (missing.length === 0) {
   console.log('libmilter: the other builds are there');
 } else if (spawnSync('apt-get', ['--version']).error || spawnSync('cc', ['--version']).error) {
   console.log(
-    `libmilter: needs Debian's apt-get and a C compiler to build ${missing.join(' and ')}; tests skip`,
+    `libmilter: needs Debian's apt-get and a C compiler to build ${missing.join(', ')}; tests skip`,
   );
 } else {
   mkdirSync(target, { recursive: true });
@@ -106,7 +107,7 @@ if (missing.length === 0) {
   try {
     const source = fetchSource(work);
     for (const name of missing) build(name, source);
-    console.log(`libmilter: built ${missing.join(' and ')} into .cache/libmilter`);
+    console.log(`libmilter: built ${missing.join(', ')} into .cache/libmilter`);
   } finally {
     rmSync(work, { recursive: true });
   }

@@ -10,7 +10,7 @@ import { describe, type SuiteFactory } from 'vitest';
 export const DEBIAN_PYTHON = '/usr/bin/python3';
 
 /** Builds of libmilter as other systems have it (`.ci/libmilter.mjs`). */
-export const libraryOf = (build: 'poll' | 'select'): string =>
+export const libraryOf = (build: 'select' | 'early'): string =>
   join(import.meta.dirname, '../../.cache/libmilter', build, 'libmilter.so');
 
 /** Where `.ci/mta.mjs` unpacks Sendmail. */
@@ -60,8 +60,11 @@ const NEEDS = {
       () => works('unshare', '--uts', 'true'),
     ],
   ],
-  'libmilter with select()': [
-    ['it is not in .cache/libmilter (see .ci/libmilter.mjs)', () => existsSync(libraryOf('select'))],
+  'other builds of libmilter': [
+    [
+      'they are not in .cache/libmilter (see .ci/libmilter.mjs)',
+      () => existsSync(libraryOf('select')) && existsSync(libraryOf('early')),
+    ],
   ],
   'a limit of threads': [
     ['only root can be another user', () => process.getuid?.() === 0],
