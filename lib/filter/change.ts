@@ -4,7 +4,7 @@
  */
 import { Milter, type MilterClass } from '../index.ts';
 import type { ConfiguredModule } from './config/config.ts';
-import { judgementFact } from './findings/judgement.ts';
+import { type Change, type Judgement, judgementFact } from './findings/judgement.ts';
 import type { Running } from './running.ts';
 
 /** Makes the member that carries out what a module registered with `services.change`. */
@@ -19,12 +19,12 @@ export function makeChanger(entry: ConfiguredModule, running: Running): MilterCl
       return this.#carryOut(judgement, changes);
     }
 
-    async #carryOut(
-      judgement: NonNullable<ReturnType<typeof judgementFact.get>>,
-      changes: readonly ((message: Milter['message']) => void | Promise<void>)[],
-    ): Promise<void> {
+    async #carryOut(judgement: Judgement, changes: readonly Change[]): Promise<void> {
+      const left = judgement.outcomes
+        .filter(({ verdict }) => verdict === 'accept')
+        .map(({ address }) => address);
       try {
-        for (const change of changes) await change(this.message);
+        for (const change of changes) await change(this.message, left);
       } catch (error) {
         running.count('module_failures_total', { module: entry.name });
         const refusing = entry.onError === 'tempfail' || entry.onError === 'reject';

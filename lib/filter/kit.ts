@@ -1,8 +1,11 @@
 /** What modules are made with. */
+export { askSmtp, type SmtpAnswer, type SmtpQuestion, SmtpTrouble } from './ask-smtp.ts';
+export { Backend, BackendError, type BackendOptions } from './backend.ts';
 export { type ClientNames, namesOf, seenClient } from './client.ts';
 export { ClientJudge } from './client-judge.ts';
 export { aLabels, isDomain } from './config/domains.ts';
 export { BadValue, wrongWord } from './config/faults.ts';
+export type { Endpoint } from './config/kinds.ts';
 export * as kinds from './config/kinds.ts';
 export type { AddressList } from './config/lists/addresses.ts';
 export type { Entries, ListFile } from './config/lists/files.ts';

@@ -23,8 +23,8 @@ export interface RecipientOutcome {
   readonly finding?: string;
 }
 
-/** Changes that are to be made, by the name of the module that wants them. */
-export type Change = (message: Message) => void | Promise<void>;
+/** A change of a message that goes on to these recipients, in angle brackets: those whose copy the decision has not taken out. */
+export type Change = (message: Message, recipients: readonly string[]) => void | Promise<void>;
 
 /** One message, while it is judged. */
 export class Judgement {
@@ -36,6 +36,7 @@ export class Judgement {
   readonly recipients: JudgedRecipient[] = [];
   /** What became of every recipient, the refused among them. */
   readonly outcomes: RecipientOutcome[] = [];
+  /** What is to be changed, by the name of the module that wants it. */
   readonly changes: Map<string, Change[]> = new Map();
   /** Modules that have nothing to do with this message, by its sender and client. */
   readonly excluded: Set<string> = new Set();
