@@ -178,16 +178,22 @@ export function protocolError(what: string): MilterError {
 /** The places of SMFIM_ numbers. */
 const MACRO_STAGES: readonly MacroStage[] = ['connect', 'helo', 'envfrom', 'envrcpt', 'data', 'eom', 'eoh'];
 
-/** The NUL-ended texts of a payload from `start` on. */
-function splitStrings(payload: Buffer, start = 0): Buffer[] {
-  const strings: Buffer[] = [];
+/** The NUL-ended texts of a payload from `start` on; the last one may lack its NUL. */
+export function splitTexts(payload: Buffer, start = 0): Buffer[] {
+  const texts: Buffer[] = [];
   for (let from = start; from < payload.length; ) {
-    const end = payload.indexOf(0, from);
-    if (end < 0) throw protocolError('text without its final NUL');
-    strings.push(payload.subarray(from, end));
+    const nul = payload.indexOf(0, from);
+    const end = nul < 0 ? payload.length : nul;
+    texts.push(payload.subarray(from, end));
     from = end + 1;
   }
-  return strings;
+  return texts;
+}
+
+/** The texts of a payload that a filter sent, which ends them all. */
+function splitStrings(payload: Buffer, start = 0): Buffer[] {
+  if (payload.length > start && payload.at(-1) !== 0) throw protocolError('text without its final NUL');
+  return splitTexts(payload, start);
 }
 
 export function decodeNegotiation({ command, payload }: Frame): Negotiated {

@@ -14,7 +14,7 @@ import {
   stageIndex,
   verdictCode,
 } from '../protocol/stages.ts';
-import { encodeFrame, type Frame, FrameReader, STAGES } from '../protocol/wire.ts';
+import { encodeFrame, type Frame, FrameReader, STAGES, splitTexts } from '../protocol/wire.ts';
 import { BY_PLAN } from '../run/answers.ts';
 import type { Backend } from '../run/dispatcher.ts';
 import type { NativePlan } from '../run/native.ts';
@@ -410,17 +410,6 @@ function bodyFrames(body: Buffer): Buffer[] {
   for (let at = 0; at === 0 || at < body.length; at += CHUNK)
     frames.push(encodeFrame('b', body.subarray(at, at + CHUNK)));
   return frames;
-}
-
-/** The NUL-ended texts of a payload. */
-function splitTexts(payload: Buffer): Buffer[] {
-  const texts: Buffer[] = [];
-  for (let from = 0; from < payload.length; ) {
-    const end = payload.indexOf(0, from);
-    texts.push(payload.subarray(from, end < 0 ? payload.length : end));
-    from = end < 0 ? payload.length : end + 1;
-  }
-  return texts;
 }
 
 /** From the wire's form of a client to the record's. */
