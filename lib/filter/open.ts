@@ -65,9 +65,9 @@ export async function openConfig(
 ): Promise<OpenedFilter> {
   const { settings } = config;
   const { now = Date.now, logger = makeLogger(settings.log), resolver = makeResolver(config) } = options;
-  const store = openStore(settings.store.url, now);
+  const store = await openStore(settings.store.url, now);
   const metrics = new MetricsRegistry();
-  const history = new History(store.part('history'), settings.history, logger);
+  const history = new History(store.part('history'), { ...settings.history, log: logger, now });
   const modules = config.modules.filter(({ mode }) => mode !== 'off');
   const shared: Shared = {
     store,

@@ -1,140 +1,87 @@
-/**
- * A store that ends with the process, for tries and tests. One thread only.
- */
+/** A store that ends with the process, for tries and tests. One thread only. */
+import type { Backend, Page, StoreAnswer, StoreRequest } from './request.ts';
+import { type Entry, perform, type Table } from './table.ts';
+import type { Window } from './window.ts';
 
-import { PartOfStore } from './part.ts';
-import type { Admission, Keep, Store, StoreCall, StoreResults, WindowLimit } from './store.ts';
-import { addTo, inWindow, total, type Window, waitFor } from './window.ts';
-
-interface Entry {
-  value: string;
-  /** Milliseconds since 1970; Infinity: never. */
-  readonly expires: number;
-}
-
-/** Old entries are looked for whenever so many were written. */
+/** What has expired is looked for whenever so much was asked. */
 const SWEEP_EVERY = 1_000;
 
 /** Keeps everything in maps. */
-export class MemoryStore implements Store {
-  readonly #now: () => number;
+export class MemoryTable implements Table {
   readonly #entries = new Map<string, Entry>();
-  readonly #windows = new Map<string, { window: Window; expires: number }>();
-  #written = 0;
+  readonly #windows = new Map<string, { readonly window: Window; readonly expires: number }>();
 
-  constructor(now: () => number = Date.now) {
-    this.#now = now;
+  /** How much is kept, expired or not. */
+  get size(): number {
+    return this.#entries.size + this.#windows.size;
   }
 
-  get(key: string): Promise<string | undefined> {
-    return Promise.resolve(this.#get(key));
+  read(key: string, now: number): Entry | undefined {
+    const entry = this.#entries.get(key);
+    return entry !== undefined && entry.expires > now ? entry : undefined;
   }
 
-  set(key: string, value: string, keep?: Keep): Promise<void> {
-    return Promise.resolve(this.#set(key, value, keep));
+  write(key: string, entry: Entry): void {
+    this.#entries.set(key, entry);
   }
 
-  increment(key: string, by: number, keep?: Keep): Promise<number> {
-    return Promise.resolve(this.#increment(key, by, keep));
-  }
-
-  compareAndSet(key: string, expected: string | undefined, value: string, keep?: Keep): Promise<boolean> {
-    if (this.#get(key) !== expected) return Promise.resolve(false);
-    this.#set(key, value, keep);
-    return Promise.resolve(true);
-  }
-
-  delete(key: string): Promise<void> {
+  remove(key: string): void {
     this.#entries.delete(key);
-    return Promise.resolve();
   }
 
-  async *scan(prefix: string): AsyncIterable<readonly [string, string]> {
-    const keys = [...this.#entries.keys()].filter((key) => key.startsWith(prefix)).sort();
-    for (const key of keys) {
-      const value = await this.get(key);
-      if (value !== undefined) yield [key, value];
-    }
-  }
-
-  batch<const Calls extends readonly StoreCall[]>(calls: Calls): Promise<StoreResults<Calls>> {
-    return Promise.resolve(calls.map((call) => this.#call(call)) as StoreResults<Calls>);
-  }
-
-  admit(limits: readonly WindowLimit[]): Promise<Admission> {
-    const now = this.#now();
-    const windows = limits.map(({ key, per }) => inWindow(this.#windows.get(key)?.window ?? [], now, per));
-    for (const [index, { add, most, per }] of limits.entries()) {
-      const window = windows[index] ?? [];
-      if (total(window) + add > most) {
-        return Promise.resolve({ admitted: false, index, wait: waitFor(window, add, most, now, per) });
+  page(prefix: string, after: string, most: number, now: number): Page {
+    const found: [string, string][] = [];
+    for (const [key, { value, listed, expires }] of this.#entries) {
+      if (listed && expires > now && key.startsWith(prefix) && inOrder(key, after) > 0) {
+        found.push([key, value]);
       }
     }
-    for (const limit of limits) this.#add(limit, limit.add, now);
-    return Promise.resolve({ admitted: true });
+    return found.sort(([a], [b]) => inOrder(a, b)).slice(0, most);
   }
 
-  giveBack(limits: readonly WindowLimit[]): Promise<void> {
-    for (const limit of limits) this.#add(limit, -limit.add, this.#now());
-    return Promise.resolve();
+  readWindow(key: string): Window {
+    return this.#windows.get(key)?.window ?? [];
   }
 
-  part(name: string): Store {
-    return new PartOfStore(this, name);
+  writeWindow(key: string, window: Window, expires: number): void {
+    this.#windows.set(key, { window, expires });
+  }
+
+  sweep(now: number, most: number): number {
+    let swept = 0;
+    for (const map of [this.#entries, this.#windows]) {
+      for (const [key, { expires }] of map) {
+        if (swept >= most) return swept;
+        if (expires <= now && map.delete(key)) swept++;
+      }
+    }
+    return swept;
+  }
+}
+
+/** A table of this process. */
+export class MemoryBackend implements Backend {
+  readonly #now: () => number;
+  readonly #table: MemoryTable;
+  #asked = 0;
+
+  constructor(now: () => number, table: MemoryTable = new MemoryTable()) {
+    this.#now = now;
+    this.#table = table;
+  }
+
+  ask(request: StoreRequest): Promise<StoreAnswer> {
+    const now = this.#now();
+    if (++this.#asked % SWEEP_EVERY === 0) this.#table.sweep(now, Number.POSITIVE_INFINITY);
+    return Promise.resolve(perform(this.#table, request, now));
   }
 
   close(): Promise<void> {
     return Promise.resolve();
   }
+}
 
-  #get(key: string): string | undefined {
-    const entry = this.#entries.get(key);
-    return entry !== undefined && entry.expires > this.#now() ? entry.value : undefined;
-  }
-
-  #set(key: string, value: string, keep: Keep | undefined): undefined {
-    const expires = keep?.ttl === undefined ? Number.POSITIVE_INFINITY : this.#now() + keep.ttl;
-    this.#entries.set(key, { value, expires });
-    this.#sweep();
-  }
-
-  #increment(key: string, by: number, keep: Keep | undefined): number {
-    const entry = this.#entries.get(key);
-    if (entry === undefined || entry.expires <= this.#now()) {
-      this.#set(key, String(by), keep);
-      return by;
-    }
-    const sum = Number(entry.value) + by;
-    entry.value = String(sum);
-    return sum;
-  }
-
-  #call(call: StoreCall): string | number | undefined {
-    switch (call.call) {
-      case 'get':
-        return this.#get(call.key);
-      case 'set':
-        return this.#set(call.key, call.value, call.keep);
-      case 'increment':
-        return this.#increment(call.key, call.by, call.keep);
-      case 'delete':
-        this.#entries.delete(call.key);
-        return undefined;
-    }
-  }
-
-  #add({ key, per }: WindowLimit, amount: number, now: number): void {
-    const window = addTo(this.#windows.get(key)?.window ?? [], amount, now, per);
-    this.#windows.set(key, { window, expires: now + 2 * per });
-    this.#sweep();
-  }
-
-  /** Lets go of what has expired, now and then. */
-  #sweep(): void {
-    if (++this.#written % SWEEP_EVERY !== 0) return;
-    const now = this.#now();
-    for (const map of [this.#entries, this.#windows]) {
-      for (const [key, { expires }] of map) if (expires <= now) map.delete(key);
-    }
-  }
+/** By UTF-8, as SQLite and Redis compare. JavaScript compares UTF-16, where what is beyond U+FFFF comes too early. */
+function inOrder(a: string, b: string): number {
+  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }

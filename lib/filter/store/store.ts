@@ -2,13 +2,16 @@
  * What the filter remembers: keys and values that expire, the same over SQLite, Redis and memory. One suite runs on all.
  *
  * An acknowledged write survives the process. Several processes and machines may share one store: what must be exact
- * under concurrency is one call.
+ * under concurrency is one call. Keys and values are text. The keys of one batch, and of one admission, belong to one part of
+ * the store: Redis Cluster keeps those together.
  */
 
 /** How a value is kept. */
 export interface Keep {
   /** Milliseconds until it vanishes by itself. @default for ever */
   readonly ttl?: number;
+  /** Whether {@link Store.scan} finds it, which costs an index: not for what strangers can make millions of. @default false */
+  readonly listed?: boolean;
 }
 
 /** One sliding window of a rate limit. */
@@ -52,13 +55,18 @@ export type StoreResults<Calls extends readonly StoreCall[]> = {
 export interface Store {
   /** The value, undefined where there is none or it has expired. */
   get(key: string): Promise<string | undefined>;
+  /** Keeps the value, in place of an earlier one and of how that was kept. */
   set(key: string, value: string, keep?: Keep): Promise<void>;
-  /** Adds to a number, from 0 where there is none; resolves to the sum. The time to live counts from the first. */
+  /**
+   * Adds a whole number to one, from 0 where there is none; resolves to the sum. `keep` is for a key that is new: of one
+   * that is there, the time to live runs on.
+   */
   increment(key: string, by: number, keep?: Keep): Promise<number>;
   /** Sets the value if it is still `expected` (undefined: if there is none). Resolves to whether it was. */
   compareAndSet(key: string, expected: string | undefined, value: string, keep?: Keep): Promise<boolean>;
+  /** Forgets the value; nothing where there is none. */
   delete(key: string): Promise<void>;
-  /** All keys that begin so, with their values, in the order of the keys, read in pages. */
+  /** All keys that begin so and were written as `listed`, with their values, in the order of their UTF-8, read in pages. */
   scan(prefix: string): AsyncIterable<readonly [key: string, value: string]>;
   /** Several calls in one round trip, all or none. */
   batch<const Calls extends readonly StoreCall[]>(calls: Calls): Promise<StoreResults<Calls>>;
@@ -66,8 +74,9 @@ export interface Store {
   admit(limits: readonly WindowLimit[]): Promise<Admission>;
   /** Takes out again what {@link admit} added. */
   giveBack(limits: readonly WindowLimit[]): Promise<void>;
-  /** The part of the store whose keys begin with `name` and a slash; the module does not see that. */
+  /** The part of the store whose keys begin with `name` and a slash, which its user does not see. */
   part(name: string): Store;
+  /** Waits for what was called before, and closes the store; that of a part closes nothing. */
   close(): Promise<void>;
 }
 

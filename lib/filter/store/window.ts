@@ -3,6 +3,8 @@
  * so that the limit is never exceeded, and a window holds a few dozen numbers however much goes through it.
  */
 
+import type { Admission, WindowLimit } from './store.ts';
+
 /** How finely a window slides. */
 const SLICES = 60;
 
@@ -20,13 +22,28 @@ export function sliceLength(per: number): number {
 }
 
 /** The slices that still count. */
-export function inWindow(window: Window, now: number, per: number): Window {
+function inWindow(window: Window, now: number, per: number): Window {
   const oldest = sliceAt(now, per) - SLICES;
   return window.filter(([slice]) => slice >= oldest);
 }
 
+/** Whether what the limits say can be added, given the windows that stand now. */
+export function admission(
+  limits: readonly WindowLimit[],
+  windows: readonly Window[],
+  now: number,
+): Admission {
+  for (const [index, { add, most, per }] of limits.entries()) {
+    const window = inWindow(windows[index] ?? [], now, per);
+    if (total(window) + add > most) {
+      return { admitted: false, index, wait: waitFor(window, add, most, now, per) };
+    }
+  }
+  return { admitted: true };
+}
+
 /** What the window holds. */
-export function total(window: Window): number {
+function total(window: Window): number {
   return window.reduce((sum, [, amount]) => sum + amount, 0);
 }
 
@@ -41,7 +58,7 @@ export function addTo(window: Window, amount: number, now: number, per: number):
 }
 
 /** Milliseconds until `amount` more fits under `most`. */
-export function waitFor(window: Window, amount: number, most: number, now: number, per: number): number {
+function waitFor(window: Window, amount: number, most: number, now: number, per: number): number {
   let over = total(window) + amount - most;
   for (const [slice, held] of window) {
     over -= held;

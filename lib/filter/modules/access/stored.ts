@@ -29,9 +29,9 @@ export class StoredAccess {
     const entry = readEntry(line);
     if (entry === undefined)
       throw new BadValue('is of no use to the filter: only Sendmail itself asks for it');
-    const ttl = keep === undefined ? {} : { keep: { ttl: keep } };
+    const kept = { listed: true, ...(keep === undefined ? {} : { ttl: keep }) };
     await this.#store.batch([
-      { call: 'set', key: PREFIX + entry.key, value: entry.text, ...ttl },
+      { call: 'set', key: PREFIX + entry.key, value: entry.text, keep: kept },
       { call: 'increment', key: VERSION, by: 1 },
     ]);
   }

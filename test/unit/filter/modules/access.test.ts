@@ -5,7 +5,7 @@ import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { FilterConfigError, StoredAccess, StoreError } from '../../../../lib/filter/index.ts';
 import { readEntry } from '../../../../lib/filter/modules/access/entry.ts';
 import { keysOf } from '../../../../lib/filter/modules/access/map.ts';
-import { MemoryStore } from '../../../../lib/filter/store/memory.ts';
+import { MemoryBackend } from '../../../../lib/filter/store/memory.ts';
 import { probeDirectory, type TestMail, testFilter } from '../../../helpers/filter.ts';
 
 /** A map in a file. */
@@ -378,7 +378,7 @@ describe('entries in the store', () => {
 
 it('a store that is away at start has mail wait until it has been read', async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-  const away = vi.spyOn(MemoryStore.prototype, 'get').mockRejectedValue(new StoreError('away'));
+  const away = vi.spyOn(MemoryBackend.prototype, 'ask').mockRejectedValue(new StoreError('away'));
   onTestFinished(() => {
     vi.useRealTimers();
     away.mockRestore();

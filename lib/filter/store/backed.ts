@@ -1,0 +1,94 @@
+/** The store as its users see it, over any backend. A part of it puts a prefix before every key. */
+import type { Backend, Page, StoreAnswers, StoreRequest } from './request.ts';
+import type { Admission, Keep, Store, StoreCall, StoreResults, WindowLimit } from './store.ts';
+
+/** How many keys a scan reads at once. */
+const PAGE = 200;
+
+/** A store over a backend. */
+export class BackedStore implements Store {
+  readonly #backend: Backend;
+  readonly #prefix: string;
+
+  constructor(backend: Backend, prefix = '') {
+    this.#backend = backend;
+    this.#prefix = prefix;
+  }
+
+  get(key: string): Promise<string | undefined> {
+    return this.#ask({ call: 'get', key: this.#prefix + key });
+  }
+
+  async set(key: string, value: string, keep: Keep = {}): Promise<void> {
+    await this.#ask(this.#own({ call: 'set', key, value, keep }));
+  }
+
+  async increment(key: string, by: number, keep: Keep = {}): Promise<number> {
+    return await this.#ask(this.#own({ call: 'increment', key, by, keep }));
+  }
+
+  async compareAndSet(
+    key: string,
+    expected: string | undefined,
+    value: string,
+    keep: Keep = {},
+  ): Promise<boolean> {
+    return await this.#ask(this.#own({ call: 'compareAndSet', key, expected, value, keep }));
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.#ask({ call: 'delete', key: this.#prefix + key });
+  }
+
+  async *scan(prefix: string): AsyncIterable<readonly [string, string]> {
+    const whole = this.#prefix + prefix;
+    let after = '';
+    for (;;) {
+      const page: Page = await this.#ask({ call: 'page', prefix: whole, after, most: PAGE });
+      for (const [key, value] of page) yield [key.slice(this.#prefix.length), value];
+      const last = page.at(-1);
+      if (last === undefined || page.length < PAGE) return;
+      [after] = last;
+    }
+  }
+
+  async batch<const Calls extends readonly StoreCall[]>(calls: Calls): Promise<StoreResults<Calls>> {
+    if (calls.length === 0) return [] as unknown as StoreResults<Calls>;
+    const results = await this.#ask({ call: 'batch', calls: calls.map((call) => this.#own(call)) });
+    return results as unknown as StoreResults<Calls>;
+  }
+
+  admit(limits: readonly WindowLimit[]): Promise<Admission> {
+    return this.#ask({ call: 'admit', limits: this.#ownLimits(limits) });
+  }
+
+  async giveBack(limits: readonly WindowLimit[]): Promise<void> {
+    await this.#ask({ call: 'giveBack', limits: this.#ownLimits(limits) });
+  }
+
+  part(name: string): Store {
+    return new BackedStore(this.#backend, `${this.#prefix}${name}/`);
+  }
+
+  async close(): Promise<void> {
+    if (this.#prefix === '') await this.#backend.close();
+  }
+
+  #ask<R extends StoreRequest>(request: R): Promise<StoreAnswers[R['call']]> {
+    return this.#backend.ask(request) as Promise<StoreAnswers[R['call']]>;
+  }
+
+  /** The same call on our own key, with its numbers checked: not every backend would refuse them. */
+  #own<const Call extends { readonly key: string; readonly by?: number; readonly keep?: Keep | undefined }>(
+    call: Call,
+  ): Call {
+    const { by = 0, keep: { ttl = 0 } = {} } = call;
+    if (!Number.isSafeInteger(by)) throw new RangeError(`the store adds whole numbers, not ${by}`);
+    if (!Number.isFinite(ttl)) throw new RangeError(`a time to live is in milliseconds, not ${ttl}`);
+    return { ...call, key: this.#prefix + call.key };
+  }
+
+  #ownLimits(limits: readonly WindowLimit[]): readonly WindowLimit[] {
+    return limits.map((limit) => ({ ...limit, key: this.#prefix + limit.key }));
+  }
+}
