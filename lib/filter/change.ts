@@ -6,6 +6,7 @@ import { Milter, type MilterClass } from '../index.ts';
 import type { ConfiguredModule } from './config/config.ts';
 import { type Change, type Judgement, judgementFact } from './findings/judgement.ts';
 import type { Running } from './running.ts';
+import { settleRefusal } from './settling.ts';
 
 /** Makes the member that carries out what a module registered with `services.change`. */
 export function makeChanger(entry: ConfiguredModule, running: Running): MilterClass {
@@ -28,7 +29,10 @@ export function makeChanger(entry: ConfiguredModule, running: Running): MilterCl
       } catch (error) {
         running.count('module_failures_total', { module: entry.name });
         const refusing = entry.onError === 'tempfail' || entry.onError === 'reject';
-        if (refusing) running.remember(this, judgement, entry.onError, `module ${entry.name} failed`);
+        if (refusing) {
+          running.remember(this, judgement, entry.onError, `module ${entry.name} failed`);
+          settleRefusal(judgement, running);
+        }
         throw error;
       }
     }

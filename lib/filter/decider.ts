@@ -3,21 +3,16 @@
  * takes out those recipients whose copy does not go on.
  */
 import { type Message, Milter, type MilterClass, type Reject, type Tempfail } from '../index.ts';
-import {
-  decideMessage,
-  decideRecipient,
-  type MessageDecision,
-  pointsOf,
-  type Ruled,
-  type Rules,
-} from './decision/decide.ts';
+import { decideMessage, decideRecipient, type MessageDecision, type Ruled } from './decision/decide.ts';
 import { makeReply } from './decision/reply.ts';
+import { isExempt, rulesFor } from './decision/so-far.ts';
 import { tag } from './decision/tag.ts';
-import { clientFact, exemptRole, rulingRole, scoreRole, whoRole } from './facts.ts';
+import { scoreRole } from './facts.ts';
 import { type Finding, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
 import type { Quarantine } from './quarantine/quarantine.ts';
 import type { Running } from './running.ts';
+import { settleMessage, settleRefusal } from './settling.ts';
 
 type Answer = Reject | Tempfail | 'discard' | undefined;
 
@@ -29,8 +24,8 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
     override async envrcpt(recipient: string): Promise<Answer> {
       const judgement = judgementFact.get(this);
       if (judgement === undefined) return undefined;
-      const exempt = await isExempt(running, recipient);
-      const decision = decideRecipient(judgement.findings, rulesFor(this, running), recipient, exempt);
+      const exempt = await isExempt(running.roles, recipient);
+      const decision = decideRecipient(judgement.findings, rulesFor(this, running.roles), recipient, exempt);
       if (decision.verdict !== 'continue') {
         const { verdict, because } = decision;
         const reply = replyTo(verdict, because, judgement, running);
@@ -42,6 +37,7 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         });
         report(this, judgement, running, verdict, because, recipient);
         running.remember(this, judgement, verdict, shown(reply));
+        settleRefusal(judgement, running, recipient);
         return reply;
       }
       judgement.recipients.push({ address: recipient, exempt, out: decision.out });
@@ -52,10 +48,8 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       const judgement = judgementFact.get(this);
       if (judgement === undefined) return undefined;
       if (running.settings.too_big === 'reject' && !this.message.bodyComplete) running.report(this, tooBig());
-      const rules = rulesFor(this, running);
-      const { findings, recipients } = judgement;
-      running.role(scoreRole)?.weigh(this, pointsOf(findings, rules, recipients));
-      const decision = decideMessage(findings, rules, recipients);
+      const rules = rulesFor(this, running.roles);
+      const decision = decideMessage(judgement.findings, rules, judgement.recipients);
       judgement.phase = 'decided';
       judgement.ruled = decision.ruled;
       judgement.points = decision.points;
@@ -67,6 +61,7 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         }
         report(this, judgement, running, verdict, because);
         running.remember(this, judgement, verdict, shown(reply));
+        settleRefusal(judgement, running);
         return reply;
       }
       return await this.#goOn(judgement, decision);
@@ -76,7 +71,12 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       const { message } = this;
       const held = decision.out.filter(({ how }) => how === 'quarantine').map(({ address }) => address);
       // Safe before the MTA is told anything; a failure is this handler's, and so a tempfail.
-      if (held.length > 0) await quarantine.hold(this, judgement, held);
+      if (held.length > 0) {
+        await quarantine.hold(this, judgement, held).catch((error: unknown) => {
+          settleRefusal(judgement, running);
+          throw error;
+        });
+      }
       for (const { address, how, finding } of decision.out) {
         message.deleteRcpt(address);
         judgement.outcomes.push({ address, verdict: how, finding: finding.name });
@@ -88,6 +88,7 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         const verdict = held.length > 0 ? 'quarantine' : 'discard';
         report(this, judgement, running, verdict, undefined);
         running.remember(this, judgement, verdict);
+        settleMessage(judgement, running);
         return 'discard';
       }
       if (decision.hold !== undefined) message.quarantine(holdReason(decision.hold, judgement));
@@ -100,22 +101,6 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
   };
 }
 
-async function isExempt(running: Running, recipient: string): Promise<boolean> {
-  for (const exempt of running.roles(exemptRole)) {
-    const answer = exempt(recipient);
-    if (typeof answer === 'boolean' ? answer : await answer) return true;
-  }
-  return false;
-}
-
-function rulesFor(milter: Milter, running: Running): Rules {
-  const ruling = running.role(rulingRole);
-  return {
-    ruling: (finding) => ruling?.(finding),
-    insteadOfRefusal: clientFact.get(milter).relayed ? running.role(whoRole)?.relayed : undefined,
-  };
-}
-
 /** The findings that `tag` writes into the message, and the header of points. */
 function write(
   message: Message,
@@ -124,7 +109,7 @@ function write(
   running: Running,
 ): void {
   if (tags.length > 0) tag(message, tags);
-  const header = running.role(scoreRole)?.header ?? '';
+  const header = running.roles.first(scoreRole)?.header ?? '';
   const scored = judgement.ruled.filter(({ action }) => action.word === 'score');
   if (header === '' || scored.length === 0) return;
   const parts = scored.map(

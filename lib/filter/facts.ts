@@ -130,13 +130,8 @@ export const rulingRole = role<(finding: Finding) => Ruling | undefined>('ruling
 /** Verifies signatures at the end of the message. Provided by module `auth`: whoever waits for {@link authFact} asks for it. */
 export const authRole = role<true>('auth');
 
-/** What points add up to. Provided by module `score`. */
-export interface Score {
-  /** Reports the finding that so many points are, if any. */
-  weigh(milter: Milter, points: number): void;
-  /** The header that lists the points; empty for none. */
+/** What is written of points. Provided by module `score`. */
+export const scoreRole = role<{
+  /** The header that lists them; empty for none. */
   readonly header: string;
-}
-
-/** What points add up to. */
-export const scoreRole = role<Score>('score');
+}>('score');

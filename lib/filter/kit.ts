@@ -13,6 +13,7 @@ export type { ListedClient, NetworkList } from './config/lists/networks.ts';
 export type { DomainList, GlobList, WordList } from './config/lists/words.ts';
 export { Template } from './config/template.ts';
 export { z } from './config/zod.ts';
+export type { SoFar } from './decision/so-far.ts';
 export {
   type AuthFact,
   authFact,
@@ -29,7 +30,6 @@ export {
   type Role,
   role,
   rulingRole,
-  type Score,
   type SeenClient,
   type SpfKnown,
   scoreRole,
@@ -40,7 +40,7 @@ export {
 } from './facts.ts';
 export type { Action, ActionWord } from './findings/action.ts';
 export type { About, Finding, FindingReply, Ruling } from './findings/finding.ts';
-export type { Change } from './findings/judgement.ts';
+export type { Change, Fate, Settling } from './findings/judgement.ts';
 export { type Mailbox, readMailboxes } from './mailboxes.ts';
 export type { Labels, Metrics } from './metrics.ts';
 export {
@@ -48,6 +48,7 @@ export {
   type ChangeStep,
   defineModule,
   type FindingDeclaration,
+  type JudgeStep,
   type Made,
   type ModuleDefinition,
   type Need,

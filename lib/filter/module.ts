@@ -45,6 +45,12 @@ export interface Need<Options> {
 export type ChangeStep = 'edit' | 'sign' | 'copy';
 
 /**
+ * Where in the order of judging a module stands: first those that look, then those that count what the others let pass, then
+ * the points are added up, and a delay concerns what is left.
+ */
+export type JudgeStep = 'look' | 'count' | 'weigh' | 'delay';
+
+/**
  * What `setup` makes: a class; or, for those that only do something for other modules, none; and what is to be done when
  * the configuration is left.
  */
@@ -76,6 +82,8 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
   readonly needs?: readonly Need<z.output<Schema>>[];
   /** Its findings act although another says `accept`. @default false */
   readonly unsparing?: boolean;
+  /** When it judges, among the others. @default 'look' */
+  readonly judges?: JudgeStep;
   /** When its changes are made, among those of the others. @default 'edit' */
   readonly changes?: ChangeStep;
   /** Called once for each configuration and place in it. */

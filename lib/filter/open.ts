@@ -13,11 +13,13 @@ import { guard } from './guard.ts';
 import { History } from './history.ts';
 import { makeLogger } from './log.ts';
 import { MetricsRegistry } from './metrics.ts';
-import type { ChangeStep } from './module.ts';
+import type { ChangeStep, JudgeStep } from './module.ts';
 import { makeOpener } from './opener.ts';
 import type { Quarantine } from './quarantine/quarantine.ts';
+import { Roles } from './roles.ts';
 import { Running } from './running.ts';
-import { makeServices, Roles, type Shared, Timers } from './services.ts';
+import { makeServices, type Shared, Timers } from './services.ts';
+import { makeSettler } from './settling.ts';
 import { openStore } from './store/open.ts';
 import type { Store } from './store/store.ts';
 
@@ -86,11 +88,11 @@ export async function openConfig(
   };
   const running = new Running(config, modules, shared, history);
   const { judges, disposals } = await setUp(modules, shared, running);
-  config.ours.has = (domain) => shared.roles.all(whoRole)[0]?.isOurs(domain) ?? false;
+  config.ours.has = (domain) => shared.roles.first(whoRole)?.isOurs(domain) ?? false;
   watchLists(config, shared);
   const decider = makeDecider(running, quarantine);
   const changers = inChangeOrder(modules).map((entry) => makeChanger(entry, running));
-  const [first = decider, ...others] = [...judges, decider, ...changers];
+  const [first = decider, ...others] = [...judges, decider, ...changers, makeSettler(running)];
   const Filter = compose(makeOpener(running), first, ...others);
   return {
     Filter,
@@ -111,14 +113,17 @@ function findingsOf({ name, definition }: ConfiguredModule): readonly string[] {
   return [...Object.keys(definition.findings), 'error'].map((short) => `${name}-${short}`);
 }
 
+const JUDGE_ORDER: readonly JudgeStep[] = ['look', 'count', 'weigh', 'delay'];
+
 interface SetUp {
+  /** In the order in which they judge. */
   readonly judges: readonly MilterClass[];
   readonly disposals: readonly (() => void | Promise<void>)[];
 }
 
-/** Has every module make its class, in file order. */
+/** Has every module make its class, in file order; they judge in that order too, but for those that go by others. */
 async function setUp(modules: readonly ConfiguredModule[], shared: Shared, running: Running): Promise<SetUp> {
-  const judges: MilterClass[] = [];
+  const judges: { readonly step: JudgeStep; readonly Judge: MilterClass }[] = [];
   const disposals: (() => void | Promise<void>)[] = [];
   for (const entry of modules) {
     const { definition, options, name } = entry;
@@ -126,10 +131,12 @@ async function setUp(modules: readonly ConfiguredModule[], shared: Shared, runni
     const made = await definition.setup({ options, services, name });
     if (made === undefined) continue;
     const { Milter, dispose } = typeof made === 'function' ? { Milter: made, dispose: undefined } : made;
-    if (Milter !== undefined) judges.push(guard(Milter, entry, running));
+    const step = definition.judges ?? 'look';
+    if (Milter !== undefined) judges.push({ step, Judge: guard(Milter, entry, running) });
     if (dispose !== undefined) disposals.push(() => dispose.call(made));
   }
-  return { judges, disposals };
+  const inOrder = judges.toSorted((a, b) => JUDGE_ORDER.indexOf(a.step) - JUDGE_ORDER.indexOf(b.step));
+  return { judges: inOrder.map(({ Judge }) => Judge), disposals };
 }
 
 /** File order, but signing comes behind all that edit, and copying behind signing. */

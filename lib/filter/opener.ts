@@ -49,7 +49,7 @@ export function makeOpener(running: Running): MilterClass {
       judgement.phase = 'message';
       judgement.stageEnd = performance.now() + MESSAGE_TIME;
       const client = clientFact.get(this);
-      const who = running.role(whoRole);
+      const who = running.roles.first(whoRole);
       const outside = this.message.recipients.some(({ address }) => who?.isOurs(address) !== true);
       directionFact.set(this, client.kind === 'external' ? 'incoming' : outside ? 'outgoing' : 'local');
       if (!client.relayed || who === undefined) return undefined;
@@ -64,7 +64,7 @@ export function makeOpener(running: Running): MilterClass {
 /** Sets who the client is. Waits only where a list holds names that must be looked up. */
 function settle(milter: Milter, judgement: Judgement, running: Running): Promise<void> | undefined {
   const seen = seenClient(milter);
-  const who = running.role(whoRole);
+  const who = running.roles.first(whoRole);
   const authenticated = (milter.session.macro('auth_authen') ?? '') !== '';
   const settled = (internal: boolean, relayed: boolean): Promise<void> | undefined => {
     const kind: ClientKind = authenticated ? 'authenticated' : internal ? 'internal' : 'external';

@@ -4,10 +4,11 @@
 import type { Resolver } from '../dns/index.ts';
 import type { Logger, Milter } from '../index.ts';
 import type { Config, ConfiguredModule } from './config/config.ts';
-import { clientFact, directionFact, type Role } from './facts.ts';
+import { clientFact, directionFact } from './facts.ts';
 import { type Finding, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact } from './findings/judgement.ts';
 import type { History } from './history.ts';
+import type { Roles } from './roles.ts';
 import type { Shared } from './services.ts';
 
 /** A configuration in force. */
@@ -35,14 +36,9 @@ export class Running {
     return this.#shared.now();
   }
 
-  /** Who has that role; undefined where no module does. */
-  role<T>(role: Role<T>): T | undefined {
-    return this.#shared.roles.all(role)[0];
-  }
-
-  /** All who have that role, in file order. */
-  roles<T>(role: Role<T>): readonly T[] {
-    return this.#shared.roles.all(role);
+  /** Who does what for the others. */
+  get roles(): Roles {
+    return this.#shared.roles;
   }
 
   count(name: string, labels?: Readonly<Record<string, string>>): void {

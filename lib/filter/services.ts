@@ -4,12 +4,14 @@
 import type { Resolver } from '../dns/index.ts';
 import type { Logger, Milter } from '../index.ts';
 import type { ConfiguredModule } from './config/config.ts';
+import { type SoFar, soFar } from './decision/so-far.ts';
 import type { Role } from './facts.ts';
 import type { Action } from './findings/action.ts';
 import type { FindingReply } from './findings/finding.ts';
-import { type Change, openJudgement } from './findings/judgement.ts';
+import { type Change, openJudgement, type Settling } from './findings/judgement.ts';
 import { type Declared, makeFinding } from './findings/make.ts';
 import type { Metrics } from './metrics.ts';
+import type { Roles } from './roles.ts';
 import type { Store } from './store/store.ts';
 
 /** More about one finding. */
@@ -55,6 +57,16 @@ export interface Services<Short extends string = string> {
    * that fails or is late leaves nothing behind.
    */
   change(milter: Milter, change: Change): void;
+  /**
+   * What the findings so far come to: for one recipient before DATA, for the message at its end. Modules that ask say in
+   * their definition when they judge (`judges`).
+   */
+  soFar(milter: Milter, recipient?: string): Promise<SoFar>;
+  /**
+   * Has something done when it is known what became of the message, or of this recipient: once, and neither late nor lost
+   * unless the client breaks off. Nobody waits for it, and what it throws is logged. Observed modules are told too.
+   */
+  whenSettled(milter: Milter, work: Settling, recipient?: string): void;
   /** Work to be done every so many milliseconds, until the configuration is left. It may fail: that is logged. */
   every(milliseconds: number, work: () => void | Promise<void>): void;
   /** Takes on a role for the other modules. */
@@ -75,22 +87,6 @@ export interface Shared {
   readonly findings: ReadonlySet<string>;
   readonly roles: Roles;
   readonly timers: Timers;
-}
-
-/** Who does what for the others in a configuration. */
-export class Roles {
-  readonly #provided = new Map<string, unknown[]>();
-
-  provide<T>({ role }: Role<T>, value: T): void {
-    const list = this.#provided.get(role) ?? [];
-    list.push(value);
-    this.#provided.set(role, list);
-  }
-
-  /** All that took on the role, in file order. */
-  all<T>({ role }: Role<T>): readonly T[] {
-    return (this.#provided.get(role) ?? []) as T[];
-  }
 }
 
 /** The periodic work of a configuration. */
@@ -152,11 +148,19 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
       if (changes === undefined) judgement.changes.set(name, [change]);
       else changes.push(change);
     },
+    soFar: async (milter, recipient) => {
+      const judgement = openJudgement(milter);
+      if (judgement === undefined) return { passes: false, exempt: false, points: 0 };
+      return await soFar(milter, judgement, shared.roles, recipient);
+    },
+    whenSettled: (milter, work, recipient) => {
+      openJudgement(milter)?.waiting.push({ module: name, work, recipient });
+    },
     every: (milliseconds, work) => {
       shared.timers.every(milliseconds, work, (error) => log.warn({ error }, 'periodic work failed'));
     },
     provide: (role, value) => shared.roles.provide(role, value),
-    role: (role) => shared.roles.all(role)[0],
+    role: (role) => shared.roles.first(role),
   };
 }
 

@@ -131,18 +131,11 @@ export function decideMessage(
   return { verdict: 'continue', ruled, out, hold, tags, points };
 }
 
-/** What the points of all findings add up to, for a message to these recipients. */
-export function pointsOf(
-  findings: readonly Finding[],
-  rules: Rules,
-  recipients: readonly JudgedRecipient[],
-): number {
+/** What the points add up to that concern a recipient. */
+export function pointsAt(findings: readonly Finding[], rules: Rules, address: string): number {
   return sumUp(
     rule(
-      ofSomebody(
-        findings,
-        recipients.filter(({ exempt }) => !exempt),
-      ),
+      findings.filter((finding) => concerns(finding, address)),
       rules,
     ),
   );

@@ -26,6 +26,12 @@ export interface RecipientOutcome {
 /** A change of a message that goes on to these recipients, in angle brackets: those whose copy the decision has not taken out. */
 export type Change = (message: Message, recipients: readonly string[]) => void | Promise<void>;
 
+/** What became of a message or of a recipient: refused by us, taken out of the mail flow, or on its way. */
+export type Fate = 'refused' | 'dropped' | 'accepted';
+
+/** What is done when that is known. */
+export type Settling = (fate: Fate) => void | Promise<void>;
+
 /** One message, while it is judged. */
 export class Judgement {
   readonly ref: string = makeRef();
@@ -38,6 +44,12 @@ export class Judgement {
   readonly outcomes: RecipientOutcome[] = [];
   /** What is to be changed, by the name of the module that wants it. */
   readonly changes: Map<string, Change[]> = new Map();
+  /** Who waits to hear what became of the message, or of a recipient. */
+  readonly waiting: {
+    readonly module: string;
+    readonly work: Settling;
+    readonly recipient: string | undefined;
+  }[] = [];
   /** Modules that have nothing to do with this message, by its sender and client. */
   readonly excluded: Set<string> = new Set();
   phase: 'envelope' | 'message' | 'decided' = 'envelope';

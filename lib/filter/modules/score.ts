@@ -1,11 +1,12 @@
 /** Adds up the points of all modules. */
-import type { Milter } from '../../index.ts';
+import { Milter } from '../../index.ts';
 import { type Action, defineModule, scoreRole, z } from '../kit.ts';
 
 export default defineModule({
   name: 'score',
   once: true,
   onError: 'continue',
+  judges: 'weigh',
   options: z.strictObject({
     tag_from: z.number().default(5).describe('From so many points on it is tagged'),
     quarantine_from: z.number().default(8).describe('From so many on it is quarantined'),
@@ -32,14 +33,16 @@ export default defineModule({
       ['quarantine', options.quarantine_from],
       ['tag', options.tag_from],
     ];
-    services.provide(scoreRole, {
-      header: options.header,
-      weigh: (milter: Milter, points: number) => {
+    services.provide(scoreRole, { header: options.header });
+
+    return class Score extends Milter {
+      override async eom(): Promise<void> {
+        const { points } = await services.soFar(this);
         const step = steps.find(([, from]) => points >= from);
         if (step === undefined) return;
         const action: Action = { word: step[0] };
-        services.found(milter, step[0], action, { values: { points: points.toFixed(1) } });
-      },
-    });
+        services.found(this, step[0], action, { values: { points: points.toFixed(1) } });
+      }
+    };
   },
 });
