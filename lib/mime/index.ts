@@ -33,6 +33,7 @@ export { cleanHtml, type HtmlRemoval } from './html.ts';
 export { cleanHtmlPart } from './html-part.ts';
 export { explainPoison, type InspectPolicy, inspect, type Poison, type PoisonReason } from './inspect.ts';
 export { defaultParseLimits, type ParseLimits, type ParseProblem } from './limits.ts';
+export { linkedHosts } from './links.ts';
 export {
   type MessageChanges,
   type MimeMessage,

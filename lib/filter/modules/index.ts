@@ -4,6 +4,7 @@ import type { AnyModule } from '../module.ts';
 /** By name; each is loaded when a configuration uses it. */
 export const ownModules: Readonly<Record<string, () => Promise<{ readonly default: AnyModule }>>> = {
   access: () => import('./access/index.ts'),
+  dnsbl: () => import('./dnsbl/index.ts'),
   helo: () => import('./helo.ts'),
   networks: () => import('./networks.ts'),
   ptr: () => import('./ptr.ts'),

@@ -18,9 +18,9 @@ export default defineModule({
   stage: 'envelope',
   onError: 'continue',
   options: z.strictObject({
-    missing: kinds.action('continue'),
-    dynamic: kinds.action('continue'),
-    localhost: kinds.action('reject'),
+    missing: kinds.action('continue').describe('The client has no forward-confirmed name'),
+    dynamic: kinds.action('continue').describe('It has a name as dial-up lines have'),
+    localhost: kinds.action('reject').describe('It claims to be localhost'),
   }),
   findings: {
     missing: {

@@ -29,7 +29,9 @@ export default defineModule({
   about: 'The postmaster’s own exceptions, in the words of an access map',
   once: true,
   options: z.strictObject({
-    map: kinds.entriesFile('an access map, as "file:access"', makeMap, ''),
+    map: kinds
+      .entriesFile('an access map, as "file:access"', makeMap, '')
+      .describe('The map, in Sendmail’s form, as "file:access"'),
   }),
   findings: {
     connect: { about: 'client', text: 'an entry Connect: of the access map', ...DENIED },

@@ -27,25 +27,35 @@ export default defineModule({
   alsoWhen: ({ internal_policy }) => (internal_policy ? ['internal'] : []),
   stage: 'envelope',
   options: z.strictObject({
-    pass: kinds.action('continue'),
-    fail: kinds.action('reject'),
-    softfail: kinds.action('continue', ['callout']),
-    neutral: kinds.action('continue'),
-    none: kinds.action('continue'),
-    permerror: kinds.action('continue'),
-    temperror: kinds.action('tempfail'),
-    helo_fail: kinds.action('reject'),
-    dkim_saves: z.boolean().default(true),
-    three_strikes: kinds.action('continue', ['callout']),
-    best_guess: z.boolean().default(false),
-    delegate: kinds.domain(''),
-    accept_softfail: kinds.addresses(),
-    accept_fail: kinds.addresses(),
-    reject_neutral: kinds.addresses(),
-    reject_noptr: z.boolean().default(false),
-    forwarders: kinds.domains(),
-    received_spf: z.boolean().default(true),
-    internal_policy: z.boolean().default(false),
+    pass: kinds.action('continue').describe('The domain lets the client send its mail'),
+    fail: kinds.action('reject').describe('It forbids it'),
+    softfail: kinds
+      .action('continue', ['callout'])
+      .describe('It probably forbids it; "callout": accepted if the sender takes a DSN that explains it'),
+    neutral: kinds.action('continue').describe('It does not say'),
+    none: kinds.action('continue').describe('It has no record'),
+    permerror: kinds.action('continue').describe('Its record is broken'),
+    temperror: kinds.action('tempfail').describe('DNS does not answer'),
+    helo_fail: kinds.action('reject').describe('The HELO name’s own record forbids this client'),
+    dkim_saves: z
+      .boolean()
+      .default(true)
+      .describe(
+        'With module auth: what would be refused waits for the end, and is void if DKIM passes in alignment',
+      ),
+    three_strikes: kinds.action('continue', ['callout']).describe('Neither PTR, nor HELO, nor SPF is valid'),
+    best_guess: z
+      .boolean()
+      .default(false)
+      .describe('A domain without a record is spared where its own servers send'),
+    delegate: kinds.domain('').describe('x.example without a record is judged by x.example._spf.DELEGATE'),
+    accept_softfail: kinds.addresses().describe('Whose softfail is none'),
+    accept_fail: kinds.addresses().describe('Whose fail is none'),
+    reject_neutral: kinds.addresses().describe('Whose neutral and softfail are refused'),
+    reject_noptr: z.boolean().default(false).describe('Refuses who has neither PTR nor SPF'),
+    forwarders: kinds.domains().describe('Domains whose relays may forward anything'),
+    received_spf: z.boolean().default(true).describe('Writes the header Received-SPF'),
+    internal_policy: z.boolean().default(false).describe('Judges internal mail too'),
   }),
   needs: [
     {
