@@ -10,6 +10,7 @@ import { tag } from './decision/tag.ts';
 import { scoreRole } from './facts.ts';
 import { type Finding, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
+import { QuarantineFull } from './quarantine/folder.ts';
 import type { Quarantine } from './quarantine/quarantine.ts';
 import type { Running } from './running.ts';
 import { settleMessage, settleRefusal } from './settling.ts';
@@ -70,12 +71,13 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
     async #goOn(judgement: Judgement, decision: MessageDecision & { verdict: 'continue' }): Promise<Answer> {
       const { message } = this;
       const held = decision.out.filter(({ how }) => how === 'quarantine').map(({ address }) => address);
-      // Safe before the MTA is told anything; a failure is this handler's, and so a tempfail.
+      // Safe before the MTA is told anything.
       if (held.length > 0) {
-        await quarantine.hold(this, judgement, held).catch((error: unknown) => {
-          settleRefusal(judgement, running);
-          throw error;
-        });
+        try {
+          await quarantine.hold(this, judgement, held);
+        } catch (error) {
+          return this.#notHeld(judgement, error);
+        }
       }
       for (const { address, how, finding } of decision.out) {
         message.deleteRcpt(address);
@@ -97,6 +99,32 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       report(this, judgement, running, verdict, decision.hold);
       running.remember(this, judgement, verdict);
       return undefined;
+    }
+
+    /** What cannot be kept for review is not taken either: the MTA before ours tries again. */
+    #notHeld(judgement: Judgement, error: unknown): Answer {
+      const { ref } = judgement;
+      const isFull = error instanceof QuarantineFull;
+      const finding = `milter-quarantine-${isFull ? 'full' : 'error'}`;
+      const reply = makeReply(
+        'tempfail',
+        isFull
+          ? { code: 452, enhanced: '4.3.1', text: 'Insufficient system storage, please try again later' }
+          : { code: 451, enhanced: '4.3.0', text: 'Mail filter failed, please try again later' },
+        finding,
+        { ref, help: undefined },
+      );
+      running.log.error(
+        { session: this.session.id, queueId: this.message.queueId, ref, error },
+        `message cannot be held in quarantine: ${error instanceof Error ? error.message : String(error)}`,
+      );
+      for (const { address } of judgement.recipients) {
+        judgement.outcomes.push({ address, verdict: 'tempfail', reply: shown(reply), finding });
+      }
+      report(this, judgement, running, 'tempfail', undefined);
+      running.remember(this, judgement, 'tempfail', shown(reply));
+      settleRefusal(judgement, running);
+      return reply;
     }
   };
 }

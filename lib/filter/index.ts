@@ -7,3 +7,11 @@ export { type ConfiguredValue, configuredValues } from './config/values.ts';
 export * from './kit.ts';
 export { StoredAccess } from './modules/access/stored.ts';
 export { type OpenedFilter, type OpenOptions, openFilter } from './open.ts';
+export { HeldMail, type HeldMailParts } from './quarantine/held-mail.ts';
+export type {
+  HeldFinding,
+  HeldItem,
+  HeldState,
+  Quarantine,
+  QuarantineReport,
+} from './quarantine/quarantine.ts';

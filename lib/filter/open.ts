@@ -15,7 +15,7 @@ import { makeLogger } from './log.ts';
 import { MetricsRegistry } from './metrics.ts';
 import type { ChangeStep, JudgeStep } from './module.ts';
 import { makeOpener } from './opener.ts';
-import type { Quarantine } from './quarantine/quarantine.ts';
+import { HeldMail } from './quarantine/held-mail.ts';
 import { Roles } from './roles.ts';
 import { Running } from './running.ts';
 import { makeServices, type Shared, Timers } from './services.ts';
@@ -44,12 +44,16 @@ export interface OpenedFilter {
   readonly history: History;
   readonly metrics: MetricsRegistry;
   readonly store: Store;
+  /** Messages that are kept for review. */
+  readonly quarantine: HeldMail;
   /** Ends periodic work, writes what is still to be written, and closes the store. Sessions should be over by then. */
   close(): Promise<void>;
 }
 
 /** How often list files are looked at, in milliseconds. */
 const REFRESH_LISTS = 3_000;
+/** How often the quarantine forgets what is too old, in milliseconds. */
+const EXPIRE_HELD = 10 * 60_000;
 
 /**
  * Makes a filter of the text of a configuration (`milter.toml`).
@@ -83,9 +87,17 @@ export async function openConfig(
     roles: new Roles(),
     timers: new Timers(),
   };
-  const quarantine: Quarantine = {
-    hold: () => Promise.reject(new Error('there is no quarantine yet')),
-  };
+  const quarantine = new HeldMail(settings.quarantine, settings.data, {
+    store: store.part('quarantine'),
+    log: logger,
+    now,
+    hostname: settings.hostname,
+  });
+  shared.timers.every(
+    EXPIRE_HELD,
+    () => quarantine.expire(),
+    (error) => logger.warn({ error }, 'the quarantine could not be tidied'),
+  );
   const running = new Running(config, modules, shared, history);
   const { judges, disposals } = await setUp(modules, shared, running);
   config.ours.has = (domain) => shared.roles.first(whoRole)?.isOurs(domain) ?? false;
@@ -100,6 +112,7 @@ export async function openConfig(
     history,
     metrics,
     store,
+    quarantine,
     close: async () => {
       shared.timers.stop();
       for (const dispose of disposals) await dispose();

@@ -1,4 +1,7 @@
 /** A whole filter from a few lines of configuration, and a message through it without any socket. */
+import { randomUUID } from 'node:crypto';
+import { rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HistoryRecord } from '../../lib/filter/history.ts';
 import { type OpenedFilter, type OpenOptions, openFilter } from '../../lib/filter/index.ts';
@@ -38,6 +41,8 @@ export interface TestMail {
 /** A filter that was opened for a test. */
 export interface TestFilter extends OpenedFilter {
   readonly logger: ReturnType<typeof keepingLogger>;
+  /** The folder of what it stores. */
+  readonly data: string;
   /** Sends one message, over a connection of its own. */
   send(mail?: TestMail): Promise<MessageResult>;
   /** What the history says of the newest message. */
@@ -55,7 +60,9 @@ export async function testFilter(
   }: OpenOptions & { readonly zone?: MemoryZone; readonly top?: string } = {},
 ): Promise<TestFilter> {
   const logger = keepingLogger();
-  const text = `socket = "inet:8894@127.0.0.1"\nhostname = "mx.example.com"\n${top}\n[store]\nurl = "memory:"\n${modules}`;
+  // Made when something is stored.
+  const data = join(tmpdir(), `libmilter-data-${randomUUID()}`);
+  const text = `socket = "inet:8894@127.0.0.1"\nhostname = "mx.example.com"\ndata = "${data}"\n${top}\n[store]\nurl = "memory:"\n${modules}`;
   const filter = await openFilter(text, {
     resolver: new MemoryResolver(zone),
     logger,
@@ -88,6 +95,10 @@ export async function testFilter(
       }
     },
     last: async () => (await filter.history.find({}))[0],
-    [Symbol.asyncDispose]: () => filter.close(),
+    data,
+    [Symbol.asyncDispose]: async () => {
+      await filter.close();
+      await rm(data, { recursive: true, force: true });
+    },
   };
 }

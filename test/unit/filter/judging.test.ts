@@ -26,11 +26,10 @@ describe('a finding before DATA', () => {
   it.each(['discard', 'quarantine'])('takes one of two recipients out with %s', async (action) => {
     await using filter = await testFilter(probe(`recipient = "${action}"\nrecipients = ["c@example.com"]`));
     const { verdict, message } = await filter.send({ recipients: both });
-    expect({ verdict, left: message.recipients }).toEqual(
-      action === 'discard'
-        ? { verdict: 'continue', left: ['<b@example.com>'] }
-        : expect.objectContaining({ verdict: expect.any(String) }),
-    );
+    expect({ verdict, left: message.recipients }).toEqual({
+      verdict: 'continue',
+      left: ['<b@example.com>'],
+    });
   });
 
   it('tells the MTA to discard when nobody is left', async () => {
