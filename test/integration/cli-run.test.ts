@@ -5,6 +5,7 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { libmilterInfo } from '../../lib/index.ts';
 import { connectMta, type MessageResult } from '../../lib/testing/index.ts';
 import { milter, RunningMilter } from '../helpers/cli.ts';
 import { CLOSE_LISTENER } from '../helpers/close-listener.ts';
@@ -72,7 +73,8 @@ describe('milter run', () => {
     );
   });
 
-  it('exits with 1 when libmilter gives up listening', async () => {
+  // With select() it tries sixteen times, a second longer each time.
+  it.skipIf(libmilterInfo().usesSelect)('exits with 1 when libmilter gives up listening', async () => {
     const code = `
       import { Milter } from 'libmilter';
       ${CLOSE_LISTENER}
