@@ -29,6 +29,8 @@ export interface HeldMailParts {
 const LEASE = 10 * 60_000;
 /** Younger files are still being written, or about to be named. */
 const GRACE = 60 * 60_000;
+/** How items are kept: until {@link HeldMail.expire} forgets them with their files. */
+const LISTED = { listed: true };
 const MAX_TEXT = 200;
 const MAX_FINDINGS = 50;
 /** Two who change one item at once; more often than that something is wrong. */
@@ -55,7 +57,7 @@ export class HeldMail implements Quarantine {
       return { ...item, ...stored, id };
     });
     await this.#parts.store.batch(
-      whole.map(({ sha256, id }) => ({ call: 'set', key: `of/${sha256}/${id}`, value: id })),
+      whole.map(({ sha256, id }) => ({ call: 'set', key: `of/${sha256}/${id}`, value: id, keep: LISTED })),
     );
     for (const item of whole) await this.#keepItem(item);
     // Another owner's copy of it may have been deleted in that moment.
@@ -234,7 +236,7 @@ export class HeldMail implements Quarantine {
       const present = await store.get(key);
       const known = present === undefined ? undefined : parse(present);
       if (known !== undefined && isWanted(known) && !this.#isOver(known)) return;
-      if (await store.compareAndSet(key, present, JSON.stringify(item))) return;
+      if (await store.compareAndSet(key, present, JSON.stringify(item), LISTED)) return;
     }
     throw new Error(`the quarantine's item ${item.id} changes all the time`);
   }
@@ -248,7 +250,7 @@ export class HeldMail implements Quarantine {
       const item = present === undefined ? undefined : parse(present);
       if (item === undefined || this.#isOver(item) || this.#current(item).state !== from) return undefined;
       const next: HeldItem = { ...item, state: to, by, changed: now() };
-      if (await store.compareAndSet(key, present, JSON.stringify(next))) return next;
+      if (await store.compareAndSet(key, present, JSON.stringify(next), LISTED)) return next;
     }
     return undefined;
   }
