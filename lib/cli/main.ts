@@ -33,6 +33,13 @@ async function main(name: string, args: readonly string[], io: CommandIo): Promi
     if (!(error instanceof MilterError)) throw error;
     const wrongUse = error.code === 'ERR_MILTER_OPTION';
     const command = Object.hasOwn(commands, name) ? `milter ${name}` : 'milter';
+    if (error.code === 'ERR_MILTER_CONFIG') {
+      // One line each, all of them.
+      const lines = error.message.split('\n').map(printable);
+      const count = lines.length === 1 ? 'a fault' : `${lines.length} faults`;
+      io.stderr.write(`${command}: the configuration has ${count}:\n${lines.join('\n')}\n`);
+      return 1;
+    }
     io.stderr.write(`${command}: ${oneLine(error)}${wrongUse ? ` (see ${command} --help)` : ''}\n`);
     return wrongUse ? 2 : 1;
   }

@@ -1,28 +1,29 @@
 /** The command `milter run`. */
-import { constants } from 'node:os';
 import { basename } from 'node:path';
-import {
-  type LogFields,
-  type Logger,
-  libmilterInfo,
-  MilterError,
-  type OnError,
-  type ServeOptions,
-  type Server,
-  serve,
-} from '../index.ts';
+import { libmilterInfo, MilterError, type OnError, type ServeOptions, serve } from '../index.ts';
 import { stderrLogger } from '../logger.ts';
 import { packageJson } from '../package.ts';
-import { DefaultFilter } from './default-filter.ts';
 import { loadFilter } from './filter-file.ts';
 import { makeJsonLogger } from './json-logger.ts';
 import { adviseMta } from './mta-advice.ts';
+import { untilEnd } from './until-end.ts';
 import { type CommandIo, given, readArguments, readDeadlines, wholeNumber } from './usage.ts';
 
-const USAGE = `Usage: milter run [options] [FILTER]
+const USAGE = `Usage: milter run [FILE.toml]
+       milter run [options] FILTER
 
-Serves the Milter class that the file FILTER (.ts, .js, .mjs, .cjs) exports; without FILTER one that logs each
-message and adds the header X-Milter.
+Serves the mail filter that the configuration FILE.toml describes. Without FILE.toml it is that of $MILTER_CONFIG, or
+/etc/milter/milter.toml if there is one, or else the starter configuration, which refuses and changes nothing.
+
+  --socket SPEC           where to listen, in place of the configuration's socket
+  --grace MS              how long running messages may take at the end (default 30000)
+  --debug LEVEL           libmilter's own debugging output, 0 to 6
+  --help                  show this
+
+SIGHUP has it read the configuration again: one with faults is logged, and the old one stays. SIGTERM and SIGINT let
+running messages finish and end the command; a second one ends it at once.
+
+Or serves the Milter class that the file FILTER (.ts, .js, .mjs, .cjs) exports. Then there are also:
 
   --socket SPEC           where to listen: unix:PATH, inet:PORT@HOST, inet6:PORT@HOST, or fd:3 for a socket
                           from systemd (default inet:8894@127.0.0.1)
@@ -36,19 +37,15 @@ message and adds the header X-Milter.
   --max-body BYTES        how much of a body is kept (default 67108864)
   --max-data-size BYTES   the largest packet taken from an MTA (default 65535)
   --backlog N             connections that may wait to be accepted
-  --grace MS              how long running messages may take at the end (default 30000)
-  --debug LEVEL           libmilter's own debugging output, 0 to 6
   --json                  log in JSON, one object a line
-  --help                  show this
 
-The log goes to standard error. SIGTERM, SIGINT and SIGHUP let running messages finish and end the command; a second
-one ends it at once.
-Exit status: 0 after such an end, 1 when the filter cannot be loaded or served, 2 for wrong arguments,
-128 and the signal's number after a second signal.
+Here SIGHUP ends the command too. The log goes to standard error.
+Exit status: 0 after such an end; 1 when the filter cannot be loaded or served, or its configuration has faults;
+2 for wrong arguments; 128 and the signal's number after a second signal.
 `;
 
 const OPTIONS = {
-  socket: { type: 'string', default: 'inet:8894@127.0.0.1' },
+  socket: { type: 'string' },
   'socket-mode': { type: 'string' },
   'socket-group': { type: 'string' },
   'no-remove-socket': { type: 'boolean' },
@@ -73,11 +70,22 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
     return 0;
   }
   const [file] = positionals;
-  if (positionals.length > 1) throw wrongUse(`one FILTER at most, got ${positionals.join(' ')}`);
+  if (positionals.length > 1) throw wrongUse(`one FILE.toml or FILTER at most, got ${positionals.join(' ')}`);
   const number = (name: NumberOption): number | undefined => wholeNumber(name, values[name]);
+  const [grace, debug] = [number('grace'), number('debug')];
+  if (file === undefined || file.endsWith('.toml')) {
+    const { socket, grace: _, debug: __, ...others } = values;
+    const [other] = Object.keys(others);
+    if (other !== undefined) {
+      throw wrongUse(`--${other} goes with a FILTER; what a configuration does stands in its file`);
+    }
+    const { chooseConfig } = await import('./config-file.ts');
+    const { runConfig } = await import('./run-config.ts');
+    return await runConfig(chooseConfig(file), { socket, grace, debug }, io);
+  }
   const logger = values.json === true ? makeJsonLogger(io.stderr) : stderrLogger;
   const options = given<ServeOptions>({
-    socket: values.socket,
+    socket: values.socket ?? 'inet:8894@127.0.0.1',
     socketMode: fileMode(values['socket-mode']),
     socketGroup: values['socket-group'],
     removeSocket: values['no-remove-socket'] === true ? false : undefined,
@@ -89,64 +97,27 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
     maxBody: number('max-body'),
     maxDataSize: number('max-data-size'),
     backlog: number('backlog'),
-    debug: number('debug'),
+    debug,
     logVerdicts: true,
     logger,
   });
-  const grace = given<{ deadline?: number }>({ deadline: number('grace') });
 
-  const filter = file === undefined ? DefaultFilter : await loadFilter(file);
+  const filter = await loadFilter(file);
   const server = await serve(filter, options);
-  const what = file === undefined ? 'the default filter' : `${filter.name} of ${basename(file)}`;
   if (values.json === true) {
     logger.info({ address: server.address, filter: filter.name, file }, 'listening');
   } else {
-    io.stdout.write(`milter ${packageJson.version}, libmilter ${libmilterInfo().version}: ${what} listens at ${server.address}
+    io.stdout.write(`milter ${packageJson.version}, libmilter ${libmilterInfo().version}: ${filter.name} of ${basename(file)} listens at ${server.address}
 
 ${adviseMta(server.address)}
 Stop it with Ctrl-C or SIGTERM: running messages may finish first.
 `);
   }
-  return await untilEnd(server, grace, logger);
-}
-
-/** Two signals within this time count as one: npm passes on the Ctrl-C which the terminal has sent to all already. */
-const SAME_SIGNAL_MS = 500;
-
-/** Closes the server on a signal, or when the filter's own code gets out of hand, and resolves to the exit status. */
-function untilEnd(server: Server, grace: { deadline?: number }, logger: Logger): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  let closingSince: number | undefined;
-  const close = (status: number, why: LogFields): void => {
-    closingSince ??= performance.now();
-    logger.info({ ...why, address: server.address }, 'closing');
-    server.close(grace).then(
-      () => resolve(status),
-      (error: unknown) => {
-        logger.error({ error }, 'closing failed');
-        resolve(1);
-      },
-    );
-  };
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      if (closingSince === undefined) close(0, { signal });
-      else if (performance.now() - closingSince > SAME_SIGNAL_MS)
-        process.exit(128 + constants.signals[signal]);
-    });
-  }
-  process.on('unhandledRejection', (error) => {
-    logger.error({ error }, 'a promise was rejected outside of every handler');
+  return await untilEnd({
+    servers: [server],
+    grace: given<{ deadline?: number }>({ deadline: grace }),
+    logger,
   });
-  process.on('uncaughtException', (error) => {
-    logger.error({ error }, 'an error was thrown outside of every handler');
-    close(1, {});
-  });
-  // An end by itself has been logged.
-  void server.closed.then((reason) => {
-    if (reason !== undefined) resolve(1);
-  });
-  return promise;
 }
 
 type NumberOption =

@@ -7,6 +7,7 @@ export { type ConfiguredValue, configuredValues } from './config/values.ts';
 export * from './kit.ts';
 export { StoredAccess } from './modules/access/stored.ts';
 export { type OpenedFilter, type OpenOptions, openFilter } from './open.ts';
+export { stageDeadlines } from './opener.ts';
 export { HeldMail, type HeldMailParts } from './quarantine/held-mail.ts';
 export type {
   HeldFinding,
@@ -15,3 +16,4 @@ export type {
   Quarantine,
   QuarantineReport,
 } from './quarantine/quarantine.ts';
+export { type ReadConfig, ReloadableFilter, type ReloadOptions } from './reload.ts';

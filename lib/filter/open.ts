@@ -35,6 +35,12 @@ export interface OpenOptions {
   readonly logger?: Logger;
 }
 
+/** What {@link openConfig} takes besides the configuration. */
+export interface OpenConfigOptions extends Omit<OpenOptions, 'directory'> {
+  /** The filter that this one follows: it hands over its store, its metrics and what its resolver remembers. */
+  readonly before?: OpenedFilter;
+}
+
 /** A filter that a configuration describes. */
 export interface OpenedFilter {
   /** For `serve` or `fakeSession`. */
@@ -46,7 +52,16 @@ export interface OpenedFilter {
   readonly store: Store;
   /** Messages that are kept for review. */
   readonly quarantine: HeldMail;
-  /** Ends periodic work, writes what is still to be written, and closes the store. Sessions should be over by then. */
+  readonly resolver: Resolver;
+  /**
+   * How many open filters use {@link store}; the last of them closes it.
+   * @internal
+   */
+  readonly storeUsers: { count: number };
+  /**
+   * Ends periodic work, writes what is still to be written, and closes the store, unless a filter that follows uses it.
+   * Sessions should be over by then.
+   */
   close(): Promise<void>;
 }
 
@@ -65,14 +80,13 @@ export async function openFilter(config: string, options: OpenOptions = {}): Pro
 }
 
 /** Makes a filter of a configuration that was read. */
-export async function openConfig(
-  config: Config,
-  options: Omit<OpenOptions, 'directory'> = {},
-): Promise<OpenedFilter> {
+export async function openConfig(config: Config, options: OpenConfigOptions = {}): Promise<OpenedFilter> {
   const { settings } = config;
-  const { now = Date.now, logger = makeLogger(settings.log), resolver = makeResolver(config) } = options;
-  const store = await openStore(settings.store.url, now);
-  const metrics = new MetricsRegistry();
+  const { before, now = Date.now, logger = makeLogger(settings.log) } = options;
+  const resolver = options.resolver ?? resolverAfter(before, config);
+  const store = before?.store ?? (await openStore(settings.store.url, now));
+  const storeUsers = before?.storeUsers ?? { count: 0 };
+  const metrics = before?.metrics ?? new MetricsRegistry();
   const history = new History(store.part('history'), { ...settings.history, log: logger, now });
   const modules = config.modules.filter(({ mode }) => mode !== 'off');
   const shared: Shared = {
@@ -99,7 +113,19 @@ export async function openConfig(
     (error) => logger.warn({ error }, 'the quarantine could not be tidied'),
   );
   const running = new Running(config, modules, shared, history);
-  const { judges, disposals } = await setUp(modules, shared, running);
+  const disposals: Disposal[] = [];
+  storeUsers.count++;
+  const close = async (): Promise<void> => {
+    shared.timers.stop();
+    for (const dispose of disposals) await dispose();
+    await history.close();
+    storeUsers.count--;
+    if (storeUsers.count === 0) await store.close();
+  };
+  const judges = await setUp(modules, shared, running, disposals).catch(async (error: unknown) => {
+    await close();
+    throw error;
+  });
   config.ours.has = (domain) => shared.roles.first(whoRole)?.isOurs(domain) ?? false;
   watchLists(config, shared);
   const decider = makeDecider(running, quarantine);
@@ -113,12 +139,9 @@ export async function openConfig(
     metrics,
     store,
     quarantine,
-    close: async () => {
-      shared.timers.stop();
-      for (const dispose of disposals) await dispose();
-      await history.close();
-      await store.close();
-    },
+    resolver,
+    storeUsers,
+    close,
   };
 }
 
@@ -128,16 +151,19 @@ function findingsOf({ name, definition }: ConfiguredModule): readonly string[] {
 
 const JUDGE_ORDER: readonly JudgeStep[] = ['look', 'count', 'weigh', 'delay'];
 
-interface SetUp {
-  /** In the order in which they judge. */
-  readonly judges: readonly MilterClass[];
-  readonly disposals: readonly (() => void | Promise<void>)[];
-}
+type Disposal = () => void | Promise<void>;
 
-/** Has every module make its class, in file order; they judge in that order too, but for those that go by others. */
-async function setUp(modules: readonly ConfiguredModule[], shared: Shared, running: Running): Promise<SetUp> {
+/**
+ * Has every module make its class, in file order, and notes what is to be done in the end. They judge in that order too,
+ * but for those that go by what others found.
+ */
+async function setUp(
+  modules: readonly ConfiguredModule[],
+  shared: Shared,
+  running: Running,
+  disposals: Disposal[],
+): Promise<readonly MilterClass[]> {
   const judges: { readonly step: JudgeStep; readonly Judge: MilterClass }[] = [];
-  const disposals: (() => void | Promise<void>)[] = [];
   for (const entry of modules) {
     const { definition, options, name } = entry;
     const services = makeServices(entry, readDeclared(entry), shared);
@@ -149,7 +175,7 @@ async function setUp(modules: readonly ConfiguredModule[], shared: Shared, runni
     if (dispose !== undefined) disposals.push(() => dispose.call(made));
   }
   const inOrder = judges.toSorted((a, b) => JUDGE_ORDER.indexOf(a.step) - JUDGE_ORDER.indexOf(b.step));
-  return { judges: inOrder.map(({ Judge }) => Judge), disposals };
+  return inOrder.map(({ Judge }) => Judge);
 }
 
 /** File order, but signing comes behind all that edit, and copying behind signing. */
@@ -157,6 +183,12 @@ function inChangeOrder(modules: readonly ConfiguredModule[]): readonly Configure
   const order: readonly ChangeStep[] = ['edit', 'sign', 'copy'];
   const place = ({ definition }: ConfiguredModule): number => order.indexOf(definition.changes ?? 'edit');
   return modules.toSorted((a, b) => place(a) - place(b));
+}
+
+/** What the resolver of the filter before remembers is of use as long as the same servers are asked. */
+function resolverAfter(before: OpenedFilter | undefined, config: Config): Resolver {
+  const same = JSON.stringify(before?.config.settings.dns) === JSON.stringify(config.settings.dns);
+  return before !== undefined && same ? before.resolver : makeResolver(config);
 }
 
 function makeResolver({ settings: { dns } }: Config): Resolver {

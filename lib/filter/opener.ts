@@ -2,7 +2,7 @@
  * The first member of the filter: opens the judgement of each message, settles who the client is before any module is
  * asked, and sets the clock of each stage.
  */
-import { Milter, type MilterClass } from '../index.ts';
+import { type Deadlines, Milter, type MilterClass } from '../index.ts';
 import { namesOf, seenClient } from './client.ts';
 import {
   type ClientKind,
@@ -21,6 +21,13 @@ import type { Running } from './running.ts';
  */
 const ENVELOPE_TIME = 7_000;
 const MESSAGE_TIME = 90_000;
+
+/** For `serve`: when a stage must be answered, whatever its members do. */
+export const stageDeadlines: Partial<Deadlines> = {
+  envfrom: ENVELOPE_TIME + 1_000,
+  envrcpt: ENVELOPE_TIME + 1_000,
+  eom: MESSAGE_TIME + 30_000,
+};
 
 /** Makes the class for a configuration in force. */
 export function makeOpener(running: Running): MilterClass {

@@ -20,6 +20,8 @@ export interface ReadConfigOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** Those of the configuration that this one is to follow: lists that both have are not read again. */
   readonly files?: ListFiles;
+  /** The folder of stored things, in place of what the configuration says: it stays as it is while a filter runs. */
+  readonly data?: string;
   /** @default by name, path or package */
   readonly findModule?: FindModule;
 }
@@ -52,7 +54,8 @@ export async function parseConfig(text: string, options: ReadConfigOptions = {})
   const directory = resolve(options.directory ?? (options.file === undefined ? '.' : dirname(options.file)));
   const toml = readText(text, file);
   const ours: Ours = { has: () => false };
-  const surroundings = { directory, data: dataFolder(toml, directory), environment, files, ours };
+  const data = options.data ?? dataFolder(toml, directory);
+  const surroundings = { directory, data, environment, files, ours };
   const reader = new ConfigReader(file, toml, surroundings, options.findModule ?? findModule);
   const settings = reader.settings();
   const modules = await reader.modules(settings?.on_error ?? 'tempfail');

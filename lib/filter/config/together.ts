@@ -1,4 +1,5 @@
 /** What no key of a configuration can tell alone. */
+import { MAX_INT } from '../../options.ts';
 import type { ConfiguredModule } from './config.ts';
 import type { Settings } from './schema.ts';
 import type { Path } from './toml.ts';
@@ -46,7 +47,8 @@ function checkNeeds(modules: readonly ConfiguredModule[], taker: FaultTaker): vo
 }
 
 function checkSettings(settings: Settings, taker: FaultTaker): void {
-  const { store, threads, outgoing, quarantine, split } = settings;
+  const { store, threads, outgoing, quarantine, split, max_body } = settings;
+  if (max_body > MAX_INT) taker.fault(['max_body'], 'must be less than 2GiB');
   if (store.url.kind === 'memory' && threads > 1) {
     taker.fault(['store', 'url'], 'is "memory:", which several threads cannot share; use "sqlite:milter.db"');
   }

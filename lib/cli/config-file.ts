@@ -1,0 +1,50 @@
+/** Which configuration a command is about. */
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import {
+  type Config,
+  loadConfig,
+  parseConfig,
+  type ReadConfig,
+  type ReadConfigOptions,
+} from '../filter/index.ts';
+import { starterText } from './starter.ts';
+
+const DEFAULT_FILE = '/etc/milter/milter.toml';
+
+/** A configuration that can be read again and again. */
+export interface ChosenConfig {
+  /** Undefined for the built-in starter configuration. */
+  readonly path: string | undefined;
+  /** As a sentence calls it. */
+  readonly name: string;
+  readonly read: ReadConfig;
+}
+
+/** The file that was given, or else that of `$MILTER_CONFIG`, or /etc/milter/milter.toml if there is one, or the starter. */
+export function chooseConfig(given?: string): ChosenConfig {
+  const { MILTER_CONFIG = '' } = process.env;
+  const path =
+    given ?? (MILTER_CONFIG !== '' ? MILTER_CONFIG : existsSync(DEFAULT_FILE) ? DEFAULT_FILE : undefined);
+  if (path !== undefined)
+    return { path, name: path, read: async (options) => await loadConfig(path, options) };
+  return {
+    path: undefined,
+    name: 'the starter configuration',
+    read: async (options) =>
+      await parseConfig(starterText({ data: ownData() }), { ...options, file: 'starter configuration' }),
+  };
+}
+
+/** For commands that only look: the text of the configuration may be that of a filter that runs elsewhere. */
+export async function readChosen(given?: string, options: ReadConfigOptions = {}): Promise<Config> {
+  return await chooseConfig(given).read(options);
+}
+
+/** Where the starter configuration remembers things: an administrator who tries it is not root. */
+function ownData(): string {
+  if (process.getuid?.() === 0) return '/var/lib/milter';
+  const { XDG_STATE_HOME = '' } = process.env;
+  return join(XDG_STATE_HOME.startsWith('/') ? XDG_STATE_HOME : join(homedir(), '.local/state'), 'milter');
+}

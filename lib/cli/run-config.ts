@@ -1,0 +1,104 @@
+/** What `milter run FILE.toml` does. */
+import { type Config, ReloadableFilter, stageDeadlines } from '../filter/index.ts';
+import { libmilterInfo, MilterError, type ServeOptions, type Server, serve } from '../index.ts';
+import { MAX_INT } from '../options.ts';
+import { packageJson } from '../package.ts';
+import type { ChosenConfig } from './config-file.ts';
+import { adviseMta } from './mta-advice.ts';
+import { Privileges } from './privileges.ts';
+import { untilEnd } from './until-end.ts';
+import { type CommandIo, given } from './usage.ts';
+
+/** What the command line says besides. */
+export interface RunFlags {
+  /** In place of the configuration's. */
+  readonly socket: string | undefined;
+  readonly grace: number | undefined;
+  readonly debug: number | undefined;
+}
+
+/** Serves a configuration until a signal ends it, and resolves to the exit status. */
+export async function runConfig(
+  chosen: ChosenConfig,
+  flags: RunFlags,
+  { stdout }: CommandIo,
+): Promise<number> {
+  const first = await chosen.read({});
+  const { settings } = first;
+  refuseWhatIsNotThere(first);
+  const privileges = new Privileges(settings.user);
+  privileges.makeFolder(settings.data);
+  const filter = await privileges.meanwhile(
+    async () => await ReloadableFilter.open(chosen.read, { config: first }),
+  );
+  const { logger } = filter;
+  const sockets = flags.socket === undefined ? settings.socket : [flags.socket];
+  const servers: Server[] = [];
+  const grace = given<{ deadline?: number }>({ deadline: flags.grace });
+  try {
+    for (const socket of sockets)
+      servers.push(await serve(filter.filter, serveOptions(first, socket, flags, logger)));
+    privileges.drop();
+  } catch (error) {
+    await Promise.all(servers.map((server) => server.close({ deadline: 0 })));
+    await filter.close();
+    throw error;
+  }
+  for (const { address } of servers) logger.info({ address, configuration: chosen.name }, 'listening');
+  if (!isForPrograms(settings.log.format)) stdout.write(banner(chosen, servers));
+  return await untilEnd({
+    servers,
+    grace,
+    logger,
+    reload: () => void filter.reload(),
+    closed: async () => await filter.close(),
+  });
+}
+
+/** What is promised for later is refused rather than ignored. */
+function refuseWhatIsNotThere({ settings: { engine, threads } }: Config): void {
+  if (engine === 'js') throw notThere('engine = "js" does not exist yet; leave it out, or write "libmilter"');
+  if (threads > 1) throw notThere('threads = 1 is all that there is yet');
+}
+
+function notThere(message: string): MilterError {
+  return new MilterError('ERR_MILTER_UNSUPPORTED', message);
+}
+
+function serveOptions(
+  { settings }: Config,
+  socket: string,
+  { debug }: RunFlags,
+  logger: ServeOptions['logger'],
+): ServeOptions {
+  const { socket_mode, socket_group, on_error, max_body, max_connections, timeout } = settings;
+  return given<ServeOptions>({
+    socket,
+    socketMode: socket_mode,
+    socketGroup: socket_group,
+    onError: on_error,
+    maxBody: max_body,
+    maxConnections: max_connections,
+    // libmilter counts in an int.
+    timeout: Math.min(timeout, MAX_INT),
+    deadlines: stageDeadlines,
+    debug,
+    logger,
+  });
+}
+
+/** Whoever reads the log by program, the journal or a collector, needs no advice. */
+function isForPrograms(format: Config['settings']['log']['format']): boolean {
+  const { JOURNAL_STREAM } = process.env;
+  return format === 'json' || format === 'journal' || JOURNAL_STREAM !== undefined;
+}
+
+function banner({ name, path }: ChosenConfig, servers: readonly Server[]): string {
+  const addresses = servers.map(({ address }) => address);
+  const what = path === undefined ? `${name}, which refuses and changes nothing,` : name;
+  return `milter ${packageJson.version}, libmilter ${libmilterInfo().version}: ${what} listens at ${addresses.join(' and at ')}
+
+${adviseMta(addresses[0] ?? '')}
+${path === undefined ? 'Make a configuration of your own with: milter init\n' : ''}Stop it with Ctrl-C or SIGTERM: running messages may finish first. SIGHUP has it read its configuration again.
+`;
+}
