@@ -9,11 +9,11 @@ export default defineModule({
   when: ['external'],
   stage: 'envelope',
   options: z.strictObject({
-    missing: kinds.action('reject'),
-    address: kinds.action('reject'),
-    ours: kinds.action('reject'),
-    block: kinds.addresses(),
-    blocked: kinds.action('reject'),
+    missing: kinds.action('reject').describe('It said neither HELO nor EHLO'),
+    address: kinds.action('reject').describe('It said a bare IP address'),
+    ours: kinds.action('reject').describe('It said a name, domain or address of ours'),
+    block: kinds.addresses().describe('Names'),
+    blocked: kinds.action('reject').describe('It said one of these'),
   }),
   findings: {
     missing: {

@@ -26,20 +26,24 @@ export default defineModule({
   name: 'networks',
   once: true,
   options: z.strictObject({
-    internal: kinds.networks(['127.0.0.0/8', '::1']),
+    internal: kinds.networks(['127.0.0.0/8', '::1']).describe('May send out'),
     originating: z
       .array(z.string())
       .default(['ORIGINATING', 'MSA'])
       .describe('The {daemon_name}s whose clients count as internal'),
-    domains: kinds.addresses(),
-    relays: kinds.networks(),
-    relayed: kinds.action('quarantine'),
-    null_senders: kinds.networks(),
-    private: kinds.addresses(),
-    internal_as_other: kinds.action('reject'),
-    authenticated_as_other: kinds.action('reject'),
-    external_as_ours: kinds.action('reject'),
-    from_as_ours: kinds.action('tag'),
+    domains: kinds.addresses().describe('Ours'),
+    relays: kinds
+      .networks()
+      .describe('Trusted: the client that they name in Received is judged in their place'),
+    relayed: kinds.action('quarantine').describe('What reject and tempfail become for mail from a relay'),
+    null_senders: kinds.networks().describe('Internal machines that may send <>; empty: all may'),
+    private: kinds.addresses().describe('Recipients to whom only internal and authenticated users may write'),
+    internal_as_other: kinds
+      .action('reject')
+      .describe('An internal machine, without login, with a sender that is not ours'),
+    authenticated_as_other: kinds.action('reject').describe('The same for users who logged in'),
+    external_as_ours: kinds.action('reject').describe('An outsider’s envelope sender is ours'),
+    from_as_ours: kinds.action('tag').describe('The same for the From header'),
   }),
   findings: {
     'internal-as-other': {
