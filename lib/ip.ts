@@ -114,6 +114,20 @@ export function reverseName(address: Ip): string {
   return `${reversed(address)}.${address.family === 4 ? 'in-addr' : 'ip6'}.arpa`;
 }
 
+/** The network of so many bits that an address is in: `192.0.2.0/24`, `2001:db8:0:1:0:0:0:0/64`. */
+export function networkOf(address: Ip, prefix4: number, prefix6: number): string {
+  if (address.family === 4) return `${formatIp4(address.bits & mask(prefix4))}/${prefix4}`;
+  const words = address.words.map((word, i) => word & mask(prefix6 - 32 * i));
+  const groups = words.flatMap((word) => [word >>> 16, word & 0xffff]);
+  return `${groups.map((group) => group.toString(16)).join(':')}/${prefix6}`;
+}
+
+/** A word whose first bits are set; all of them for 32 and more. */
+function mask(bits: number): number {
+  // A shift by 32 would be a shift by 0.
+  return bits <= 0 ? 0 : bits >= 32 ? -1 : ~(0xffff_ffff >>> bits);
+}
+
 function formatIp4(bits: number): string {
   return `${bits >>> 24}.${(bits >>> 16) & 255}.${(bits >>> 8) & 255}.${bits & 255}`;
 }

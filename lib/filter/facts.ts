@@ -130,6 +130,12 @@ export const rulingRole = role<(finding: Finding) => Ruling | undefined>('ruling
 /** Verifies signatures at the end of the message. Provided by module `auth`: whoever waits for {@link authFact} asks for it. */
 export const authRole = role<true>('auth');
 
+/**
+ * Whether the sender is known to a recipient: they wrote to it before, and SPF or DKIM says that it is the same. Provided by
+ * module `known`; to be asked at RCPT or later.
+ */
+export const knownRole = role<(milter: Milter, recipient: string) => Promise<boolean>>('known');
+
 /** What is written of points. Provided by module `score`. */
 export const scoreRole = role<{
   /** The header that lists them; empty for none. */

@@ -1,10 +1,12 @@
 /** What modules are made with. */
+export { networkOf, parseIp } from '../ip.ts';
 export { askSmtp, type SmtpAnswer, type SmtpQuestion, SmtpTrouble } from './ask-smtp.ts';
 export { Backend, BackendError, type BackendOptions } from './backend.ts';
 export { type ClientNames, namesOf, seenClient } from './client.ts';
 export { ClientJudge } from './client-judge.ts';
 export { aLabels, isDomain } from './config/domains.ts';
 export { BadValue, wrongWord } from './config/faults.ts';
+export { textKind } from './config/kind.ts';
 export type { Endpoint } from './config/kinds.ts';
 export * as kinds from './config/kinds.ts';
 export type { AddressList } from './config/lists/addresses.ts';
@@ -25,6 +27,7 @@ export {
   directionFact,
   exemptRole,
   type JudgedClient,
+  knownRole,
   type PtrFact,
   ptrFact,
   type Role,

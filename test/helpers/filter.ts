@@ -4,7 +4,13 @@ import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HistoryRecord } from '../../lib/filter/history.ts';
-import { type OpenedFilter, type OpenOptions, openFilter } from '../../lib/filter/index.ts';
+import {
+  type ConfigFault,
+  FilterConfigError,
+  type OpenedFilter,
+  type OpenOptions,
+  openFilter,
+} from '../../lib/filter/index.ts';
 import type { LogFields, Logger } from '../../lib/index.ts';
 import { fakeSession, MemoryResolver, type MemoryZone, type MessageResult } from '../../lib/testing/index.ts';
 
@@ -101,4 +107,14 @@ export async function testFilter(
       await rm(data, { recursive: true, force: true });
     },
   };
+}
+
+/** What is said to be wrong with the configuration of some modules. */
+export async function faultsOf(modules: string): Promise<readonly ConfigFault[]> {
+  const error: unknown = await testFilter(modules).then(
+    (filter) => filter.close(),
+    (fault: unknown) => fault,
+  );
+  if (!(error instanceof FilterConfigError)) throw new Error('nothing was wrong', { cause: error });
+  return error.faults;
 }

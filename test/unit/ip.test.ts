@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   dottedAddress,
+  networkOf,
   parseIp,
   parseIp4,
   parseIp6,
@@ -82,3 +83,35 @@ describe('a network', () => {
 function hex(word: number): string {
   return `${(word >>> 16).toString(16)}:${(word & 0xffff).toString(16)}`;
 }
+
+describe('the network of an address', () => {
+  const network = (text: string, prefix4: number, prefix6: number): string | undefined => {
+    const address = parseIp(text);
+    return address && networkOf(address, prefix4, prefix6);
+  };
+
+  it.each([
+    ['192.0.2.199', 24, '192.0.2.0/24'],
+    ['255.255.255.255', 32, '255.255.255.255/32'],
+    ['203.0.113.255', 30, '203.0.113.252/30'],
+    ['192.0.2.1', 0, '0.0.0.0/0'],
+    ['::ffff:192.0.2.7', 8, '192.0.0.0/8'],
+    ['2001:db8:1:2:3:4:5:6', 64, '2001:db8:1:2:0:0:0:0/64'],
+    ['2001:db8:1:2:3:4:5:6', 128, '2001:db8:1:2:3:4:5:6/128'],
+    ['ffff:ffff:ffff:ffff::', 33, 'ffff:ffff:8000:0:0:0:0:0/33'],
+    ['2001:db8::', 0, '0:0:0:0:0:0:0:0/0'],
+  ])('%s to %d bits: %s', (text, prefix, expected) => {
+    expect(network(text, prefix, prefix)).toBe(expected);
+  });
+
+  it('has the address in it', () => {
+    fc.assert(
+      fc.property(fc.ipV4(), fc.integer({ min: 1, max: 32 }), (text, prefix) => {
+        const [base = '', bits] = network(text, prefix, 64)?.split('/') ?? [];
+        const list = new BlockList();
+        list.addSubnet(base, Number(bits));
+        expect(list.check(text)).toBe(true);
+      }),
+    );
+  });
+});
