@@ -15,7 +15,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-const PACKAGES = ['postfix', 'miltertest', 'python3-milter', 'm4', 'nsd', 'python3-spf'];
+const PACKAGES = ['postfix', 'miltertest', 'python3-milter', 'm4', 'nsd', 'python3-spf', 'redis-server'];
 const SENDMAIL_PACKAGES = ['sendmail-bin', 'sendmail-cf', 'sendmail-base', 'libwrap0'];
 const SENDMAIL_BINARY = 'usr/libexec/sendmail/sendmail';
 const POLICY = '/usr/sbin/policy-rc.d';

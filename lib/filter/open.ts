@@ -84,7 +84,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
   const { settings } = config;
   const { before, now = Date.now, logger = makeLogger(settings.log) } = options;
   const resolver = options.resolver ?? resolverAfter(before, config);
-  const store = before?.store ?? (await openStore(settings.store.url, now));
+  const store = before?.store ?? (await openStore(settings.store.url, now, logger));
   const storeUsers = before?.storeUsers ?? { count: 0 };
   const metrics = before?.metrics ?? new MetricsRegistry();
   const history = new History(store.part('history'), { ...settings.history, log: logger, now });

@@ -77,6 +77,7 @@ const NEEDS = {
       () => works(...asAnother(0), 'test', '-r', import.meta.filename),
     ],
   ],
+  redis: [['redis-server is not installed', () => works('redis-server', '--version')]],
   nsd: [['nsd is not installed, or /usr/sbin not in PATH', () => works('nsd', '-v')]],
   miltertest: [['miltertest is not installed', () => works('miltertest', '-V')]],
   pymilter: [['python3-milter is not installed', () => works(DEBIAN_PYTHON, '-c', 'import milter')]],
@@ -87,10 +88,15 @@ export type Requirement = keyof typeof NEEDS;
 
 /** Like vitest's describe, but skipped with a printed reason when something is missing. */
 export function describeWith(requirements: readonly Requirement[], name: string, suite: SuiteFactory): void {
+  describe.skipIf(isMissing(requirements, name))(name, suite);
+}
+
+/** Whether something is missing; then the reason is printed. */
+export function isMissing(requirements: readonly Requirement[], name: string): boolean {
   const missing = requirements.flatMap((requirement) => {
     const first = NEEDS[requirement].find(([, isThere]) => !isThere());
     return first === undefined ? [] : [first[0]];
   });
   if (missing.length > 0) console.warn(`skipped: ${name}: ${missing.join(', ')} (see .ci/mta.mjs)`);
-  describe.skipIf(missing.length > 0)(name, suite);
+  return missing.length > 0;
 }

@@ -42,13 +42,10 @@ export class BackedStore implements Store {
 
   async *scan(prefix: string): AsyncIterable<readonly [string, string]> {
     const whole = this.#prefix + prefix;
-    let after = '';
-    for (;;) {
+    for (let after: string | undefined = ''; after !== undefined; ) {
       const page: Page = await this.#ask({ call: 'page', prefix: whole, after, most: PAGE });
-      for (const [key, value] of page) yield [key.slice(this.#prefix.length), value];
-      const last = page.at(-1);
-      if (last === undefined || page.length < PAGE) return;
-      [after] = last;
+      for (const [key, value] of page.entries) yield [key.slice(this.#prefix.length), value];
+      after = page.next;
     }
   }
 
@@ -58,8 +55,8 @@ export class BackedStore implements Store {
     return results as unknown as StoreResults<Calls>;
   }
 
-  admit(limits: readonly WindowLimit[]): Promise<Admission> {
-    return this.#ask({ call: 'admit', limits: this.#ownLimits(limits) });
+  async admit(limits: readonly WindowLimit[]): Promise<Admission> {
+    return await this.#ask({ call: 'admit', limits: this.#ownLimits(limits) });
   }
 
   async giveBack(limits: readonly WindowLimit[]): Promise<void> {
@@ -83,12 +80,17 @@ export class BackedStore implements Store {
     call: Call,
   ): Call {
     const { by = 0, keep: { ttl = 0 } = {} } = call;
-    if (!Number.isSafeInteger(by)) throw new RangeError(`the store adds whole numbers, not ${by}`);
+    checkWhole(by);
     if (!Number.isFinite(ttl)) throw new RangeError(`a time to live is in milliseconds, not ${ttl}`);
     return { ...call, key: this.#prefix + call.key };
   }
 
   #ownLimits(limits: readonly WindowLimit[]): readonly WindowLimit[] {
+    for (const { add } of limits) checkWhole(add);
     return limits.map((limit) => ({ ...limit, key: this.#prefix + limit.key }));
   }
+}
+
+function checkWhole(number: number): void {
+  if (!Number.isSafeInteger(number)) throw new RangeError(`the store adds whole numbers, not ${number}`);
 }

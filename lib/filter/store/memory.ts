@@ -29,7 +29,7 @@ export class MemoryTable implements Table {
     this.#entries.delete(key);
   }
 
-  page(prefix: string, after: string, most: number, now: number): Page {
+  page(prefix: string, after: string, most: number, now: number): Page['entries'] {
     const found: [string, string][] = [];
     for (const [key, { value, listed, expires }] of this.#entries) {
       if (listed && expires > now && key.startsWith(prefix) && inOrder(key, after) > 0) {

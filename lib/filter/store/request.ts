@@ -18,7 +18,11 @@ export type StoreRequest =
   | { readonly call: 'giveBack'; readonly limits: readonly WindowLimit[] };
 
 /** A page of keys with their values. */
-export type Page = readonly (readonly [key: string, value: string])[];
+export interface Page {
+  readonly entries: readonly (readonly [key: string, value: string])[];
+  /** What the next page comes behind; undefined: this was the last. */
+  readonly next: string | undefined;
+}
 
 /** What the backend answers to each. */
 export interface StoreAnswers {

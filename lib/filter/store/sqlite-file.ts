@@ -190,7 +190,7 @@ class SqliteTable implements Table {
     this.#remove.run(key);
   }
 
-  page(prefix: string, after: string, most: number, now: number): Page {
+  page(prefix: string, after: string, most: number, now: number): Page['entries'] {
     const from = after === '' ? prefix : `${after}\0`;
     // 0xff is behind every byte of UTF-8.
     const end = Buffer.concat([Buffer.from(prefix), Buffer.of(0xff)]);

@@ -1,5 +1,5 @@
 /** What every request does, on any table of entries that can be read and written at once (in memory, in SQLite). */
-import type { StoreAnswer, StoreRequest } from './request.ts';
+import type { Page, StoreAnswer, StoreRequest } from './request.ts';
 import type { Keep, StoreCall, WindowLimit } from './store.ts';
 import { addTo, admission, type Window } from './window.ts';
 
@@ -18,7 +18,7 @@ export interface Table {
   write(key: string, entry: Entry): void;
   remove(key: string): void;
   /** Listed keys in order: those that begin with `prefix` and come behind `after`. */
-  page(prefix: string, after: string, most: number, now: number): readonly (readonly [string, string])[];
+  page(prefix: string, after: string, most: number, now: number): Page['entries'];
   readWindow(key: string): Window;
   /** @param expires when nothing in it counts any more */
   writeWindow(key: string, window: Window, expires: number): void;
@@ -37,8 +37,10 @@ export function perform(table: Table, request: StoreRequest, now: number): Store
     }
     case 'batch':
       return request.calls.map((call) => performCall(table, call, now));
-    case 'page':
-      return table.page(request.prefix, request.after, request.most, now);
+    case 'page': {
+      const entries = table.page(request.prefix, request.after, request.most, now);
+      return { entries, next: entries.length < request.most ? undefined : entries.at(-1)?.[0] };
+    }
     case 'admit': {
       const windows = request.limits.map(({ key }) => table.readWindow(key));
       const result = admission(request.limits, windows, now);

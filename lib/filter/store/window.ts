@@ -6,7 +6,7 @@
 import type { Admission, WindowLimit } from './store.ts';
 
 /** How finely a window slides. */
-const SLICES = 60;
+export const SLICES = 60;
 
 /** Amounts by the number of their slice. */
 export type Window = readonly (readonly [slice: number, amount: number])[];
