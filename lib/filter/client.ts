@@ -45,26 +45,24 @@ export function namesOf(milter: Milter, machine: JudgedClient, resolver: Resolve
   const { address, hostname } = machine;
   if (hostname !== undefined) return Promise.resolve({ status: 'found', names: [plainName(hostname)] });
   if (address === undefined) return Promise.resolve(NONE);
-  if (address === milter.session.client.address) {
-    // Sendmail's own look-up: it has asked forward too.
-    const resolved = milter.session.macro('client_resolve');
-    if (resolved === 'TEMP') return Promise.resolve(UNKNOWN);
-    if (resolved === 'FAIL' || resolved === 'FORGED') return Promise.resolve(NONE);
-  }
   const kept = keptNames.get(milter);
   let names = kept.get(address);
   if (names === undefined) {
     if (kept.size >= MAX_KEPT) kept.clear();
-    names = askNames(address, resolver);
+    // Postfix says FAIL also where it does not look names up at all (smtpd_peername_lookup), so DNS is asked all the same.
+    const wasLate =
+      address === milter.session.client.address && milter.session.macro('client_resolve') === 'TEMP';
+    names = askNames(address, resolver, wasLate);
     kept.set(address, names);
   }
   return names;
 }
 
-async function askNames(address: string, resolver: Resolver): Promise<ClientNames> {
+/** @param wasLate the MTA's own look-up failed: that there is no name is not said by a second one that finds none */
+async function askNames(address: string, resolver: Resolver, wasLate: boolean): Promise<ClientNames> {
   const answer = await confirmedNames(address, resolver, { signal: AbortSignal.timeout(NAMES_TIME) });
   if (answer.status === 'ok') return { status: 'found', names: answer.records };
-  return isFailure(answer) && answer.status !== 'badname' ? UNKNOWN : NONE;
+  return wasLate || (isFailure(answer) && answer.status !== 'badname') ? UNKNOWN : NONE;
 }
 
 /**

@@ -138,6 +138,7 @@ function mainSettings(directory: string, uid: number, gid: number): string[] {
 
 function masterServices(port: number): string {
   return `127.0.0.1:${port} inet n - n - 50 smtpd
+tlsmgr    unix       - - n 1000? 1 tlsmgr
 pickup    unix       n - n 60  1 pickup
 cleanup   unix       n - n -   0 cleanup
 qmgr      unix       n - n 300 1 qmgr

@@ -78,6 +78,7 @@ const NEEDS = {
     ],
   ],
   redis: [['redis-server is not installed', () => works('redis-server', '--version')]],
+  openssl: [['openssl is not installed', () => works('openssl', 'version')]],
   nsd: [['nsd is not installed, or /usr/sbin not in PATH', () => works('nsd', '-v')]],
   miltertest: [['miltertest is not installed', () => works('miltertest', '-V')]],
   pymilter: [['python3-milter is not installed', () => works(DEBIAN_PYTHON, '-c', 'import milter')]],

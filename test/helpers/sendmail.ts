@@ -29,6 +29,11 @@ function libraries(directory: string): string {
   return join(SENDMAIL_ROOT, directory, `${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}-linux-gnu`);
 }
 
+/** Where its programs look for their libraries. */
+export function sendmailLibraries(): string {
+  return `${libraries('usr/lib')}:${libraries('lib')}`;
+}
+
 /** Starts Sendmail. It is ready when this resolves. */
 export async function startSendmail({ milters, configuration = [] }: SendmailOptions): Promise<Mta> {
   const directory = await mkdtemp(join(tmpdir(), 'sendmail-'));
@@ -55,7 +60,7 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
   await writeFile(file('submit.cf'), await compile(directory, port, 'submit.mc'));
 
   const program = join(SENDMAIL_ROOT, 'usr/libexec/sendmail/sendmail');
-  const env = { ...process.env, LD_LIBRARY_PATH: `${libraries('usr/lib')}:${libraries('lib')}` };
+  const env = { ...process.env, LD_LIBRARY_PATH: sendmailLibraries() };
   const daemon = await startServer(
     'unshare',
     [...NAMED, program, `-C${file('sendmail.cf')}`, '-bD', '-X', file('traffic')],
