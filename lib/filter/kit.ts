@@ -12,7 +12,7 @@ export * as kinds from './config/kinds.ts';
 export type { AddressList } from './config/lists/addresses.ts';
 export type { Entries, ListFile } from './config/lists/files.ts';
 export type { ListedClient, NetworkList } from './config/lists/networks.ts';
-export type { DomainList, GlobList, WordList } from './config/lists/words.ts';
+export type { DomainList, ExtensionList, GlobList, WordList } from './config/lists/words.ts';
 export { Template } from './config/template.ts';
 export { z } from './config/zod.ts';
 export type { SoFar } from './decision/so-far.ts';
@@ -60,6 +60,7 @@ export {
   type When,
 } from './module.ts';
 export { isPreamble, readReceived } from './received.ts';
+export { makeFolder, syncFolder, writeSafely } from './safe-file.ts';
 export type { Details, Services } from './services.ts';
 export {
   type Admission,

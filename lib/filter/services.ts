@@ -4,12 +4,20 @@
 import type { Resolver } from '../dns/index.ts';
 import type { Logger, Milter } from '../index.ts';
 import type { ConfiguredModule } from './config/config.ts';
+import type { Template } from './config/template.ts';
+import { isMade } from './decision/is-made.ts';
 import { type SoFar, soFar } from './decision/so-far.ts';
 import type { Role } from './facts.ts';
 import type { Action } from './findings/action.ts';
 import type { FindingReply } from './findings/finding.ts';
-import { type Change, openJudgement, type Settling } from './findings/judgement.ts';
-import { type Declared, makeFinding } from './findings/make.ts';
+import {
+  type Change,
+  type Judgement,
+  judgementFact,
+  openJudgement,
+  type Settling,
+} from './findings/judgement.ts';
+import { type Declared, fillTemplate, makeFinding } from './findings/make.ts';
 import type { Metrics } from './metrics.ts';
 import type { Roles } from './roles.ts';
 import type { Store } from './store/store.ts';
@@ -28,6 +36,11 @@ export interface Details {
   readonly note?: string | undefined;
   /** Asked when it is decided, by which time other modules have looked too: the finding is void where it says so. */
   readonly unless?: () => boolean;
+  /**
+   * How the message is changed if this is found: like {@link Services.change}, but not where the finding is void or overruled,
+   * nor for recipients all of whom are exempt. For actions of the module's own, such as `remove`.
+   */
+  readonly change?: Change;
 }
 
 /** What a module may use. `Short` are the short names of its findings. */
@@ -57,6 +70,8 @@ export interface Services<Short extends string = string> {
    * that fails or is late leaves nothing behind.
    */
   change(milter: Milter, change: Change): void;
+  /** A text with its values: those that are always there, and these. They come from mail: nothing is escaped here. */
+  fill(milter: Milter, template: Template, short: Short, values?: Readonly<Record<string, string>>): string;
   /**
    * What the findings so far come to: for one recipient before DATA, for the message at its end. Modules that ask say in
    * their definition when they judge (`judges`).
@@ -118,6 +133,12 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
   const { name, mode } = entry;
   const observed = mode === 'observe';
   const log = withFields(shared.log, { module: name });
+  const add = ({ changes }: Judgement, change: Change): void => {
+    if (observed) return;
+    const known = changes.get(name);
+    if (known === undefined) changes.set(name, [change]);
+    else known.push(change);
+  };
   return {
     name,
     observed,
@@ -140,13 +161,21 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
       const finding = makeFinding(milter, judgement, entry, declaration, action, details, shared);
       judgement.findings.push(finding);
       shared.metrics.count('findings_total', { finding: finding.name, observed: String(observed) });
+      const { change } = details;
+      if (change === undefined) return;
+      add(judgement, (message, recipients) =>
+        isMade(milter, finding, judgement, shared.roles, recipients)
+          ? change(message, recipients)
+          : undefined,
+      );
     },
     change: (milter, change) => {
       const judgement = openJudgement(milter);
-      if (judgement === undefined || observed) return;
-      const changes = judgement.changes.get(name);
-      if (changes === undefined) judgement.changes.set(name, [change]);
-      else changes.push(change);
+      if (judgement !== undefined) add(judgement, change);
+    },
+    fill: (milter, template, short, values = {}) => {
+      const ref = judgementFact.get(milter)?.ref ?? '';
+      return fillTemplate(template, { milter, finding: `${name}-${short}`, ref, values, ...shared });
     },
     soFar: async (milter, recipient) => {
       const judgement = openJudgement(milter);

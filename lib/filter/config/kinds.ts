@@ -16,7 +16,7 @@ import { Template } from './template.ts';
 export { addresses } from './lists/addresses.ts';
 export { entriesFile } from './lists/list.ts';
 export { networks } from './lists/networks.ts';
-export { domains, globs, words } from './lists/words.ts';
+export { domains, extensions, globs, words } from './lists/words.ts';
 
 type Maybe = string | undefined;
 

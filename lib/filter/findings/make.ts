@@ -2,7 +2,7 @@
 import { type Milter, parseAddress } from '../../index.ts';
 import type { ConfiguredModule } from '../config/config.ts';
 import { Template } from '../config/template.ts';
-import { clientFact } from '../facts.ts';
+import { clientFact, directionFact } from '../facts.ts';
 import { concerns } from '../guard.ts';
 import { readMailboxes } from '../mailboxes.ts';
 import type { Details } from '../services.ts';
@@ -65,11 +65,7 @@ export function makeFinding(
     reply: {
       code,
       enhanced,
-      text: template.fill((variable) =>
-        variable in (details.values ?? {})
-          ? details.values?.[variable]
-          : templateValue(variable, milter, name, judgement, details, hostname, now),
-      ),
+      text: fillTemplate(template, { milter, finding: name, ref: judgement.ref, hostname, now, ...details }),
     },
     concerns: (recipient) => concerns(entry, recipient),
   };
@@ -94,14 +90,29 @@ function subjectOf(milter: Milter, about: About, { recipient }: Details): string
   }
 }
 
+/** Where a template stands, and what may be in its places. */
+export interface TemplatePlace {
+  readonly milter: Milter;
+  readonly finding: string;
+  readonly ref: string;
+  readonly hostname: string;
+  readonly now: () => number;
+  readonly recipient?: string;
+  /** Besides those that are always there, or in place of them. */
+  readonly values?: Readonly<Record<string, string>>;
+}
+
+/** A template with its values, which come from mail: nothing is escaped here. */
+export function fillTemplate(template: Template, place: TemplatePlace): string {
+  const { values = {} } = place;
+  return template.fill((variable) =>
+    Object.hasOwn(values, variable) ? values[variable] : templateValue(variable, place),
+  );
+}
+
 function templateValue(
   variable: string,
-  milter: Milter,
-  finding: string,
-  { ref }: Judgement,
-  { recipient }: Details,
-  hostname: string,
-  now: () => number,
+  { milter, finding, ref, recipient, hostname, now }: TemplatePlace,
 ): string | undefined {
   const { session, message } = milter;
   switch (variable) {
@@ -127,6 +138,8 @@ function templateValue(
       return finding;
     case 'ref':
       return ref;
+    case 'direction':
+      return directionFact.get(milter);
     default:
       return undefined;
   }

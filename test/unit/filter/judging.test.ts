@@ -1,4 +1,7 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { temporaryDirectory } from '../../helpers/directory.ts';
 import { testFilter } from '../../helpers/filter.ts';
 
 const probe = (options: string, name = 'probe'): string =>
@@ -169,6 +172,36 @@ describe('changes', () => {
     await using filter = await testFilter(probe('add = "1"\nmessage = "reject"'));
     const { message } = await filter.send();
     expect(message.headers.some(({ name }) => name === 'X-Probe')).toBe(false);
+  });
+});
+
+describe('a change that a finding leads to', () => {
+  const written = async (config: string, recipients = ['b@example.com']): Promise<boolean> => {
+    await using directory = await temporaryDirectory();
+    writeFileSync(join(directory.path, 'access'), 'probe-writes:example.org\tOK\n');
+    await using filter = await testFilter(config.replace('MAP', join(directory.path, 'access')));
+    const { message } = await filter.send({ recipients });
+    return message.headers.some(({ name }) => name === 'X-Written');
+  };
+
+  it('is made, also where another finding says accept', async () => {
+    expect(await written(probe('writes = true'))).toBe(true);
+    expect(await written(probe('writes = true') + probe('message = "accept"', 'other'))).toBe(true);
+  });
+
+  it('is not made where access says otherwise', async () => {
+    const access = '[[module]]\nuse = "access"\nmap = "file:MAP"\n';
+    expect(await written(probe('writes = true') + access)).toBe(false);
+  });
+
+  it('is not made for those who are exempt, but where others are among them', async () => {
+    const config = probe('writes = true\nexempt = ["c@example.com"]');
+    expect(await written(config, ['c@example.com'])).toBe(false);
+    expect(await written(config, both)).toBe(true);
+  });
+
+  it('is not made by a module that only watches', async () => {
+    expect(await written(probe('mode = "observe"\nwrites = true'))).toBe(false);
   });
 });
 

@@ -122,3 +122,40 @@ export function globs(otherwise: readonly string[] = []): ListKind<GlobList> {
     otherwise,
   );
 }
+
+/** A list of file name extensions. What its files hold may change between two questions. */
+export interface ExtensionList {
+  /** In lower case, without dots: a new set where a file has changed, else the same one. */
+  sets(): readonly ReadonlySet<string>[];
+  has(extension: string): boolean;
+}
+
+class ExtensionSet implements Entries {
+  readonly extensions = new Set<string>();
+
+  add(entry: string): void {
+    const extension = entry
+      .replace(/^\*?\./, '')
+      .normalize('NFKC')
+      .toLowerCase();
+    if (!/^[^\s./\\:*?"<>|\p{C}]{1,100}$/u.test(extension)) {
+      throw badEntry(entry, 'is no extension: write "exe"; of "tar.gz" only the "gz" counts');
+    }
+    this.extensions.add(extension);
+  }
+}
+
+/** A list of file name extensions, as in "exe" or ".exe". Where the key is not given it is `otherwise`. */
+export function extensions(otherwise: readonly string[] = []): ListKind<ExtensionList> {
+  return listKind<ExtensionSet, ExtensionList>(
+    'a list of extensions, such as ["exe", "scr", "file:PATH"]',
+    ExtensionSet,
+    () => new ExtensionSet(),
+    (parts) => ({
+      sets: () => parts.map(({ entries }) => entries.extensions),
+      has: (extension) => parts.some(({ entries }) => entries.extensions.has(extension)),
+    }),
+    'Extensions of file names without case; "file:PATH" has one a line',
+    otherwise,
+  );
+}

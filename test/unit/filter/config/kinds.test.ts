@@ -233,6 +233,13 @@ describe('other kinds', () => {
     expect(read(kinds.words(['x']), undefined).has('x')).toBe(true);
   });
 
+  it('extensions, without case and dot', () => {
+    const list = read(kinds.extensions(), ['EXE', '.scr', '*.ｊｓ']);
+    expect(list.sets().map((set) => [...set])).toEqual([['exe', 'scr', 'js']]);
+    expect(['exe', 'js', 'txt'].map((extension) => list.has(extension))).toEqual([true, true, false]);
+    expect(() => read(kinds.extensions(), ['tar.gz'])).toThrow('is no extension');
+  });
+
   it('globs, without case and without end', () => {
     const list = read(kinds.globs(), ['*Bulk*Mailer?', 'exact']);
     expect(
