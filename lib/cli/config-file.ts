@@ -2,13 +2,7 @@
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import {
-  type Config,
-  loadConfig,
-  parseConfig,
-  type ReadConfig,
-  type ReadConfigOptions,
-} from '../filter/index.ts';
+import { type Config, loadConfig, parseConfig, type ReadConfig } from '../filter/index.ts';
 import { starterText } from './starter.ts';
 
 const DEFAULT_FILE = '/etc/milter/milter.toml';
@@ -38,7 +32,7 @@ export function chooseConfig(given?: string): ChosenConfig {
 }
 
 /** For commands that only look: the text of the configuration may be that of a filter that runs elsewhere. */
-export async function readChosen(given?: string, options: ReadConfigOptions = {}): Promise<Config> {
+export async function readChosen(given?: string, options: Parameters<ReadConfig>[0] = {}): Promise<Config> {
   return await chooseConfig(given).read(options);
 }
 

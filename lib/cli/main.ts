@@ -14,12 +14,15 @@ type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
 // Loaded when asked for: `milter spf` needs no libmilter, and `milter run` no resolver.
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.ts')).runRun,
+  why: async () => (await import('./why.ts')).runWhy,
   try: async () => (await import('./try.ts')).runTry,
   spf: async () => (await import('./spf.ts')).runSpf,
 };
 
-const USAGE = `Usage: milter run [options] [FILTER]            serve a filter to Postfix or Sendmail
-       milter try [options] FILTER MESSAGE     play a message through a filter and show what becomes of it
+const USAGE = `Usage: milter run [FILE.toml]                  serve the mail filter to Postfix or Sendmail
+       milter why REF|QUEUEID                  explain what became of a message
+       milter try MESSAGE                      play a message through the filter and show what becomes of it
+       milter run|try FILTER …                 the same with a Milter class of one's own
        milter spf [options] IP SENDER HELO     ask SPF
        milter COMMAND --help                   show the options of a command
        milter --version                        show the versions of this package, Node.js and libmilter

@@ -1,7 +1,9 @@
 /** How `milter try` shows what became of a message. */
 import { styleText } from 'node:util';
+import type { HistoryFinding } from '../filter/index.ts';
 import type { MessageResult, Reply } from '../testing/index.ts';
 import type { Changes, HeaderChange } from './changes.ts';
+import { formatFindings, type Phrases } from './fate.ts';
 import { printable } from './printable.ts';
 
 /** What became of a message. This is what `--json` prints. */
@@ -11,6 +13,9 @@ export interface Outcome {
   readonly stage: MessageResult['stage'];
   /** The SMTP reply, where the filter chose one. */
   readonly reply: Reply | undefined;
+  /** What the modules of a configuration found, and what that comes to. */
+  readonly findings?: readonly HistoryFinding[];
+  readonly points?: number;
   readonly recipients: MessageResult['recipients'];
   /** Undefined where nothing is delivered. */
   readonly changes: Changes | undefined;
@@ -28,13 +33,19 @@ const VERDICTS = {
 } as const satisfies Record<Outcome['verdict'], readonly [Style, string]>;
 
 /** Lines for a person; in colour where `out` is a terminal. */
-export function formatOutcome(outcome: Outcome, out: NodeJS.WritableStream): string {
+export function formatOutcome(
+  outcome: Outcome,
+  out: NodeJS.WritableStream,
+  phrases: Phrases = new Map(),
+): string {
   const paint = (style: Style, text: string): string => styleText(style, text, { stream: out });
   const [style, word] = VERDICTS[outcome.verdict];
   const { stage, reply, recipients, changes, failures } = outcome;
   const lines = [field('verdict', `${paint(style, word)} at ${stage}`)];
   if (reply !== undefined) lines.push(field('reply', formatReply(reply)));
   if (failures > 0) lines.push(field('failures', paint('red', `${failures}; see the log above`)));
+  lines.push(...formatFindings(outcome.findings ?? [], phrases));
+  if ((outcome.points ?? 0) !== 0) lines.push(field('points', String(outcome.points)));
   for (const recipient of recipients) lines.push(field('recipient', formatRecipient(recipient, changes)));
   for (const address of changes?.recipients.added ?? []) {
     lines.push(field('recipient', paint('green', `+ ${printable(address)}`)));

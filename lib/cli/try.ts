@@ -5,7 +5,7 @@ import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { inBrackets } from '../address.ts';
-import { type Deadlines, MilterError, type ServeOptions, type Server, serve } from '../index.ts';
+import { type MilterClass, MilterError, type ServeOptions, type Server, serve } from '../index.ts';
 import { MAX_INT } from '../options.ts';
 import { connectMta, readEml, type SendOptions } from '../testing/index.ts';
 import { findChanges } from './changes.ts';
@@ -13,11 +13,14 @@ import { loadFilter } from './filter-file.ts';
 import { formatOutcome, type Outcome } from './outcome.ts';
 import { type CommandIo, given, readArguments, readDeadlines, readPair } from './usage.ts';
 
-const USAGE = `Usage: milter try [options] FILTER MESSAGE
+const USAGE = `Usage: milter try [options] MESSAGE
+       milter try [options] FILTER MESSAGE
 
-Plays the message in the file MESSAGE (- for standard input) through the Milter class that the file FILTER exports, as
-an MTA would, and shows the verdict and what changed.
+Plays the message in the file MESSAGE (- for standard input) through the mail filter, as an MTA would, and shows what
+is found, the verdict, and what is changed. It remembers nothing, holds nothing and writes no copies; DNS is asked. Or
+plays it through the Milter class that the file FILTER exports.
 
+  --config FILE.toml  the configuration (default: that of milter run)
   --from ADDRESS      envelope sender, <> for a bounce (default sender@example.com)
   --rcpt ADDRESS      envelope recipient (default recipient@example.com); may be repeated
   --client IP         address of the SMTP client (default 127.0.0.1)
@@ -33,6 +36,7 @@ of its handlers failed or the result cannot be written; 2 for wrong arguments; 1
 `;
 
 const OPTIONS = {
+  config: { type: 'string' },
   from: { type: 'string' },
   rcpt: { type: 'string', multiple: true },
   client: { type: 'string' },
@@ -59,10 +63,12 @@ export async function runTry(args: readonly string[], io: CommandIo): Promise<nu
     io.stdout.write(USAGE);
     return 0;
   }
-  const [file, message] = positionals;
-  if (file === undefined || message === undefined || positionals.length > 2) {
-    throw wrongUse(`expected FILTER and MESSAGE, got ${positionals.length} arguments`);
+  const message = positionals.at(-1);
+  const file = positionals.length === 2 ? positionals[0] : undefined;
+  if (message === undefined || positionals.length > 2) {
+    throw wrongUse(`expected MESSAGE, or FILTER and MESSAGE, got ${positionals.length} arguments`);
   }
+  if (file !== undefined && values.config !== undefined) throw wrongUse('--config goes with no FILTER');
   const { from = 'sender@example.com', rcpt = ['recipient@example.com'], macro = [], client, helo } = values;
   if (client !== undefined && isIP(client) === 0)
     throw wrongUse(`--client needs an IP address, got "${client}"`);
@@ -71,7 +77,14 @@ export async function runTry(args: readonly string[], io: CommandIo): Promise<nu
   const macros = Object.fromEntries(macro.map(readMacro));
   const eml = await readMessage(message);
   const deadlines = readDeadlines(values.deadline);
-  const outcome = await play(file, eml, deadlines, {
+  const trial = file === undefined ? await (await import('./trial.ts')).openTrial(values.config) : undefined;
+  const filter = trial?.filter.Filter ?? (await loadFilter(file ?? ''));
+  const serving = given<ServeOptions>({
+    socket: '',
+    ...trial?.serving,
+    deadlines: deadlines ?? trial?.serving.deadlines,
+  });
+  const played = await play(filter, eml, serving, {
     sender: inBrackets(from),
     recipients: rcpt,
     macros: { j: 'localhost', i: 'TRY', ...macros },
@@ -79,19 +92,24 @@ export async function runTry(args: readonly string[], io: CommandIo): Promise<nu
     ...(helo !== undefined && { helo }),
     ...(values.local === true && { local: true }),
   });
-  const text = values.json === true ? JSON.stringify(outcome, null, 2) : formatOutcome(outcome, io.stdout);
+  const record = await trial?.record();
+  await trial?.filter.close();
+  const outcome =
+    record === undefined ? played : { ...played, findings: record.findings, points: record.points };
+  const phrases = trial?.phrases ?? new Map<string, string>();
+  const text =
+    values.json === true ? JSON.stringify(outcome, null, 2) : formatOutcome(outcome, io.stdout, phrases);
   io.stdout.write(`${text}\n`);
   return outcome.failures > 0 ? 1 : STATUS[outcome.verdict];
 }
 
 /** The real thing: libmilter on a socket, and an MTA's side of the protocol. */
 async function play(
-  file: string,
+  filter: MilterClass,
   eml: Buffer,
-  deadlines: Partial<Deadlines> | undefined,
+  serving: ServeOptions,
   options: SendOptions,
 ): Promise<Outcome> {
-  const filter = await loadFilter(file);
   const folder = mkdtempSync(join(tmpdir(), 'milter-try-'));
   // Whatever ends the command, a signal or the filter itself.
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -99,9 +117,9 @@ async function play(
     process.once(signal, () => process.exit(128 + constants.signals[signal]));
   }
   const socket = `unix:${join(folder, 's')}`;
-  const server = await serve(filter, given<ServeOptions>({ socket, deadlines }));
+  const server = await serve(filter, { ...serving, socket });
   try {
-    const longest = Math.max(LONGEST_DEADLINE_MS, ...Object.values(deadlines ?? {}));
+    const longest = Math.max(LONGEST_DEADLINE_MS, ...Object.values(serving.deadlines ?? {}));
     return await send(server, eml, options, Math.min(longest + PATIENCE_MS, MAX_INT));
   } finally {
     await server.close();

@@ -11,7 +11,7 @@ import type { Running } from './running.ts';
 
 /** The stages that modules may work in. connect and helo would cost a crossing each, and the session knows all they say. */
 export const moduleStages = ['envfrom', 'envrcpt', 'data', 'header', 'eoh', 'body', 'eom'] as const;
-type ModuleStage = (typeof moduleStages)[number];
+export type ModuleStage = (typeof moduleStages)[number];
 
 /** The library's own watch is for what the guard lets slip: it leaves a module all of the stage. */
 const WHOLE_STAGE = 0x7fff_ffff;
@@ -20,7 +20,7 @@ type Handler = (this: Milter, ...values: readonly unknown[]) => unknown;
 
 /** Makes the class that takes part in the filter: the module's own, guarded. */
 export function guard(Module: MilterClass, entry: ConfiguredModule, running: Running): MilterClass {
-  const own = moduleStages.filter((stage) => handles(Module, stage));
+  const own = stagesOf(Module);
   const Guarded = class extends Module {
     static override readonly onError = entry.onError;
     static override readonly deadlines = Object.fromEntries(own.map((stage) => [stage, WHOLE_STAGE]));
@@ -37,6 +37,11 @@ export function guard(Module: MilterClass, entry: ConfiguredModule, running: Run
     });
   }
   return Guarded;
+}
+
+/** Where a module's class works. */
+export function stagesOf(Module: MilterClass): readonly ModuleStage[] {
+  return moduleStages.filter((stage) => handles(Module, stage));
 }
 
 function handles(Module: MilterClass, stage: ModuleStage): boolean {

@@ -38,6 +38,8 @@ export interface HistoryFinding {
   readonly observed: boolean;
   readonly recipient?: string | undefined;
   readonly note?: string | undefined;
+  /** What was done instead of `action`: an entry of `access`, or the relay it came from, had it so. */
+  readonly done?: string | undefined;
   /** The entry of `access` that overruled it. */
   readonly by?: string | undefined;
 }

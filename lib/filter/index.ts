@@ -4,9 +4,18 @@ export { type ConfigFault, FilterConfigError } from './config/faults.ts';
 export { type JsonSchema, ownJsonSchema } from './config/json-schema.ts';
 export { loadConfig, parseConfig, type ReadConfigOptions } from './config/load.ts';
 export { type ConfiguredValue, configuredValues } from './config/values.ts';
+export { History, type HistoryFinding, type HistoryQuery, type HistoryRecord } from './history.ts';
 export * from './kit.ts';
+export { makeLogger } from './log.ts';
 export { StoredAccess } from './modules/access/stored.ts';
-export { type OpenedFilter, type OpenOptions, openFilter } from './open.ts';
+export {
+  type ModulePlace,
+  type OpenConfigOptions,
+  type OpenedFilter,
+  type OpenOptions,
+  openConfig,
+  openFilter,
+} from './open.ts';
 export { stageDeadlines } from './opener.ts';
 export { HeldMail, type HeldMailParts } from './quarantine/held-mail.ts';
 export type {
@@ -17,3 +26,4 @@ export type {
   QuarantineReport,
 } from './quarantine/quarantine.ts';
 export { type ReadConfig, ReloadableFilter, type ReloadOptions } from './reload.ts';
+export { openStore } from './store/open.ts';

@@ -9,7 +9,7 @@ import { parseConfig } from './config/load.ts';
 import { makeDecider } from './decider.ts';
 import { whoRole } from './facts.ts';
 import { readDeclared } from './findings/make.ts';
-import { guard } from './guard.ts';
+import { guard, type ModuleStage, stagesOf } from './guard.ts';
 import { History } from './history.ts';
 import { makeLogger } from './log.ts';
 import { MetricsRegistry } from './metrics.ts';
@@ -39,6 +39,19 @@ export interface OpenOptions {
 export interface OpenConfigOptions extends Omit<OpenOptions, 'directory'> {
   /** The filter that this one follows: it hands over its store, its metrics and what its resolver remembers. */
   readonly before?: OpenedFilter;
+  /**
+   * To see what would become of a message: remembers nothing, holds nothing, and writes no copies. To be read with
+   * {@link ReadConfigOptions.trial}, so that nothing else is stored either. @default false
+   */
+  readonly trial?: boolean;
+}
+
+/** Where a module works. */
+export interface ModulePlace {
+  /** In this configuration. */
+  readonly name: string;
+  /** Where it judges. */
+  readonly stages: readonly ModuleStage[];
 }
 
 /** A filter that a configuration describes. */
@@ -58,6 +71,10 @@ export interface OpenedFilter {
    * @internal
    */
   readonly storeUsers: { count: number };
+  /** The modules that judge, in the order in which they are asked. */
+  readonly judges: readonly ModulePlace[];
+  /** The modules that may change messages, in the order in which they do. */
+  readonly changers: readonly string[];
   /**
    * Ends periodic work, writes what is still to be written, and closes the store, unless a filter that follows uses it.
    * Sessions should be over by then.
@@ -82,9 +99,10 @@ export async function openFilter(config: string, options: OpenOptions = {}): Pro
 /** Makes a filter of a configuration that was read. */
 export async function openConfig(config: Config, options: OpenConfigOptions = {}): Promise<OpenedFilter> {
   const { settings } = config;
-  const { before, now = Date.now, logger = makeLogger(settings.log) } = options;
+  const { before, now = Date.now, logger = makeLogger(settings.log), trial = false } = options;
   const resolver = options.resolver ?? resolverAfter(before, config);
-  const store = before?.store ?? (await openStore(settings.store.url, now, logger));
+  const storeUrl = trial ? { kind: 'memory' as const } : settings.store.url;
+  const store = before?.store ?? (await openStore(storeUrl, now, logger));
   const storeUsers = before?.storeUsers ?? { count: 0 };
   const metrics = before?.metrics ?? new MetricsRegistry();
   const history = new History(store.part('history'), { ...settings.history, log: logger, now });
@@ -128,10 +146,15 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
   });
   config.ours.has = (domain) => shared.roles.first(whoRole)?.isOurs(domain) ?? false;
   watchLists(config, shared);
-  const decider = makeDecider(running, quarantine);
-  const changers = inChangeOrder(modules).map((entry) => makeChanger(entry, running));
-  const [first = decider, ...others] = [...judges, decider, ...changers, makeSettler(running)];
-  const Filter = compose(makeOpener(running), first, ...others);
+  const decider = makeDecider(running, trial ? { hold: async () => {} } : quarantine);
+  const changers = inChangeOrder(modules).filter(({ definition }) => !trial || definition.changes !== 'copy');
+  const members = [
+    ...judges.map(({ Judge }) => Judge),
+    decider,
+    ...changers.map((entry) => makeChanger(entry, running)),
+    makeSettler(running),
+  ];
+  const Filter = compose(makeOpener(running), ...members);
   return {
     Filter,
     config,
@@ -141,6 +164,8 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     quarantine,
     resolver,
     storeUsers,
+    judges: judges.map(({ name, stages }) => ({ name, stages })),
+    changers: changers.map(({ name }) => name),
     close,
   };
 }
@@ -153,6 +178,11 @@ const JUDGE_ORDER: readonly JudgeStep[] = ['look', 'count', 'weigh', 'delay'];
 
 type Disposal = () => void | Promise<void>;
 
+interface Judge extends ModulePlace {
+  readonly step: JudgeStep;
+  readonly Judge: MilterClass;
+}
+
 /**
  * Has every module make its class, in file order, and notes what is to be done in the end. They judge in that order too,
  * but for those that go by what others found.
@@ -162,8 +192,8 @@ async function setUp(
   shared: Shared,
   running: Running,
   disposals: Disposal[],
-): Promise<readonly MilterClass[]> {
-  const judges: { readonly step: JudgeStep; readonly Judge: MilterClass }[] = [];
+): Promise<readonly Judge[]> {
+  const judges: Judge[] = [];
   for (const entry of modules) {
     const { definition, options, name } = entry;
     const services = makeServices(entry, readDeclared(entry), shared);
@@ -171,11 +201,12 @@ async function setUp(
     if (made === undefined) continue;
     const { Milter, dispose } = typeof made === 'function' ? { Milter: made, dispose: undefined } : made;
     const step = definition.judges ?? 'look';
-    if (Milter !== undefined) judges.push({ step, Judge: guard(Milter, entry, running) });
+    if (Milter !== undefined) {
+      judges.push({ name, step, stages: stagesOf(Milter), Judge: guard(Milter, entry, running) });
+    }
     if (dispose !== undefined) disposals.push(() => dispose.call(made));
   }
-  const inOrder = judges.toSorted((a, b) => JUDGE_ORDER.indexOf(a.step) - JUDGE_ORDER.indexOf(b.step));
-  return inOrder.map(({ Judge }) => Judge);
+  return judges.toSorted((a, b) => JUDGE_ORDER.indexOf(a.step) - JUDGE_ORDER.indexOf(b.step));
 }
 
 /** File order, but signing comes behind all that edit, and copying behind signing. */

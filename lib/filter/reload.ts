@@ -12,7 +12,7 @@ import { makeLogger } from './log.ts';
 import { type OpenConfigOptions, type OpenedFilter, openConfig } from './open.ts';
 
 /** Reads the configuration, anew each time that it is called. */
-export type ReadConfig = (options: Pick<ReadConfigOptions, 'files' | 'data'>) => Promise<Config>;
+export type ReadConfig = (options: Pick<ReadConfigOptions, 'files' | 'data' | 'trial'>) => Promise<Config>;
 
 /** How a filter that can be replaced is opened. */
 export interface ReloadOptions extends Omit<OpenConfigOptions, 'before'> {

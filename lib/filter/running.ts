@@ -4,10 +4,11 @@
 import type { Resolver } from '../dns/index.ts';
 import type { Logger, Milter } from '../index.ts';
 import type { Config, ConfiguredModule } from './config/config.ts';
+import type { Ruled } from './decision/decide.ts';
 import { clientFact, directionFact } from './facts.ts';
 import { type Finding, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact } from './findings/judgement.ts';
-import type { History } from './history.ts';
+import type { History, HistoryFinding } from './history.ts';
 import type { Roles } from './roles.ts';
 import type { Shared } from './services.ts';
 
@@ -77,7 +78,7 @@ export class Running {
         observed: finding.observed,
         recipient: finding.recipient,
         note: finding.note,
-        by: rulings.get(finding)?.by,
+        ...instead(finding, rulings.get(finding)),
       })),
       points: judgement.points,
       verdict,
@@ -85,6 +86,16 @@ export class Running {
       changedBy: [...judgement.changes.keys()],
     });
   }
+}
+
+/** What was done in place of what the configuration says, and why. */
+function instead(
+  { action }: Finding,
+  ruled: Pick<Ruled, 'action' | 'by'> | undefined,
+): Pick<HistoryFinding, 'done' | 'by'> {
+  if (ruled === undefined) return {};
+  const done = shownAction(ruled.action);
+  return { by: ruled.by, ...(done !== shownAction(action) && { done }) };
 }
 
 /** As it stands in the configuration. */

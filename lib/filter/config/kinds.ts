@@ -142,7 +142,14 @@ export function secrets<D extends Maybe = undefined>(
 export function storedPath<D extends Maybe = undefined>(
   otherwise?: D,
 ): WithDefault<string | undefined, string, D> {
-  return textOrNone('a path', (text) => resolve(reading().data, noNul(text)), otherwise as D);
+  return textOrNone(
+    'a path',
+    (text) => {
+      const { data, trial = false } = reading();
+      return resolve(data, trial ? `.${resolve('/', noNul(text))}` : noNul(text));
+    },
+    otherwise as D,
+  );
 }
 
 /** The path of something that is given, `file:PATH` or a plain path: absolute, or beside the configuration. Empty for none. */

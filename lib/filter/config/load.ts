@@ -22,6 +22,11 @@ export interface ReadConfigOptions {
   readonly files?: ListFiles;
   /** The folder of stored things, in place of what the configuration says: it stays as it is while a filter runs. */
   readonly data?: string;
+  /**
+   * To see what would become of a message: all that modules store is below `data`, even what the configuration puts
+   * elsewhere. @default false
+   */
+  readonly trial?: boolean;
   /** @default by name, path or package */
   readonly findModule?: FindModule;
 }
@@ -49,13 +54,13 @@ export async function loadConfig(
  * @throws FilterConfigError with everything that is wrong
  */
 export async function parseConfig(text: string, options: ReadConfigOptions = {}): Promise<Config> {
-  const { file = 'milter.toml', environment = process.env } = options;
+  const { file = 'milter.toml', environment = process.env, trial = false } = options;
   const files = new ListFiles(options.files);
   const directory = resolve(options.directory ?? (options.file === undefined ? '.' : dirname(options.file)));
   const toml = readText(text, file);
   const ours: Ours = { has: () => false };
   const data = options.data ?? dataFolder(toml, directory);
-  const surroundings = { directory, data, environment, files, ours };
+  const surroundings = { directory, data, environment, files, ours, trial };
   const reader = new ConfigReader(file, toml, surroundings, options.findModule ?? findModule);
   const settings = reader.settings();
   const modules = await reader.modules(settings?.on_error ?? 'tempfail');

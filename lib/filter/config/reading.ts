@@ -16,6 +16,8 @@ export interface Reading {
   readonly files: ListFiles;
   /** Which domains are ours; asked when a list is, since it is known only when all modules are set up. */
   readonly ours: Ours;
+  /** Stored things are below `data` wherever the configuration puts them. */
+  readonly trial?: boolean;
 }
 
 /** Whether a domain, as {@link aLabels} writes it, is ours. Settable once, by who knows. */
