@@ -45,6 +45,7 @@ export type { Action, ActionWord } from './findings/action.ts';
 export type { About, Finding, FindingReply, Ruling } from './findings/finding.ts';
 export type { Change, Fate, Settling } from './findings/judgement.ts';
 export { type Mailbox, readMailboxes } from './mailboxes.ts';
+export { headerSize, messageSize } from './message-size.ts';
 export type { Labels, Metrics } from './metrics.ts';
 export {
   type AnyModule,

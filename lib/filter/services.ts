@@ -9,7 +9,7 @@ import { isMade } from './decision/is-made.ts';
 import { type SoFar, soFar } from './decision/so-far.ts';
 import type { Role } from './facts.ts';
 import type { Action } from './findings/action.ts';
-import type { FindingReply } from './findings/finding.ts';
+import type { About, FindingReply } from './findings/finding.ts';
 import {
   type Change,
   type Judgement,
@@ -26,6 +26,8 @@ import type { Store } from './store/store.ts';
 export interface Details {
   /** In angle brackets: it concerns this recipient alone. */
   readonly recipient?: string;
+  /** Where it is not about what it is declared to be about. */
+  readonly about?: About;
   /** The domain, address or name that it is about. @default by what the finding is declared to be about */
   readonly subject?: string;
   /** For the reply's `%{…}`, besides those that are always there. */

@@ -56,19 +56,20 @@ export interface TestFilter extends OpenedFilter {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Opens a filter whose store is memory; `await using` closes it. */
+/** Opens a filter whose store is memory, unless `store` names another; `await using` closes it. */
 export async function testFilter(
   modules: string,
   {
     zone = {},
     top = '',
+    store = 'memory:',
     ...options
-  }: OpenOptions & { readonly zone?: MemoryZone; readonly top?: string } = {},
+  }: OpenOptions & { readonly zone?: MemoryZone; readonly top?: string; readonly store?: string } = {},
 ): Promise<TestFilter> {
   const logger = keepingLogger();
   // Made when something is stored.
   const data = join(tmpdir(), `libmilter-data-${randomUUID()}`);
-  const text = `socket = "inet:8894@127.0.0.1"\nhostname = "mx.example.com"\ndata = "${data}"\n${top}\n[store]\nurl = "memory:"\n${modules}`;
+  const text = `socket = "inet:8894@127.0.0.1"\nhostname = "mx.example.com"\ndata = "${data}"\n${top}\n[store]\nurl = "${store}"\n${modules}`;
   const filter = await openFilter(text, {
     resolver: new MemoryResolver(zone),
     logger,

@@ -46,7 +46,8 @@ export function makeFinding(
   details: Details,
   { hostname, now }: { readonly hostname: string; readonly now: () => number },
 ): Finding {
-  const { name, about, values } = declaration;
+  const { name, values } = declaration;
+  const { about = declaration.about } = details;
   const { text, code = declaration.code, enhanced = declaration.enhanced } = details.reply ?? {};
   const template = text === undefined ? declaration.reply : new Template(text, values);
   return {

@@ -9,6 +9,7 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   helo: () => import('./helo.ts'),
   networks: () => import('./networks.ts'),
   ptr: () => import('./ptr.ts'),
+  ratelimit: () => import('./ratelimit/index.ts'),
   recipients: () => import('./recipients/index.ts'),
   score: () => import('./score.ts'),
   spf: () => import('./spf/index.ts'),

@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { attempt, read, type Seen, write } from '../../../../lib/filter/modules/greylist/states.ts';
+import { temporaryDirectory } from '../../../helpers/directory.ts';
 import { faultsOf, type TestFilter, type TestMail, testFilter } from '../../../helpers/filter.ts';
 
 const MINUTE = 60_000;
@@ -182,6 +184,25 @@ describe('greylist', () => {
     await using filter = await opened(greylist('mode = "observe"'));
     expect(await filter.told()).toBe(go);
     expect((await filter.last())?.findings).toMatchObject([{ name: 'greylist-delay', observed: true }]);
+  });
+});
+
+describe('several machines that share a store', () => {
+  it('make one triple of what comes to them at once', async () => {
+    await using directory = await temporaryDirectory();
+    const store = `sqlite:${join(directory.path, 'milter.db')}`;
+    let now = Date.UTC(2026, 0, 1);
+    const clock = { store, now: () => now };
+    await using one = await testFilter(greylist('after = 0'), clock);
+    await using other = await testFilter(greylist('after = 0'), clock);
+    const all = async (count: number): Promise<readonly string[]> =>
+      await Promise.all(Array.from({ length: count }, (_, i) => told(i % 2 === 0 ? one : other, {})));
+    expect(new Set(await all(8))).toEqual(new Set([wait]));
+    now += 5 * MINUTE + 5_000;
+    expect(new Set(await all(8))).toEqual(new Set([go]));
+    for await (const [, value] of one.store.scan('greylist/triple/')) {
+      expect(read(value)).toMatchObject({ count: 8 });
+    }
   });
 });
 

@@ -1,8 +1,8 @@
 /** Module `recipients` on the real libmilter, with a real Postfix as the next mail server. */
 import { describe, expect, it } from 'vitest';
-import { testFilter } from '../helpers/filter.ts';
-import { startPostfix } from '../helpers/postfix.ts';
-import { CLIENT, serving } from '../helpers/server.ts';
+import { testFilter } from '../../helpers/filter.ts';
+import { startPostfix } from '../../helpers/postfix.ts';
+import { CLIENT, serving } from '../../helpers/server.ts';
 
 describe('recipients', () => {
   it('asks a Postfix who exists, and answers in its words', async () => {
