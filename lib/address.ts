@@ -17,7 +17,10 @@ export interface Address {
 }
 
 const SOURCE_ROUTE = /^@[^:"[]*:/;
-const QUOTED_STRING = /^"(?:[^"\\]|\\.)*"$/s;
+/** A quoted string, a quoted pair, white space, a run of anything ordinary, or one character. */
+const PIECE = /"(?:[^"\\]|\\.)*"|\\.|[ \t\r\n\v\f]+|[^ \t\r\n\v\f"\\()@]+|./gs;
+const SPACE = /^[ \t\r\n\v\f]/;
+const IN_COMMENT = /\\.|[^\\()]+|./gs;
 /** A dot-atom (RFC 5322 section 3.2.3), with any character that is not ASCII (RFC 6531). */
 const DOT_ATOM = /^[\w!#$%&'*+/=?^`{|}~\u0080-\uffff-]+(?:\.[\w!#$%&'*+/=?^`{|}~\u0080-\uffff-]+)*$/;
 
@@ -34,34 +37,82 @@ export function inBrackets(text: string): string {
 }
 
 /**
- * The two halves as they are written, quotes and case included, without brackets and source route. The domain is undefined
- * where there is no `@`.
+ * The two halves as they are written, quotes and case of the local part included, without brackets, source route, comments
+ * and white space. The domain is undefined where there is no `@`.
  */
 export function splitAddress(text: string): { readonly local: string; readonly domain: string | undefined } {
   let path = inBrackets(text).slice(1, -1).trim();
+  // Both MTAs take `<<boss@example.com>>` for one pair.
+  while (path.startsWith('<') && path.endsWith('>')) path = path.slice(1, -1).trim();
   // A source route is to be ignored (RFC 5321 appendix C).
   if (path.startsWith('@')) path = path.replace(SOURCE_ROUTE, '');
-  // A quoted local part may hold an "@".
-  const at = QUOTED_STRING.test(path) ? -1 : path.lastIndexOf('@');
-  return at < 0
-    ? { local: path, domain: undefined }
-    : { local: path.slice(0, at), domain: path.slice(at + 1) };
+  const pieces = piecesOf(path);
+  const at = pieces.lastIndexOf('@');
+  if (at >= 0) return { local: pieces.slice(0, at).join(''), domain: unquoted(pieces.slice(at + 1)) };
+  // Where the only one is in quotes, as in `<"boss@example.com">`, both MTAs take that one.
+  const meant = unquoted(pieces);
+  const inner = meant.lastIndexOf('@');
+  return inner < 0
+    ? { local: pieces.join(''), domain: undefined }
+    : { local: written(meant.slice(0, inner)), domain: meant.slice(inner + 1) };
+}
+
+/**
+ * Without comments, which nest, and white space, of which one space is left between words (RFC 5322 section 3.2.2). If a
+ * comment does not end, all brackets are text.
+ */
+function piecesOf(path: string, hasComments = true): readonly string[] {
+  const pieces: string[] = [];
+  let depth = 0;
+  let hasGap = false;
+  for (let at = 0; at < path.length; ) {
+    const pattern = depth > 0 ? IN_COMMENT : PIECE;
+    pattern.lastIndex = at;
+    const [piece = ''] = pattern.exec(path) ?? [];
+    at += piece.length;
+    const opens = hasComments && piece === '(';
+    if (depth > 0 || opens || SPACE.test(piece)) {
+      if (opens) depth++;
+      else if (depth > 0 && piece === ')') depth--;
+      hasGap = true;
+      continue;
+    }
+    if (hasGap && !/(?:^|[.@])$/.test(pieces.at(-1) ?? '') && !/^[.@]/.test(piece)) pieces.push(' ');
+    pieces.push(piece);
+    hasGap = false;
+  }
+  return depth > 0 ? piecesOf(path, false) : pieces;
+}
+
+function isQuoted(piece: string): boolean {
+  return piece.length > 1 && piece.startsWith('"');
+}
+
+/** What quoted strings and quoted pairs stand for. */
+function unquoted(pieces: readonly string[]): string {
+  return pieces
+    .map((piece) => (isQuoted(piece) ? piece.slice(1, -1) : piece).replace(/\\(.)/gs, '$1'))
+    .join('');
+}
+
+/** A local part, in quotes only where it needs them. */
+function written(local: string): string {
+  return local === '' || DOT_ATOM.test(local) ? local : `"${local.replace(/["\\]/g, '\\$&')}"`;
 }
 
 /**
  * Takes an envelope address apart: `<"a b"@Example.com>` is `{ local: 'a b', domain: 'example.com', address:
- * '"a b"@example.com' }`. Angle brackets may be there or not; a source route is left out; of several `@` the last one
- * counts; an address without one, such as `<postmaster>`, has no domain. Never fails on text: whatever it is, all of it is
- * in `local`, `domain` or the route.
+ * '"a b"@example.com' }`. It reads what clients may write as Postfix and Sendmail do, so that no spelling slips by: angle
+ * brackets may be there or not; a source route, comments and white space are left out; quotes and backslashes are taken
+ * off; of several `@` the last one counts; an address without one, such as `<postmaster>`, has no domain. Never fails on
+ * text.
  * @throws TypeError where `text` is no string
  */
 export function parseAddress(text: string): Address {
   if (typeof text !== 'string') throw wrongArgument(`parseAddress needs a string, got ${typeof text}`);
   const { local: writtenLocal, domain: writtenDomain } = splitAddress(text);
-  const local = QUOTED_STRING.test(writtenLocal)
-    ? writtenLocal.slice(1, -1).replace(/\\(.)/gs, '$1')
-    : writtenLocal;
+  const local = unquoted(piecesOf(writtenLocal, false));
   const domain = writtenDomain?.toLowerCase().replace(/\.$/, '');
-  const plain = local === '' || DOT_ATOM.test(local) ? local : `"${local.replace(/["\\]/g, '\\$&')}"`;
+  const plain = written(local);
   return { local, domain: domain ?? '', address: domain === undefined ? plain : `${plain}@${domain}` };
 }

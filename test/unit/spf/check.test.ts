@@ -61,6 +61,14 @@ describe('the identity (2.3, 2.4, 4.3)', () => {
     });
   });
 
+  it.each(['<user@(x)example.com>', '<user @ example.com>', '<user@"example.com">', '<"user@example.com">'])(
+    'is checked for the domain that MTAs find in %s',
+    async (sender) => {
+      const resolver = new MemoryResolver({ 'example.com': { TXT: ['v=spf1 -all'] } });
+      expect(await check({}, { sender, resolver })).toMatchObject({ result: 'fail', domain: 'example.com' });
+    },
+  );
+
   it.each([
     ['an address literal', 'user@[192.0.2.1]'],
     ['an IPv6 literal', 'user@[IPv6:2001:db8::1]'],
@@ -72,7 +80,7 @@ describe('the identity (2.3, 2.4, 4.3)', () => {
     ['a label of 64 bytes', `user@${'a'.repeat(64)}.example.com`],
     ['more than 253 bytes', `user@${'a.'.repeat(125)}example`],
     ['nothing after the @', 'user@'],
-    ['a quoted string for all there is', '"user@example.com"'],
+    ['missing, and all there is is quoted', '"a user"'],
     ['bytes that are no text', 'user@b\udcfcr.example'],
   ])('is not checked if its domain is %s', async (_, sender) => {
     const resolver = new MemoryResolver({});

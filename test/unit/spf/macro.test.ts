@@ -75,8 +75,9 @@ describe('macros in explanations', () => {
   });
 
   it('escape every byte outside the unreserved set, beyond ASCII too', async () => {
-    const sender = "a!'()*~_.-%\u00e9\u{1f600}\udcff@email.example.com";
-    expect(await explained('%{L}', { sender })).toBe('a%21%27%28%29%2A~_.-%25%C3%A9%F0%9F%98%80%FF');
+    const sender = '"a!\'()*~_.-%\u00e9\u{1f600}\udcff"@email.example.com';
+    const escaped = '%22a%21%27%28%29%2A~_.-%25%C3%A9%F0%9F%98%80%FF%22';
+    expect(await explained('%{L}', { sender })).toBe(escaped);
   });
 
   it('do not expand what they put in', async () => {

@@ -1,5 +1,5 @@
 /** Address lists. */
-import { splitAddress } from '../../../address.ts';
+import { parseAddress } from '../../../index.ts';
 import { show } from '../../../options.ts';
 import { aLabels, isDomain } from '../domains.ts';
 import { type Ours, reading } from '../reading.ts';
@@ -34,8 +34,8 @@ let last: { readonly text: string; readonly mailbox: Mailbox } | undefined;
 function mailboxOf(text: string): Mailbox {
   // One address is asked of many lists in turn.
   if (last?.text === text) return last.mailbox;
-  const { local, domain } = splitAddress(text);
-  const mailbox = { local: unquoted(local), domain: domain === undefined ? '' : aLabels(domain) };
+  const { local, domain } = parseAddress(text);
+  const mailbox = { local, domain: aLabels(domain) };
   last = { text, mailbox };
   return mailbox;
 }

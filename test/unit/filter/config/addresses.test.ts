@@ -45,8 +45,14 @@ describe('an address list', () => {
     // Quotes that are not needed change nothing.
     [
       'user@example.com',
-      ['"user"@example.com', '"us\\er"@example.com', '<@relay.example:user@example.com>'],
-      ['"user@example.com"', '"user "@example.com'],
+      [
+        '"user"@example.com',
+        '"us\\er"@example.com',
+        '"user@example.com"',
+        'user(comment) @ example.com',
+        '<@relay.example:user@example.com>',
+      ],
+      ['"user "@example.com'],
     ],
     ['"a b"@example.com', ['"a b"@example.com', 'a\\ b@example.com'], ['ab@example.com']],
     ['"a@b"@example.com', ['"a@b"@example.com'], ['a@b']],
