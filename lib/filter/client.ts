@@ -5,6 +5,7 @@
 import { confirmedNames, isFailure, type Resolver } from '../dns/index.ts';
 import { type Milter, type Session, SMFIF, slot } from '../index.ts';
 import type { JudgedClient, SeenClient } from './facts.ts';
+import { within } from './within.ts';
 
 /** By which names a machine may be called. */
 export type ClientNames =
@@ -60,7 +61,7 @@ export function namesOf(milter: Milter, machine: JudgedClient, resolver: Resolve
 
 /** @param wasLate the MTA's own look-up failed: that there is no name is not said by a second one that finds none */
 async function askNames(address: string, resolver: Resolver, wasLate: boolean): Promise<ClientNames> {
-  const answer = await confirmedNames(address, resolver, { signal: AbortSignal.timeout(NAMES_TIME) });
+  const answer = await within(NAMES_TIME, (signal) => confirmedNames(address, resolver, { signal }));
   if (answer.status === 'ok') return { status: 'found', names: answer.records };
   return wasLate || (isFailure(answer) && answer.status !== 'badname') ? UNKNOWN : NONE;
 }

@@ -73,3 +73,4 @@ export {
   type StoreResults,
   type WindowLimit,
 } from './store/store.ts';
+export { within } from './within.ts';

@@ -72,6 +72,7 @@ function* hostsOfPage(html: string, most: number): Steps<readonly string[]> {
 /** @param names where to look for names by themselves */
 function* hostsOfText(text: string, names: string, most: number): Steps<readonly string[]> {
   const hosts = new Set<string>();
+  const seen = new Set<string>();
   let matches = 0;
   for (const [pattern, where] of [
     [ADDRESS, text],
@@ -79,6 +80,8 @@ function* hostsOfText(text: string, names: string, most: number): Steps<readonly
   ] as const) {
     for (const [found] of where.matchAll(pattern)) {
       if (hosts.size >= most || ++matches > MAX_MATCHES) return [...hosts];
+      if (seen.has(found)) continue;
+      seen.add(found);
       const host = hostOf(pattern === NAME ? `http://${found}` : found);
       if (host !== undefined) hosts.add(host);
       if (matches % MATCHES_AT_ONCE === 0) yield;

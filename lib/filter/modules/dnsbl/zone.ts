@@ -3,7 +3,7 @@
  * none does. One that was given up answers for everything, or for nothing.
  */
 import { type Answer, type DnsList, type DnsListKind, isFailure, type Resolver } from '../../../dns/index.ts';
-import type { Services } from '../../kit.ts';
+import { type Services, within } from '../../kit.ts';
 
 /** Milliseconds for one question, of those that RCPT has. */
 const TIME = 4_000;
@@ -61,7 +61,10 @@ export class Zone {
   /** What the list says of an address or a domain; undefined where it says nothing, or is off. */
   async ask(subject: string): Promise<Listing | undefined> {
     if (!(await this.#isGood)) return undefined;
-    const signal = AbortSignal.timeout(TIME);
+    return await within(TIME, (signal) => this.#ask(subject, signal));
+  }
+
+  async #ask(subject: string, signal: AbortSignal): Promise<Listing | undefined> {
     const answer = await this.#list.ask(subject, this.#resolver, { signal });
     this.#note(answer);
     if (answer.status !== 'ok') return undefined;
@@ -96,7 +99,7 @@ export class Zone {
 
   async #test(): Promise<boolean> {
     const { zone } = this.#list;
-    const problem = await this.#list.test(this.#kind, this.#resolver, { signal: AbortSignal.timeout(TIME) });
+    const problem = await within(TIME, (signal) => this.#list.test(this.#kind, this.#resolver, { signal }));
     this.#failures = 0;
     const was = this.#isGood;
     if (problem !== undefined && was !== false) {

@@ -2,7 +2,7 @@
 import type { Resolver } from '../../../dns/index.ts';
 import { isDynamicName } from '../../../dns/index.ts';
 import { bestGuess, type CheckOptions, type CheckResult, checkHost } from '../../../spf/index.ts';
-import type { ClientNames } from '../../kit.ts';
+import { type ClientNames, within } from '../../kit.ts';
 
 /** Milliseconds for everything: less than RCPT has, so that a silent DNS is a `temperror` and no failure of the module. */
 const TIME = 5_000;
@@ -45,8 +45,11 @@ export interface Outcome {
 
 /** Looks. Never rejects but for a claim that is none. */
 export async function look(claim: Claim, depth: Depth): Promise<Outcome> {
+  return await within(TIME, (signal) => lookWithin(claim, depth, signal));
+}
+
+async function lookWithin(claim: Claim, depth: Depth, signal: AbortSignal): Promise<Outcome> {
   const { resolver, delegate } = depth;
-  const signal = AbortSignal.timeout(TIME);
   const asking = { ...claim, resolver, signal, ...(delegate === undefined ? {} : { delegate }) };
   const [check, ownHelo, names] = await Promise.all([
     checkHost(asking),
