@@ -12,6 +12,7 @@ import {
   INSPECT_KINDS,
   Inspector,
   type InspectPolicy,
+  inside,
   type PoisonReason,
   quoted,
 } from './inspect.ts';
@@ -161,7 +162,7 @@ class Defanger {
         continue;
       }
       if (html && isMarkup(part)) for (const removal of await cleanHtmlPart(part)) this.#html.push(removal);
-      for (const inner of (await this.#inspector.inside(part)).toReversed()) waiting.push(inner);
+      for (const inner of (await inside(part, this.#policy.messages)).toReversed()) waiting.push(inner);
     }
     return {
       modified: message.changed && (this.#removed.length > 0 || this.#html.length > 0),

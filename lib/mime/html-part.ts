@@ -2,10 +2,11 @@
  * HTML as bytes in some charset: a view of it as ASCII by which markup is found, whatever the charset, so that no
  * character outside the markup is ever decoded and encoded again.
  */
-import { type Cut, findActive, type HtmlRemoval } from './html.ts';
+import { type ActiveContent, type Cut, findActive, type HtmlRemoval } from './html.ts';
+import { findRemote } from './html-remote.ts';
 import { extensionsOf } from './names.ts';
 import type { Part } from './part.ts';
-import { finishInTurns } from './slice.ts';
+import { finishInTurns, type Steps } from './slice.ts';
 import { findActiveInXml } from './svg.ts';
 
 /** HTML text of the same characters in every place where markup can be; a character stands for `unit` bytes. */
@@ -44,15 +45,57 @@ export function isMarkup(part: Part): boolean {
  * touched. Lets the event loop turn while it works. Resolves to what was taken out.
  */
 export async function cleanHtmlPart(part: Part): Promise<readonly HtmlRemoval[]> {
+  return await takeOut(part, await viewPart(part), findActiveIn(part));
+}
+
+/** What {@link cleanHtmlPart} would take out. Changes nothing. */
+export async function findActiveContent(part: Part): Promise<readonly HtmlRemoval[]> {
+  const { text } = await viewPart(part);
+  return (await finishInTurns(findActiveIn(part)(text))).removed;
+}
+
+/**
+ * Takes the references out of an HTML part, an SVG picture or XML by which showing it fetches something from elsewhere, which
+ * tells its sender that it was seen: pictures, style sheets, fonts, sounds. What is in the message itself stays (`cid:`,
+ * `data:`), and so do links. Works as {@link cleanHtmlPart} does; resolves to the attributes and style texts that were changed.
+ */
+export async function removeRemoteImages(part: Part): Promise<readonly HtmlRemoval[]> {
+  return await takeOut(part, await viewPart(part), findRemoteIn(part));
+}
+
+/** What {@link removeRemoteImages} would change. Changes nothing. */
+export async function findRemoteImages(part: Part): Promise<readonly HtmlRemoval[]> {
+  const { text } = await viewPart(part);
+  return (await finishInTurns(findRemoteIn(part)(text))).removed;
+}
+
+type Finder = (text: string) => Steps<ActiveContent>;
+
+function findActiveIn(part: Part): Finder {
+  const kind = markupKind(part) ?? 'html';
+  return kind === 'html' ? findActive : (text) => findActiveInXml(text, kind === 'svg');
+}
+
+function findRemoteIn(part: Part): Finder {
+  const kind = markupKind(part) ?? 'html';
+  return (text) => findRemote(text, kind !== 'html');
+}
+
+async function viewPart(part: Part): Promise<MarkupView & { readonly bytes: Buffer }> {
   const bytes = await part.loadContent();
   const { charset = '' } = part.contentTypeParameters;
-  const view = viewMarkup(bytes, charset);
-  const kind = markupKind(part) ?? 'html';
-  const found = kind === 'html' ? findActive(view.text) : findActiveInXml(view.text, kind === 'svg');
-  const { cuts, removed } = await finishInTurns(found);
+  return { bytes, ...viewMarkup(bytes, charset) };
+}
+
+async function takeOut(
+  part: Part,
+  view: MarkupView & { readonly bytes: Buffer },
+  find: Finder,
+): Promise<readonly HtmlRemoval[]> {
+  const { cuts, removed } = await finishInTurns(find(view.text));
   if (cuts.length > 0) {
     // A page to some readers, made of parts to others: let it be parts for all.
-    if (part.isLeaf) await part.storeContent(applyCuts(bytes, view, cuts));
+    if (part.isLeaf) await part.storeContent(applyCuts(view.bytes, view, cuts));
     else part.settle();
   }
   return removed;

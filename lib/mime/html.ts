@@ -25,7 +25,15 @@ const WHOLE = new Set(['script', 'iframe']);
 /** Elements whose tags go; what they contain is what a reader without them shows. */
 const TAGS = new Set(['object', 'applet', 'embed', 'param', 'frame', 'portal']);
 /** Elements whose content is raw text, unless they stand in SVG or MathML: then it is markup. */
-const RAW = new Set(['style', 'title', 'textarea', 'xmp', 'noembed', 'noframes', 'plaintext']);
+export const RAW: ReadonlySet<string> = new Set([
+  'style',
+  'title',
+  'textarea',
+  'xmp',
+  'noembed',
+  'noframes',
+  'plaintext',
+]);
 /** Attributes that hold text for people, never a URL that is followed. */
 const PROSE = new Set([
   'alt',
@@ -114,11 +122,12 @@ function* findIn(
   let open: { name: string; start: number; depth: number } | undefined;
   let raw: { name: string; start: number } | undefined;
   let inNoscript = false;
+  const add = ({ start, end, replacement }: Cut) => {
+    cuts.push({ start: from + start, end: from + end, replacement });
+  };
   const cut = (start: number, end: number) => {
-    // A "<" in front was text, and must not become markup with what follows; nor may an attribute run into the next.
-    const isAttribute = html[start] !== '<';
-    const joins = isAttribute ? !/[\s>]/.test(html[end] ?? '>') : html[start - 1] === '<';
-    cuts.push({ start: from + start, end: from + end, replacement: joins ? ' ' : '' });
+    // A "<" in front was text, and must not become markup with what follows.
+    add({ start, end, replacement: html[start - 1] === '<' ? ' ' : '' });
   };
   const lookInside = (start: number, end: number) => {
     if (level < HIDDEN_LEVELS && end > start)
@@ -150,7 +159,7 @@ function* findIn(
         for (const attribute of tag.attributes) {
           if (!isActive(attribute) && !dialect.acts(tag, attribute)) continue;
           removed.push({ kind: 'attribute', name: attribute.name });
-          cut(widenedStart(html, attribute), attribute.end);
+          add(attributeCut(html, attribute));
         }
         inNoscript ||= name === 'noscript';
         if (RAW.has(name)) raw = { name, start: tag.end };
@@ -215,9 +224,9 @@ export function isScriptUrl(url: string): boolean {
   return !HARMLESS_DATA.test(tidy(type));
 }
 
-/** Where the white space and slashes in front of an attribute start. */
-function widenedStart(html: string, { start }: Attribute): number {
+/** Cuts an attribute out, with the white space and slashes in front of it. It must not run into the next. */
+export function attributeCut(html: string, { start, end }: Attribute): Cut {
   let first = start;
   while (first > 0 && /[\s/]/.test(html[first - 1] ?? '')) first--;
-  return first;
+  return { start: first, end, replacement: /[\s>]/.test(html[end] ?? '>') ? '' : ' ' };
 }

@@ -30,8 +30,22 @@ export {
 export type { Encoding } from './encodings.ts';
 export type { PartHeaders } from './header-section.ts';
 export { cleanHtml, type HtmlRemoval } from './html.ts';
-export { cleanHtmlPart } from './html-part.ts';
-export { explainPoison, type InspectPolicy, inspect, type Poison, type PoisonReason } from './inspect.ts';
+export {
+  cleanHtmlPart,
+  findActiveContent,
+  findRemoteImages,
+  isMarkup,
+  removeRemoteImages,
+} from './html-part.ts';
+export {
+  explainPoison,
+  type InspectPolicy,
+  inspect,
+  listParts,
+  type Poison,
+  type PoisonReason,
+  plainName,
+} from './inspect.ts';
 export { defaultParseLimits, type ParseLimits, type ParseProblem } from './limits.ts';
 export { linkedHosts } from './links.ts';
 export {

@@ -84,9 +84,40 @@ export async function inspect(message: MimeMessage, policy: InspectPolicy = {}):
     if (slice.isOver) await slice.next();
     const [first, ...others] = await inspector.judge(part);
     if (first) found.push({ part, reasons: [first, ...others] });
-    for (const inner of (await inspector.inside(part)).toReversed()) waiting.push(inner);
+    for (const inner of (await inside(part, policy.messages)).toReversed()) waiting.push(inner);
   }
   return found;
+}
+
+/**
+ * Every part that {@link inspect} looks at, each before those inside it: like {@link MimeMessage.parts}, but large texts that
+ * may hold files are decoded in turns of the event loop.
+ * @param messages Whether those of messages inside the message are listed.
+ * @param most No more than these are looked for.
+ */
+export async function listParts(
+  { root }: MimeMessage,
+  messages = true,
+  most = Number.POSITIVE_INFINITY,
+): Promise<readonly Part[]> {
+  const slice = new Slice();
+  const found: Part[] = [];
+  const waiting: Part[] = [root];
+  for (let part = waiting.pop(); part && found.length < most; part = waiting.pop()) {
+    if (slice.isOver) await slice.next();
+    found.push(part);
+    for (const inner of (await inside(part, messages)).toReversed()) waiting.push(inner);
+  }
+  return found;
+}
+
+/** The parts inside one that are to be judged too: by every reading, and the files in a text. */
+export async function inside(part: Part, messages = true): Promise<readonly Part[]> {
+  const files = await part.loadFiles();
+  const isMessage = !part.contentType.startsWith('multipart/') && part.children.length > 0;
+  if (isMessage && !messages) return files;
+  const { readings, children } = part;
+  return readings.length > 1 ? readings.flat() : children.length > 0 ? children : files;
 }
 
 const DEFAULT_EXTENSIONS: ReadonlySet<string> = new Set(bannedExtensions);
@@ -102,16 +133,6 @@ export class Inspector {
     this.#policy = policy;
     this.#extensions = policy.extensions ? new Set(policy.extensions) : DEFAULT_EXTENSIONS;
     this.#contentTypes = policy.contentTypes ? new Set(policy.contentTypes) : DEFAULT_CONTENT_TYPES;
-  }
-
-  /** The parts inside one that are to be judged too: by every reading, and the files in a text. */
-  async inside(part: Part): Promise<readonly Part[]> {
-    const files = await part.loadFiles();
-    const { messages = true } = this.#policy;
-    const isMessage = !part.contentType.startsWith('multipart/') && part.children.length > 0;
-    if (isMessage && !messages) return files;
-    const { readings, children } = part;
-    return readings.length > 1 ? readings.flat() : children.length > 0 ? children : files;
   }
 
   /**
@@ -188,10 +209,15 @@ function isProse(part: Part, head: Buffer): boolean {
   return isBodyText(part) && !head.includes(0);
 }
 
-/** A name as it may stand in a warning: on one line, and not for ever. */
+/** A name from mail as it may stand in a text: on one line, without characters that show nothing, and not for ever. */
+export function plainName(name: string): string {
+  const shown = name.slice(0, 201).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
+  return shown.length > 200 ? `${shown.slice(0, 200)}…` : shown;
+}
+
+/** Such a name in quotes. */
 export function quoted(name: string): string {
-  const shown = name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
-  return `"${shown.length > 200 ? `${shown.slice(0, 200)}…` : shown}"`;
+  return `"${plainName(name)}"`;
 }
 
 /** Says for people why a part is poisonous: half a sentence in English. */
