@@ -63,7 +63,7 @@ export async function startRedis(more: readonly string[] = [], login = ''): Prom
 /** Starts a cluster of so many servers, each with its share of the slots; the URL is that of the first. */
 export async function startCluster(
   size: number,
-): Promise<AsyncDisposable & { readonly url: StoreUrl; readonly servers: readonly Redis[] }> {
+): Promise<AsyncDisposable & { readonly url: Redis['url']; readonly servers: readonly Redis[] }> {
   const servers = await Promise.all(
     Array.from({ length: size }, () => startRedis(['--cluster-enabled', 'yes'])),
   );

@@ -2,7 +2,7 @@
  * The store's file, as the thread of sqlite.ts uses it: all that is asked together is one transaction, so that it is
  * written to the disk once. The one place that knows `node:sqlite`.
  */
-import { closeSync, existsSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { MemoryTable } from './memory.ts';
@@ -69,7 +69,8 @@ export class SqliteFile {
 
   #read(request: StoreRequest, now: number): Outcome {
     try {
-      if (this.#open === undefined && !existsSync(this.#path)) {
+      // A file that may not be looked at is no missing file.
+      if (this.#open === undefined && statSync(this.#path, { throwIfNoEntry: false }) === undefined) {
         return { answer: perform(new MemoryTable(), request, now) };
       }
       return { answer: perform(this.#opened().table, request, now) };

@@ -1,42 +1,16 @@
 /** What every store does, whatever it is kept in. */
-import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { StoreUrl } from '../../../lib/filter/config/schema.ts';
 import { openStore } from '../../../lib/filter/store/open.ts';
 import type { Store, WindowLimit } from '../../../lib/filter/store/store.ts';
-import { temporaryDirectory } from '../../helpers/directory.ts';
 import { keepingLogger } from '../../helpers/filter.ts';
-import { startCluster, startRedis } from '../../helpers/redis.ts';
-import { isMissing } from '../../helpers/requirements.ts';
+import { killWriter, storeChild } from '../../helpers/store-child.ts';
+import { type StoreKind, sharedStores } from '../../helpers/store-place.ts';
 
-interface Kind {
-  readonly name: string;
-  /** An empty store's place. */
-  place(): Promise<{ readonly url: StoreUrl } & AsyncDisposable>;
-}
-
-const inFile: readonly Kind[] = [
-  {
-    name: 'memory',
-    place: () => Promise.resolve({ url: { kind: 'memory' }, [Symbol.asyncDispose]: () => Promise.resolve() }),
-  },
-  {
-    name: 'SQLite',
-    place: async () => {
-      const directory = await temporaryDirectory();
-      return {
-        url: { kind: 'sqlite', path: join(directory.path, 'data/milter.db') },
-        [Symbol.asyncDispose]: () => directory[Symbol.asyncDispose](),
-      };
-    },
-  },
-];
-
-const inRedis: readonly Kind[] = [
-  { name: 'Redis', place: () => startRedis() },
-  { name: 'Redis Cluster', place: () => startCluster(2) },
-];
+const inMemory: StoreKind = {
+  name: 'memory',
+  place: () => Promise.resolve({ url: { kind: 'memory' }, [Symbol.asyncDispose]: () => Promise.resolve() }),
+};
 
 /** A clock that stands still. */
 interface Clock {
@@ -44,7 +18,7 @@ interface Clock {
 }
 
 /** Runs the test on an empty store; its time is the clock's. */
-async function within(kind: Kind, test: (store: Store, clock: Clock) => Promise<void>): Promise<void> {
+async function within(kind: StoreKind, test: (store: Store, clock: Clock) => Promise<void>): Promise<void> {
   await using place = await kind.place();
   const clock = { at: Date.now() };
   const store = await openStore(place.url, () => clock.at, keepingLogger());
@@ -80,225 +54,248 @@ const oddTexts = [
   "'",
 ];
 
-describe.each([...inFile, ...(isMissing(['redis'], 'the store in Redis') ? [] : inRedis)])(
-  'the store in $name',
-  (kind) => {
-    it('gives what was set, until it expires or is deleted', () =>
-      within(kind, async (store, clock) => {
-        expect(await store.get('none')).toBeUndefined();
-        await store.set('for ever', 'a');
-        await store.set('a while', 'b', { ttl: 1_000 });
-        await store.set('no time', 'c', { ttl: 0 });
-        expect([await store.get('for ever'), await store.get('a while'), await store.get('no time')]).toEqual(
-          ['a', 'b', undefined],
-        );
-        clock.at += 999;
-        expect(await store.get('a while')).toBe('b');
-        clock.at += 1;
-        expect(await store.get('a while')).toBeUndefined();
-        await store.set('a while', 'again');
-        clock.at += 1e9;
-        expect(await store.get('a while')).toBe('again');
-        await store.delete('a while');
-        await store.delete('a while');
-        expect(await store.get('a while')).toBeUndefined();
-        expect(await store.get('for ever')).toBe('a');
-      }));
+describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
+  it('gives what was set, until it expires or is deleted', () =>
+    within(kind, async (store, clock) => {
+      expect(await store.get('none')).toBeUndefined();
+      await store.set('for ever', 'a');
+      await store.set('a while', 'b', { ttl: 1_000 });
+      await store.set('no time', 'c', { ttl: 0 });
+      expect([await store.get('for ever'), await store.get('a while'), await store.get('no time')]).toEqual([
+        'a',
+        'b',
+        undefined,
+      ]);
+      clock.at += 999;
+      expect(await store.get('a while')).toBe('b');
+      clock.at += 1;
+      expect(await store.get('a while')).toBeUndefined();
+      await store.set('a while', 'again');
+      clock.at += 1e9;
+      expect(await store.get('a while')).toBe('again');
+      await store.delete('a while');
+      await store.delete('a while');
+      expect(await store.get('a while')).toBeUndefined();
+      expect(await store.get('for ever')).toBe('a');
+    }));
 
-    it('keeps odd keys and values as they are', () =>
-      within(kind, async (store) => {
-        const long = 'x'.repeat(200_000);
-        await store.set('long', long);
-        expect(await store.get('long')).toBe(long);
-        for (const odd of oddTexts) await store.set(`odd/${odd}`, odd);
-        expect(await Promise.all(oddTexts.map((odd) => store.get(`odd/${odd}`)))).toEqual(oddTexts);
-      }));
+  it('keeps odd keys and values as they are', () =>
+    within(kind, async (store) => {
+      const long = 'x'.repeat(200_000);
+      await store.set('long', long);
+      expect(await store.get('long')).toBe(long);
+      for (const odd of oddTexts) await store.set(`odd/${odd}`, odd);
+      expect(await Promise.all(oddTexts.map((odd) => store.get(`odd/${odd}`)))).toEqual(oddTexts);
+    }));
 
-    it('adds up, exactly', () =>
-      within(kind, async (store, clock) => {
-        const sums = await Promise.all(Array.from({ length: 200 }, () => store.increment('n', 1)));
-        expect(sums.sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
-        expect(await store.increment('n', -300)).toBe(-100);
-        expect(await store.get('n')).toBe('-100');
-        expect(await store.increment('big', Number.MAX_SAFE_INTEGER)).toBe(Number.MAX_SAFE_INTEGER);
-        expect(await store.get('big')).toBe(String(Number.MAX_SAFE_INTEGER));
-        await store.set('text', 'no number');
-        expect(await store.increment('text', 2)).toBe(2);
+  it('adds up, exactly', () =>
+    within(kind, async (store, clock) => {
+      const sums = await Promise.all(Array.from({ length: 200 }, () => store.increment('n', 1)));
+      expect(sums.sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
+      expect(await store.increment('n', -300)).toBe(-100);
+      expect(await store.get('n')).toBe('-100');
+      expect(await store.increment('big', Number.MAX_SAFE_INTEGER)).toBe(Number.MAX_SAFE_INTEGER);
+      expect(await store.get('big')).toBe(String(Number.MAX_SAFE_INTEGER));
+      await store.set('text', 'no number');
+      expect(await store.increment('text', 2)).toBe(2);
 
-        expect(await store.increment('short', 1, { ttl: 1_000 })).toBe(1);
-        clock.at += 900;
-        expect(await store.increment('short', 1, { ttl: 1_000 })).toBe(2);
-        clock.at += 100;
-        expect(await store.increment('short', 1, { ttl: 1_000 })).toBe(1);
-      }));
+      expect(await store.increment('short', 1, { ttl: 1_000 })).toBe(1);
+      clock.at += 900;
+      expect(await store.increment('short', 1, { ttl: 1_000 })).toBe(2);
+      clock.at += 100;
+      expect(await store.increment('short', 1, { ttl: 1_000 })).toBe(1);
+    }));
 
-    it('sets only what is still as expected', () =>
-      within(kind, async (store, clock) => {
-        expect(await store.compareAndSet('k', 'a', 'b')).toBe(false);
-        const first = await Promise.all(
-          Array.from({ length: 50 }, (_, i) => store.compareAndSet('k', undefined, `v${i}`, { ttl: 1_000 })),
-        );
-        expect(first.filter((won) => won)).toHaveLength(1);
-        const value = await store.get('k');
-        expect(value).toBe(`v${first.indexOf(true)}`);
-        expect(await store.compareAndSet('k', 'other', 'x')).toBe(false);
-        expect(await store.compareAndSet('k', value, '')).toBe(true);
-        expect(await store.compareAndSet('k', undefined, 'x')).toBe(false);
-        expect(await store.compareAndSet('k', '', 'x', { ttl: 1_000 })).toBe(true);
-        clock.at += 1_000;
-        expect(await store.compareAndSet('k', 'x', 'y')).toBe(false);
-        expect(await store.compareAndSet('k', undefined, 'y')).toBe(true);
-      }));
+  it('sets only what is still as expected', () =>
+    within(kind, async (store, clock) => {
+      expect(await store.compareAndSet('k', 'a', 'b')).toBe(false);
+      const first = await Promise.all(
+        Array.from({ length: 50 }, (_, i) => store.compareAndSet('k', undefined, `v${i}`, { ttl: 1_000 })),
+      );
+      expect(first.filter((won) => won)).toHaveLength(1);
+      const value = await store.get('k');
+      expect(value).toBe(`v${first.indexOf(true)}`);
+      expect(await store.compareAndSet('k', 'other', 'x')).toBe(false);
+      expect(await store.compareAndSet('k', value, '')).toBe(true);
+      expect(await store.compareAndSet('k', undefined, 'x')).toBe(false);
+      expect(await store.compareAndSet('k', '', 'x', { ttl: 1_000 })).toBe(true);
+      clock.at += 1_000;
+      expect(await store.compareAndSet('k', 'x', 'y')).toBe(false);
+      expect(await store.compareAndSet('k', undefined, 'y')).toBe(true);
+    }));
 
-    it('lists what is to be listed, in the order of its UTF-8, page by page', () =>
-      within(kind, async (store, clock) => {
-        const many = Array.from({ length: 450 }, (_, i) => String(i).padStart(3, '0'));
-        await Promise.all(many.map((key) => store.set(`p/many/${key}`, `v${key}`, { listed: true })));
-        await Promise.all(
-          oddTexts.map((key) => store.set(`p/odd/${key}`, key, { listed: true, ttl: 1_000 })),
-        );
-        await store.set('p/hidden', 'x');
-        await store.set('p0', 'x', { listed: true });
-        expect(await entries(store, 'p/many/')).toEqual(many.map((key) => [`p/many/${key}`, `v${key}`]));
-        expect(await entries(store, 'p/many/44')).toHaveLength(10);
-        const inOrder = oddTexts.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-        expect((await entries(store, 'p/odd/')).map(([, value]) => value)).toEqual(inOrder);
-        expect((await entries(store, 'p/odd/a*')).map(([, value]) => value)).toEqual(['a*']);
-        expect(await entries(store, 'p/hidden')).toEqual([]);
-        expect(await entries(store, 'p/none')).toEqual([]);
+  it('lists what is to be listed, in the order of its UTF-8, page by page', () =>
+    within(kind, async (store, clock) => {
+      const many = Array.from({ length: 450 }, (_, i) => String(i).padStart(3, '0'));
+      await Promise.all(many.map((key) => store.set(`p/many/${key}`, `v${key}`, { listed: true })));
+      await Promise.all(oddTexts.map((key) => store.set(`p/odd/${key}`, key, { listed: true, ttl: 1_000 })));
+      await store.set('p/hidden', 'x');
+      await store.set('p0', 'x', { listed: true });
+      expect(await entries(store, 'p/many/')).toEqual(many.map((key) => [`p/many/${key}`, `v${key}`]));
+      expect(await entries(store, 'p/many/44')).toHaveLength(10);
+      const inOrder = oddTexts.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+      expect((await entries(store, 'p/odd/')).map(([, value]) => value)).toEqual(inOrder);
+      expect((await entries(store, 'p/odd/a*')).map(([, value]) => value)).toEqual(['a*']);
+      expect(await entries(store, 'p/hidden')).toEqual([]);
+      expect(await entries(store, 'p/none')).toEqual([]);
 
-        await store.set('p/many/000', 'x');
-        await store.delete('p/many/001');
-        await store.increment('p/many/count', 1, { listed: true });
-        await store.compareAndSet('p/many/cas', undefined, 'x', { listed: true });
-        clock.at += 1_000;
-        const left = await entries(store, 'p/');
-        expect(left.map(([key]) => key)).toEqual([
-          ...many.slice(2).map((key) => `p/many/${key}`),
-          'p/many/cas',
-          'p/many/count',
-        ]);
-      }));
+      await store.set('p/many/000', 'x');
+      await store.delete('p/many/001');
+      await store.increment('p/many/count', 1, { listed: true });
+      await store.compareAndSet('p/many/cas', undefined, 'x', { listed: true });
+      clock.at += 1_000;
+      const left = await entries(store, 'p/');
+      expect(left.map(([key]) => key)).toEqual([
+        ...many.slice(2).map((key) => `p/many/${key}`),
+        'p/many/cas',
+        'p/many/count',
+      ]);
+    }));
 
-    it('does a batch as one', () =>
-      within(kind, async (store) => {
-        expect(
-          await store.batch([
-            { call: 'get', key: 'a' },
-            { call: 'set', key: 'a', value: '1', keep: { ttl: 1_000 } },
-            { call: 'get', key: 'a' },
-            { call: 'increment', key: 'a', by: 4 },
-            { call: 'increment', key: 'b', by: -2 },
-            { call: 'delete', key: 'a' },
-            { call: 'get', key: 'a' },
-          ]),
-        ).toEqual([undefined, undefined, '1', 5, -2, undefined, undefined]);
-        expect(await store.batch([])).toEqual([]);
+  it('does a batch as one', () =>
+    within(kind, async (store) => {
+      expect(
+        await store.batch([
+          { call: 'get', key: 'a' },
+          { call: 'set', key: 'a', value: '1', keep: { ttl: 1_000 } },
+          { call: 'get', key: 'a' },
+          { call: 'increment', key: 'a', by: 4 },
+          { call: 'increment', key: 'b', by: -2 },
+          { call: 'delete', key: 'a' },
+          { call: 'get', key: 'a' },
+        ]),
+      ).toEqual([undefined, undefined, '1', 5, -2, undefined, undefined]);
+      expect(await store.batch([])).toEqual([]);
 
-        // Of two sums that are always changed together nobody sees one without the other.
-        const both = [
-          { call: 'increment', key: 'x', by: 1 },
-          { call: 'increment', key: 'y', by: 1 },
-        ] as const;
-        const results = await Promise.all(Array.from({ length: 100 }, () => store.batch(both)));
-        expect(results.filter(([x, y]) => x !== y)).toEqual([]);
-      }));
+      // Of two sums that are always changed together nobody sees one without the other.
+      const both = [
+        { call: 'increment', key: 'x', by: 1 },
+        { call: 'increment', key: 'y', by: 1 },
+      ] as const;
+      const results = await Promise.all(Array.from({ length: 100 }, () => store.batch(both)));
+      expect(results.filter(([x, y]) => x !== y)).toEqual([]);
+    }));
 
-    it('admits no more than the limit, whoever asks at once', () =>
-      within(kind, async (store, clock) => {
-        const hour = { key: 'hour', add: 1, most: 30, per: 3_600_000 };
-        const day = { key: 'day', add: 2, most: 80, per: 86_400_000 };
-        const results = await Promise.all(Array.from({ length: 60 }, () => store.admit([hour, day])));
-        expect(results.filter(({ admitted }) => admitted)).toHaveLength(30);
-        expect(results.find(({ admitted }) => !admitted)).toMatchObject({ index: 0 });
+  it('admits no more than the limit, whoever asks at once', () =>
+    within(kind, async (store, clock) => {
+      const hour = { key: 'hour', add: 1, most: 30, per: 3_600_000 };
+      const day = { key: 'day', add: 2, most: 80, per: 86_400_000 };
+      const results = await Promise.all(Array.from({ length: 60 }, () => store.admit([hour, day])));
+      expect(results.filter(({ admitted }) => admitted)).toHaveLength(30);
+      expect(results.find(({ admitted }) => !admitted)).toMatchObject({ index: 0 });
 
-        clock.at += 3_600_000 * (61 / 60);
-        const later = await Promise.all(Array.from({ length: 30 }, () => store.admit([hour, day])));
-        expect(later.filter(({ admitted }) => admitted)).toHaveLength(10);
-        const refused = later.find((result) => !result.admitted);
-        expect(refused).toMatchObject({ index: 1 });
+      clock.at += 3_600_000 * (61 / 60);
+      const later = await Promise.all(Array.from({ length: 30 }, () => store.admit([hour, day])));
+      expect(later.filter(({ admitted }) => admitted)).toHaveLength(10);
+      const refused = later.find((result) => !result.admitted);
+      expect(refused).toMatchObject({ index: 1 });
 
-        // Nothing was added to the hour for what the day refused.
-        expect(await store.admit([{ ...hour, add: 20 }])).toEqual({ admitted: true });
-        expect(await store.admit([{ ...hour, add: 1 }])).toMatchObject({ admitted: false });
+      // Nothing was added to the hour for what the day refused.
+      expect(await store.admit([{ ...hour, add: 20 }])).toEqual({ admitted: true });
+      expect(await store.admit([{ ...hour, add: 1 }])).toMatchObject({ admitted: false });
 
-        await store.giveBack([{ ...hour, add: 5 }]);
-        expect(await store.admit([{ ...hour, add: 6 }])).toMatchObject({ admitted: false });
-        expect(await store.admit([{ ...hour, add: 5 }])).toEqual({ admitted: true });
-        await store.giveBack([{ ...hour, add: 1_000 }]);
-        expect(await store.admit([{ ...hour, add: 31 }])).toMatchObject({ admitted: false });
-        expect(await store.admit([{ ...hour, add: 30 }])).toEqual({ admitted: true });
-      }));
+      await store.giveBack([{ ...hour, add: 5 }]);
+      expect(await store.admit([{ ...hour, add: 6 }])).toMatchObject({ admitted: false });
+      expect(await store.admit([{ ...hour, add: 5 }])).toEqual({ admitted: true });
+      await store.giveBack([{ ...hour, add: 1_000 }]);
+      expect(await store.admit([{ ...hour, add: 31 }])).toMatchObject({ admitted: false });
+      expect(await store.admit([{ ...hour, add: 30 }])).toEqual({ admitted: true });
+    }));
 
-    it('says how long to wait, and then it fits', () =>
-      within(kind, async (store, clock) => {
-        const limit = { key: 'k', add: 1, most: 3, per: 60_000 };
-        for (let i = 0; i < 3; i++) {
-          expect(await store.admit([limit])).toEqual({ admitted: true });
-          clock.at += 10_000;
-        }
-        const refused = await store.admit([limit]);
-        if (refused.admitted) throw new Error('a fourth was admitted');
-        expect(await store.admit([{ ...limit, add: 0 }])).toEqual({ admitted: true });
-        clock.at += refused.wait - 1;
-        expect(await store.admit([limit])).toMatchObject({ admitted: false, wait: 1 });
-        clock.at += 1;
+  it('says how long to wait, and then it fits', () =>
+    within(kind, async (store, clock) => {
+      const limit = { key: 'k', add: 1, most: 3, per: 60_000 };
+      for (let i = 0; i < 3; i++) {
         expect(await store.admit([limit])).toEqual({ admitted: true });
-      }));
+        clock.at += 10_000;
+      }
+      const refused = await store.admit([limit]);
+      if (refused.admitted) throw new Error('a fourth was admitted');
+      expect(await store.admit([{ ...limit, add: 0 }])).toEqual({ admitted: true });
+      clock.at += refused.wait - 1;
+      expect(await store.admit([limit])).toMatchObject({ admitted: false, wait: 1 });
+      clock.at += 1;
+      expect(await store.admit([limit])).toEqual({ admitted: true });
+    }));
 
-    it('has parts that do not see each other', () =>
-      within(kind, async (store) => {
-        const [one, other, observed] = [store.part('one'), store.part('other'), store.part('one(observed)')];
-        const limit: WindowLimit = { key: 'k', add: 1, most: 1, per: 1_000 };
-        for (const part of [one, other, observed, one.part('two')]) {
-          expect(await part.get('k')).toBeUndefined();
-          expect(await part.increment('k', 1, { listed: true })).toBe(1);
-          expect(await part.admit([limit])).toEqual({ admitted: true });
-          expect(await part.batch([{ call: 'increment', key: 'k', by: 1 }])).toEqual([2]);
-        }
-        expect(await entries(other, '')).toEqual([['k', '2']]);
-        expect(await entries(one, '')).toEqual([
-          ['k', '2'],
-          ['two/k', '2'],
-        ]);
-        await one.giveBack([limit]);
-        expect(await one.admit([limit])).toEqual({ admitted: true });
-        expect(await other.admit([limit])).toMatchObject({ admitted: false });
-        await one.close();
-        expect(await store.get('one/k')).toBe('2');
-      }));
+  it('has parts that do not see each other', () =>
+    within(kind, async (store) => {
+      const [one, other, observed] = [store.part('one'), store.part('other'), store.part('one(observed)')];
+      const limit: WindowLimit = { key: 'k', add: 1, most: 1, per: 1_000 };
+      for (const part of [one, other, observed, one.part('two')]) {
+        expect(await part.get('k')).toBeUndefined();
+        expect(await part.increment('k', 1, { listed: true })).toBe(1);
+        expect(await part.admit([limit])).toEqual({ admitted: true });
+        expect(await part.batch([{ call: 'increment', key: 'k', by: 1 }])).toEqual([2]);
+      }
+      expect(await entries(other, '')).toEqual([['k', '2']]);
+      expect(await entries(one, '')).toEqual([
+        ['k', '2'],
+        ['two/k', '2'],
+      ]);
+      await one.giveBack([limit]);
+      expect(await one.admit([limit])).toEqual({ admitted: true });
+      expect(await other.admit([limit])).toMatchObject({ admitted: false });
+      await one.close();
+      expect(await store.get('one/k')).toBe('2');
+    }));
 
-    it('refuses numbers that it could not keep', () =>
-      within(kind, async (store) => {
-        await expect(store.increment('k', 0.5)).rejects.toThrow('the store adds whole numbers, not 0.5');
-        await expect(store.set('k', 'v', { ttl: Number.NaN })).rejects.toThrow('in milliseconds, not NaN');
-        await expect(
-          store.batch([{ call: 'increment', key: 'k', by: Number.POSITIVE_INFINITY }]),
-        ).rejects.toThrow('whole numbers');
-      }));
+  it('refuses numbers that it could not keep', () =>
+    within(kind, async (store) => {
+      await expect(store.increment('k', 0.5)).rejects.toThrow('the store adds whole numbers, not 0.5');
+      await expect(store.set('k', 'v', { ttl: Number.NaN })).rejects.toThrow('in milliseconds, not NaN');
+      await expect(
+        store.batch([{ call: 'increment', key: 'k', by: Number.POSITIVE_INFINITY }]),
+      ).rejects.toThrow('whole numbers');
+    }));
 
-    it('does what a store in memory does, whatever it is asked', () =>
-      within(kind, async (store, clock) => {
-        const model = await openStore({ kind: 'memory' }, () => clock.at, keepingLogger());
-        let round = 0;
-        await fc.assert(
-          fc.asyncProperty(
-            fc.array(fc.tuple(anyCall, fc.nat(700)), { minLength: 1, maxLength: 30 }),
-            async (calls) => {
-              const name = `part ${round++}`;
-              const [real, expected] = [store.part(name), model.part(name)];
-              for (const [call, later] of calls) {
-                expect(await call(real)).toEqual(await call(expected));
-                clock.at += later;
-              }
-              expect(await entries(real, '')).toEqual(await entries(expected, ''));
-            },
-          ),
-          { numRuns: 60 },
-        );
-      }));
-  },
-);
+  it('does what a store in memory does, whatever it is asked', () =>
+    within(kind, async (store, clock) => {
+      const model = await openStore({ kind: 'memory' }, () => clock.at, keepingLogger());
+      let round = 0;
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.tuple(anyCall, fc.nat(700)), { minLength: 1, maxLength: 30 }),
+          async (calls) => {
+            const name = `part ${round++}`;
+            const [real, expected] = [store.part(name), model.part(name)];
+            for (const [call, later] of calls) {
+              expect(await call(real)).toEqual(await call(expected));
+              clock.at += later;
+            }
+            expect(await entries(real, '')).toEqual(await entries(expected, ''));
+          },
+        ),
+        { numRuns: 60 },
+      );
+    }));
+});
+
+describe.each(sharedStores)('the store in $name', ({ place }) => {
+  it('is exact when several processes use it at once', async () => {
+    await using made = await place();
+    const said = await Promise.all([1, 2, 3].map(() => storeChild(made.url, 'count')));
+    const results = said.map(([result]) => result as { sums: number[]; admitted: number });
+    const sums = results.flatMap((result) => result.sums).sort((a, b) => a - b);
+    expect(sums).toEqual(Array.from({ length: 600 }, (_, i) => i + 1));
+    expect(results.reduce((sum, { admitted }) => sum + admitted, 0)).toBe(150);
+    const store = await openStore(made.url, Date.now, keepingLogger());
+    expect(await store.get('swap')).toBe('120');
+    await store.close();
+  });
+
+  it('has what was acknowledged, whole, after its process was killed', async () => {
+    await using made = await place();
+    const last = await killWriter(made.url, 50);
+    const store = await openStore(made.url, Date.now, keepingLogger());
+    const known = Number(await store.get('last'));
+    expect(known).toBeGreaterThanOrEqual(last);
+    const keys = Array.from({ length: known }, (_, i) => `k${i + 1}`);
+    expect(await Promise.all(keys.map((one) => store.get(one)))).toEqual(keys.map((one) => one.slice(1)));
+    expect(await store.get(`k${known + 1}`)).toBeUndefined();
+    await store.close();
+  });
+});
 
 const key = fc.constantFrom('a', 'b', 'c/d');
 const keep = fc.record(
