@@ -5,19 +5,23 @@
 import { Milter, type MilterClass } from '../index.ts';
 import type { ConfiguredModule } from './config/config.ts';
 import { type Change, type Judgement, judgementFact } from './findings/judgement.ts';
+import type { ChangeStep } from './module.ts';
 import type { Running } from './running.ts';
 import { settleRefusal } from './settling.ts';
 
-/** Makes the member that carries out what a module registered with `services.change`. */
-export function makeChanger(entry: ConfiguredModule, running: Running): MilterClass {
+/** Makes the member that carries out what a module registered with `services.change` for a step. */
+export function makeChanger(entry: ConfiguredModule, step: ChangeStep, running: Running): MilterClass {
   const Changer = class extends Milter {
     static override readonly onError = entry.onError;
 
     override eom(): Promise<void> | undefined {
       const judgement = judgementFact.get(this);
-      const changes = judgement?.changes.get(entry.name);
-      if (judgement === undefined || changes === undefined) return undefined;
-      return this.#carryOut(judgement, changes);
+      const changes = judgement?.changes.get(entry.name)?.filter((one) => one.step === step);
+      if (judgement === undefined || changes === undefined || changes.length === 0) return undefined;
+      return this.#carryOut(
+        judgement,
+        changes.map(({ change }) => change),
+      );
     }
 
     async #carryOut(judgement: Judgement, changes: readonly Change[]): Promise<void> {

@@ -61,7 +61,7 @@ export {
   type When,
 } from './module.ts';
 export { isPreamble, readReceived } from './received.ts';
-export { makeFolder, syncFolder, writeSafely } from './safe-file.ts';
+export { type Chunks, type FileRights, makeFolder, syncFolder, writeSafely } from './safe-file.ts';
 export type { Details, Services } from './services.ts';
 export {
   type Admission,

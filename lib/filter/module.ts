@@ -84,8 +84,8 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
   readonly unsparing?: boolean;
   /** When it judges, among the others. @default 'look' */
   readonly judges?: JudgeStep;
-  /** When its changes are made, among those of the others. @default 'edit' */
-  readonly changes?: ChangeStep;
+  /** When its changes are made, among those of the others; of several steps the first, unless it says so. @default 'edit' */
+  readonly changes?: ChangeStep | readonly ChangeStep[];
   /** Called once for each configuration and place in it. */
   setup(context: {
     readonly options: z.output<Schema>;
@@ -138,6 +138,12 @@ export function defineModule<Schema extends OptionsSchema, Short extends string>
       throw fault(`${show(short)} of "${definition.name}" is no name of a finding`);
   }
   return Object.assign(definition, { [known]: true });
+}
+
+/** The steps in which a module makes its changes. */
+export function changeSteps({ changes = 'edit' }: AnyModule): readonly [ChangeStep, ...ChangeStep[]] {
+  const [first = 'edit', ...others] = typeof changes === 'string' ? [changes] : changes;
+  return [first, ...others];
 }
 
 /** Whether this is what {@link defineModule} gave, of this copy of the package or another. */

@@ -13,7 +13,7 @@ import { guard, type ModuleStage, stagesOf } from './guard.ts';
 import { History } from './history.ts';
 import { makeLogger } from './log.ts';
 import { MetricsRegistry } from './metrics.ts';
-import type { ChangeStep, JudgeStep } from './module.ts';
+import { type ChangeStep, changeSteps, type JudgeStep } from './module.ts';
 import { makeOpener } from './opener.ts';
 import { HeldMail } from './quarantine/held-mail.ts';
 import { Roles } from './roles.ts';
@@ -147,11 +147,11 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
   config.ours.has = (domain) => shared.roles.first(whoRole)?.isOurs(domain) ?? false;
   watchLists(config, shared);
   const decider = makeDecider(running, trial ? { hold: async () => {} } : quarantine);
-  const changers = inChangeOrder(modules).filter(({ definition }) => !trial || definition.changes !== 'copy');
+  const changers = inChangeOrder(modules).filter(({ step }) => !trial || step !== 'copy');
   const members = [
     ...judges.map(({ Judge }) => Judge),
     decider,
-    ...changers.map((entry) => makeChanger(entry, running)),
+    ...changers.map(({ entry, step }) => makeChanger(entry, step, running)),
     makeSettler(running),
   ];
   const Filter = compose(makeOpener(running), ...members);
@@ -165,7 +165,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     resolver,
     storeUsers,
     judges: judges.map(({ name, stages }) => ({ name, stages })),
-    changers: changers.map(({ name }) => name),
+    changers: [...new Set(changers.map(({ entry }) => entry.name))],
     close,
   };
 }
@@ -209,11 +209,17 @@ async function setUp(
   return judges.toSorted((a, b) => JUDGE_ORDER.indexOf(a.step) - JUDGE_ORDER.indexOf(b.step));
 }
 
-/** File order, but signing comes behind all that edit, and copying behind signing. */
-function inChangeOrder(modules: readonly ConfiguredModule[]): readonly ConfiguredModule[] {
-  const order: readonly ChangeStep[] = ['edit', 'sign', 'copy'];
-  const place = ({ definition }: ConfiguredModule): number => order.indexOf(definition.changes ?? 'edit');
-  return modules.toSorted((a, b) => place(a) - place(b));
+const CHANGE_ORDER: readonly ChangeStep[] = ['edit', 'sign', 'copy'];
+
+/** Who changes, and when: in file order, but signing comes behind all that edit, and copying behind signing. */
+function inChangeOrder(
+  modules: readonly ConfiguredModule[],
+): readonly { readonly entry: ConfiguredModule; readonly step: ChangeStep }[] {
+  return CHANGE_ORDER.flatMap((step) =>
+    modules
+      .filter(({ definition }) => changeSteps(definition).includes(step))
+      .map((entry) => ({ entry, step })),
+  );
 }
 
 /** What the resolver of the filter before remembers is of use as long as the same servers are asked. */

@@ -19,6 +19,7 @@ import {
 } from './findings/judgement.ts';
 import { type Declared, fillTemplate, makeFinding } from './findings/make.ts';
 import type { Metrics } from './metrics.ts';
+import { type ChangeStep, changeSteps } from './module.ts';
 import type { Roles } from './roles.ts';
 import type { Store } from './store/store.ts';
 
@@ -70,8 +71,9 @@ export interface Services<Short extends string = string> {
   /**
    * Has the message changed, if it goes on: after the decision, in the order of the file, on one tree of parts. A change
    * that fails or is late leaves nothing behind.
+   * @param step one of those in the module's definition
    */
-  change(milter: Milter, change: Change): void;
+  change(milter: Milter, change: Change, step?: ChangeStep): void;
   /** A text with its values: those that are always there, and these. They come from mail: nothing is escaped here. */
   fill(milter: Milter, template: Template, short: Short, values?: Readonly<Record<string, string>>): string;
   /**
@@ -135,11 +137,12 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
   const { name, mode } = entry;
   const observed = mode === 'observe';
   const log = withFields(shared.log, { module: name });
-  const add = ({ changes }: Judgement, change: Change): void => {
+  const [firstStep] = changeSteps(entry.definition);
+  const add = ({ changes }: Judgement, change: Change, step = firstStep): void => {
     if (observed) return;
     const known = changes.get(name);
-    if (known === undefined) changes.set(name, [change]);
-    else known.push(change);
+    if (known === undefined) changes.set(name, [{ step, change }]);
+    else known.push({ step, change });
   };
   return {
     name,
@@ -171,9 +174,9 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
           : undefined,
       );
     },
-    change: (milter, change) => {
+    change: (milter, change, step) => {
       const judgement = openJudgement(milter);
-      if (judgement !== undefined) add(judgement, change);
+      if (judgement !== undefined) add(judgement, change, step);
     },
     fill: (milter, template, short, values = {}) => {
       const ref = judgementFact.get(milter)?.ref ?? '';

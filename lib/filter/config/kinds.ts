@@ -166,6 +166,16 @@ export function givenPath<D extends Maybe = undefined>(
   );
 }
 
+/** Permission bits of a file, `"0660"`. */
+export function permissions<D extends Maybe = undefined>(otherwise?: D): WithDefault<number, string, D> {
+  return textKind(
+    'permission bits such as "0660"',
+    (text) => (/^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : undefined),
+    otherwise as D,
+    { pattern: '^0?[0-7]{3}$', examples: ['0600', '0660'] },
+  );
+}
+
 /** One domain, as A-labels; empty for none. */
 export function domain<D extends Maybe = undefined>(
   otherwise?: D,

@@ -36,13 +36,6 @@ const sockets: Kind<readonly string[], string | readonly string[]> = z
   ])
   .transform((specs) => (typeof specs === 'string' ? [specs] : specs));
 
-const octal = textKind(
-  'permission bits such as "0660"',
-  (text) => (/^0?[0-7]{3}$/.test(text) ? Number.parseInt(text, 8) : undefined),
-  '0660',
-  { pattern: '^0?[0-7]{3}$' },
-);
-
 /** A user or group of the system. */
 const account = z
   .union([z.string().min(1), z.int().min(0).max(0x7fff_ffff)], { error: mustBe('a name or a number') })
@@ -96,7 +89,7 @@ const onErrorWords = ['tempfail', 'continue', 'reject', 'accept'] as const;
 export const settingsSchema = z.strictObject({
   $schema: z.string().optional().describe('For editors: where the JSON Schema is'),
   socket: sockets.describe("Where the MTA finds the filter, in libmilter's words; or a list of such"),
-  socket_mode: octal.describe('Permission bits of a unix socket'),
+  socket_mode: kinds.permissions('0660').describe('Permission bits of a unix socket'),
   socket_group: account.describe('Group of a unix socket, by name or number'),
   engine: z
     .enum(['libmilter', 'js', 'auto'])

@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { type Message, type Milter, slot } from '../../index.ts';
 import type { Ruled } from '../decision/decide.ts';
+import type { ChangeStep } from '../module.ts';
 import type { Finding, JudgedRecipient } from './finding.ts';
 
 /** No letters or digits that look like another. */
@@ -43,7 +44,7 @@ export class Judgement {
   /** What became of every recipient, the refused among them. */
   readonly outcomes: RecipientOutcome[] = [];
   /** What is to be changed, by the name of the module that wants it. */
-  readonly changes: Map<string, Change[]> = new Map();
+  readonly changes: Map<string, { readonly step: ChangeStep; readonly change: Change }[]> = new Map();
   /** Who waits to hear what became of the message, or of a recipient. */
   readonly waiting: {
     readonly module: string;

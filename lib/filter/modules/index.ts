@@ -4,6 +4,7 @@ import type { AnyModule } from '../module.ts';
 /** By name; each is loaded when a configuration uses it. */
 export const ownModules: Readonly<Record<string, () => Promise<{ readonly default: AnyModule }>>> = {
   access: () => import('./access/index.ts'),
+  copies: () => import('./copies/index.ts'),
   dnsbl: () => import('./dnsbl/index.ts'),
   greylist: () => import('./greylist/index.ts'),
   helo: () => import('./helo.ts'),
