@@ -8,10 +8,8 @@ import { finishInTurns, type Steps } from './slice.ts';
 
 /** Characters that are looked at: more is read by nobody. */
 const MAX_TEXT = 1_000_000;
-/** Matches between which other work may run. */
-const MATCHES_AT_ONCE = 500;
-/** Matches that are looked at, hosts of all of them being the same or not. */
-const MAX_MATCHES = 20_000;
+/** Characters that are looked at before others may work. */
+const PIECE = 16_384;
 
 /** Attributes that hold an address. */
 const ADDRESSES = new Set([
@@ -73,21 +71,34 @@ function* hostsOfPage(html: string, most: number): Steps<readonly string[]> {
 function* hostsOfText(text: string, names: string, most: number): Steps<readonly string[]> {
   const hosts = new Set<string>();
   const seen = new Set<string>();
-  let matches = 0;
   for (const [pattern, where] of [
     [ADDRESS, text],
     [NAME, names],
   ] as const) {
-    for (const [found] of where.matchAll(pattern)) {
-      if (hosts.size >= most || ++matches > MAX_MATCHES) return [...hosts];
-      if (seen.has(found)) continue;
-      seen.add(found);
-      const host = hostOf(pattern === NAME ? `http://${found}` : found);
-      if (host !== undefined) hosts.add(host);
-      if (matches % MATCHES_AT_ONCE === 0) yield;
+    for (const piece of piecesOf(where)) {
+      for (const [found] of piece.matchAll(pattern)) {
+        if (hosts.size >= most) return [...hosts];
+        if (seen.has(found)) continue;
+        seen.add(found);
+        const host = hostOf(pattern === NAME ? `http://${found}` : found);
+        if (host !== undefined) hosts.add(host);
+      }
+      yield;
     }
   }
   return [...hosts];
+}
+
+/** The text in pieces between which other work may run. They end at white space where there is any. */
+function* piecesOf(text: string): Generator<string> {
+  for (let start = 0; start < text.length; ) {
+    const most = text.slice(start, start + PIECE);
+    const isLast = start + PIECE >= text.length;
+    const white = Math.max(most.lastIndexOf(' '), most.lastIndexOf('\n'));
+    const end = isLast ? most.length : white + 1 || PIECE;
+    yield most.slice(0, end);
+    start += end;
+  }
 }
 
 /** The host of an address as browsers take it; that of a mail address behind `mailto:`. */
