@@ -141,6 +141,9 @@ static void negotiated(struct connection* c, const unsigned char* data, size_t l
   advance(c);
 }
 
+// Progress, and the changes that a filter makes before its verdict on a message.
+static bool comes_before_verdict(char command) { return strchr("phimbe+-2q", command) != NULL; }
+
 static void reply(struct connection* c, char verdict, const unsigned char* data, size_t length) {
   if (c->script == NULL) {
     if (verdict != 'O') fail("connection %d: negotiation answered with '%c'", c->number, verdict);
@@ -148,7 +151,7 @@ static void reply(struct connection* c, char verdict, const unsigned char* data,
     return;
   }
   char awaits = c->script->steps[c->step].awaits;
-  if (verdict == 'p' && awaits == 'E') return;
+  if (comes_before_verdict(verdict) && awaits == 'E') return;
   if (verdict != 'c') fail("connection %d: '%c' in reply to '%c', expected 'c'", c->number, verdict, awaits);
   if (++c->step < c->script->count) {
     advance(c);
@@ -180,7 +183,7 @@ static void readable(struct connection* c) {
     char verdict = (char)c->replies[at + 4];
     const unsigned char* data = c->replies + at + 5;
     at += 4 + size;
-    if (at < c->have && verdict != 'p') fail("connection %d: more replies than questions", c->number);
+    if (at < c->have && !comes_before_verdict(verdict)) fail("connection %d: more replies than questions", c->number);
     reply(c, verdict, data, size - 1);
   }
   if (at < c->have) memmove(c->replies, c->replies + at, c->have - at);
