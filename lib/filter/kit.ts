@@ -1,6 +1,8 @@
 /** What modules are made with. */
 export { networkOf, parseIp } from '../ip.ts';
+export { isAligned } from './aligned.ts';
 export { askSmtp, type SmtpAnswer, type SmtpQuestion, SmtpTrouble } from './ask-smtp.ts';
+export { isAutomatic } from './automatic.ts';
 export { Backend, BackendError, type BackendOptions } from './backend.ts';
 export { type ClientNames, namesOf, seenClient } from './client.ts';
 export { ClientJudge } from './client-judge.ts';
@@ -60,6 +62,7 @@ export {
   type OptionsSchema,
   type When,
 } from './module.ts';
+export { pairKey } from './pair-key.ts';
 export { isPreamble, readReceived } from './received.ts';
 export { type Chunks, type FileRights, makeFolder, syncFolder, writeSafely } from './safe-file.ts';
 export type { Details, Services } from './services.ts';

@@ -8,6 +8,7 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   dnsbl: () => import('./dnsbl/index.ts'),
   greylist: () => import('./greylist/index.ts'),
   helo: () => import('./helo.ts'),
+  known: () => import('./known.ts'),
   networks: () => import('./networks.ts'),
   ptr: () => import('./ptr.ts'),
   ratelimit: () => import('./ratelimit/index.ts'),

@@ -4,6 +4,7 @@ import {
   authFact,
   clientFact,
   defineModule,
+  isAligned,
   isPreamble,
   type JudgedClient,
   kinds,
@@ -162,9 +163,4 @@ export default defineModule({
 /** Sent by a program on this machine, which no address says. */
 function isLocal({ address }: SeenClient, { session }: Milter): boolean {
   return address === undefined && session.client.hostname === 'localhost';
-}
-
-/** One of them is the other, or above it. Where strangers may register names between the two, they are not ours. */
-function isAligned(one: string, other: string): boolean {
-  return one === other || one.endsWith(`.${other}`) || other.endsWith(`.${one}`);
 }

@@ -1,12 +1,12 @@
 /** Whom nobody knows is asked to come again: mail servers do, most senders of spam do not. */
-import { createHash } from 'node:crypto';
-import { Milter, parseAddress } from '../../../index.ts';
+import { Milter } from '../../../index.ts';
 import {
   clientFact,
   defineModule,
   kinds,
   knownRole,
   networkOf,
+  pairKey,
   parseIp,
   type SoFar,
   spfFact,
@@ -90,7 +90,7 @@ export default defineModule({
         const origin =
           check?.result === 'pass' ? check.domain : networkOf(address, options.v4_prefix, options.v6_prefix);
         const networkKey = `network/${origin}`;
-        const tripleKey = `triple/${origin}/${pairOf(this.message.sender, recipient)}`;
+        const tripleKey = `triple/${origin}/${pairKey(this.message.sender, recipient)}`;
         const [deliveries, seen] = await store.batch([
           { call: 'get', key: networkKey },
           { call: 'get', key: tripleKey },
@@ -145,12 +145,6 @@ export default defineModule({
     };
   },
 });
-
-/** Sender and recipient in a key of bounded length. */
-function pairOf(sender: string, recipient: string): string {
-  const pair = `${parseAddress(sender).address} ${parseAddress(recipient).address}`;
-  return createHash('sha256').update(pair.toLowerCase()).digest('base64url').slice(0, 32);
-}
 
 function shown(milliseconds: number): string {
   const seconds = Math.ceil(milliseconds / 1000);

@@ -1,0 +1,110 @@
+/** Who wrote to whom before: those to whom our users wrote are known to them. */
+import { Milter, parseAddress, slot } from '../../index.ts';
+import {
+  authFact,
+  clientFact,
+  defineModule,
+  isAligned,
+  isAutomatic,
+  kinds,
+  knownRole,
+  pairKey,
+  spfFact,
+  spfKnownFact,
+  whoRole,
+  z,
+} from '../kit.ts';
+
+/** More recipients are a list of addresses, not people one knows. */
+const MAX_LEARNED = 100;
+
+/** Which recipients of this message wrote to its sender before. */
+const rememberedFact = slot<Map<string, Promise<boolean>>>('filter.known', 'message', () => new Map());
+
+export default defineModule({
+  name: 'known',
+  about: 'Who wrote to whom before',
+  once: true,
+  stage: 'envelope',
+  onError: 'continue',
+  options: z.strictObject({
+    remember: kinds.duration('60d').describe('For how long after our user’s last message'),
+    known: kinds.action('score -3'),
+  }),
+  findings: {
+    known: {
+      about: 'sender',
+      text: 'a recipient wrote to the sender before',
+      reply: '%{sender} is known here',
+    },
+  },
+  setup: ({ options, services }) => {
+    const { store } = services;
+
+    function isRemembered(milter: Milter, recipient: string): Promise<boolean> {
+      const { sender } = milter.message;
+      if (sender === '<>') return Promise.resolve(false);
+      const asked = rememberedFact.get(milter);
+      const remembered =
+        asked.get(recipient) ?? store.get(pairKey(recipient, sender)).then((value) => value !== undefined);
+      asked.set(recipient, remembered);
+      return remembered;
+    }
+
+    if (!services.observed) {
+      services.provide(knownRole, async (milter, recipient) => {
+        // In this order: a slot is read while the message is surely still there.
+        const spf = spfFact.get(milter);
+        const remembered = isRemembered(milter, recipient);
+        return (await remembered) && ((await spf)?.result === 'pass' || isSigned(milter));
+      });
+    }
+
+    return class Known extends Milter {
+      #found = false;
+
+      override envfrom(): void {
+        this.#found = false;
+      }
+
+      override async envrcpt(recipient: string): Promise<void> {
+        if (this.#found || clientFact.get(this).kind !== 'external') return;
+        if (!(await isRemembered(this, recipient))) return;
+        // Before the points are asked for at this recipient.
+        await spfFact.get(this);
+        const spf = spfKnownFact.get(this);
+        this.#found = true;
+        services.found(this, 'known', options.known, {
+          note: recipient,
+          unless: () => spf.check?.result !== 'pass' && !isSigned(this),
+        });
+      }
+
+      override eom(): void {
+        if (clientFact.get(this).kind === 'external' || isAutomatic(this.message)) return;
+        const { sender, recipients } = this.message;
+        const others = recipients
+          .map(({ address }) => address)
+          .filter((address) => services.role(whoRole)?.isOurs(address) !== true);
+        if (others.length === 0 || others.length > MAX_LEARNED) return;
+        services.whenSettled(this, async (fate) => {
+          if (fate !== 'accepted') return;
+          await store.batch(
+            others.map((other) => ({
+              call: 'set',
+              key: pairKey(sender, other),
+              value: '1',
+              keep: { ttl: options.remember },
+            })),
+          );
+        });
+      }
+    };
+  },
+});
+
+/** A DKIM signature of the sender's domain, of one above or below it, was verified. */
+function isSigned(milter: Milter): boolean {
+  const { domain } = parseAddress(milter.message.sender);
+  return authFact.get(milter)?.dkim.some((signed) => isAligned(signed, domain)) === true;
+}
