@@ -2,6 +2,7 @@
  * A service outside that modules ask: so many questions at once, and none for a while when it is down, so that mail is
  * answered at once and the service is left to recover.
  */
+import { Breaker, BreakerError } from './breaker.ts';
 
 /** So many questions must fail one after the other. */
 const FAILURES = 3;
@@ -27,13 +28,12 @@ export interface BackendOptions {
 export class Backend {
   readonly #options: BackendOptions;
   readonly #waiting: (() => void)[] = [];
+  readonly #breaker: Breaker;
   #busy = 0;
-  #failures = 0;
-  #pausedUntil = Number.NEGATIVE_INFINITY;
-  #why = '';
 
   constructor(options: BackendOptions) {
     this.#options = options;
+    this.#breaker = new Breaker({ name: 'it', failures: FAILURES, pause: PAUSE, now: () => options.now() });
   }
 
   /**
@@ -41,31 +41,19 @@ export class Backend {
    * @throws BackendError where it does not come to asking
    */
   async ask<T>(question: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    this.#failFast();
-    const signal = AbortSignal.timeout(this.#options.timeout);
-    await this.#turn(signal);
     try {
-      this.#failFast();
-      const answer = await question(signal);
-      this.#failures = 0;
-      return answer;
+      this.#breaker.check();
+      const signal = AbortSignal.timeout(this.#options.timeout);
+      await this.#turn(signal);
+      try {
+        return await this.#breaker.run(() => question(signal));
+      } finally {
+        this.#busy--;
+        this.#waiting.shift()?.();
+      }
     } catch (error) {
-      if (!(error instanceof BackendError)) this.#failed(error);
-      throw error;
-    } finally {
-      this.#busy--;
-      this.#waiting.shift()?.();
+      throw error instanceof BreakerError ? new BackendError(error.message, { cause: error.cause }) : error;
     }
-  }
-
-  #failFast(): void {
-    if (this.#options.now() < this.#pausedUntil) throw new BackendError(`it is down: ${this.#why}`);
-  }
-
-  #failed(error: unknown): void {
-    this.#why = error instanceof Error ? error.message : String(error);
-    // After the pause one more failure is enough for the next one.
-    if (++this.#failures >= FAILURES) this.#pausedUntil = this.#options.now() + PAUSE;
   }
 
   async #turn(signal: AbortSignal): Promise<void> {

@@ -47,15 +47,24 @@ export class Breaker {
   }
 
   /**
+   * For those who must do something before they ask.
+   * @throws BreakerError where {@link run} would
+   */
+  check(): void {
+    if (!this.isOpen) return;
+    const why = this.#cause instanceof Error ? this.#cause.message : String(this.#cause);
+    throw new BreakerError(`${this.#options.name} is down, and is not asked for a while: ${why}`, {
+      cause: this.#cause,
+    });
+  }
+
+  /**
    * Asks the backend. After the pause one question is put, and the others wait for no answer until it has come.
    * @throws BreakerError where it is not asked
    */
   async run<T>(ask: () => Promise<T>): Promise<T> {
-    const { name, failures, pause, isDown, now } = this.#options;
-    if (this.isOpen) {
-      const why = this.#cause instanceof Error ? this.#cause.message : String(this.#cause);
-      throw new BreakerError(`${name} is down, and is not asked for a while: ${why}`, { cause: this.#cause });
-    }
+    const { failures, pause, isDown, now } = this.#options;
+    this.check();
     const tries = this.#openUntil !== undefined;
     if (tries) this.#trying = true;
     try {

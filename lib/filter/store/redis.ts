@@ -1,7 +1,7 @@
 /** The store in Redis, which several machines share. */
 import { createHash } from 'node:crypto';
 import type { Logger } from '../../index.ts';
-import { Breaker } from '../breaker.ts';
+import { Breaker, BreakerError } from '../breaker.ts';
 import { isReply, RedisConnection } from './redis-client.ts';
 import { ADMIT, CALLS, GIVE_BACK, GRACE } from './redis-scripts.ts';
 import type { Backend, Page, StoreAnswer, StoreRequest } from './request.ts';
@@ -88,11 +88,11 @@ export class RedisBackend implements Backend {
   }
 
   #describe(error: unknown): StoreError {
-    const cause = isReply(error) ? error : (this.#lost ?? error);
+    if (error instanceof BreakerError) return new StoreError(error.message, { cause: error.cause });
+    if (isReply(error)) return new StoreError(`${this.#name} refuses: ${error.message}`, { cause: error });
+    // Why the connection was lost says more than that it is.
+    const cause = this.#lost ?? error;
     const why = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
-    if (isReply(error)) return new StoreError(`${this.#name} refuses: ${why}`, { cause });
-    if (error === cause && error instanceof Error && error.name === 'BreakerError')
-      return new StoreError(why, { cause });
     return new StoreError(`${this.#name} is away: ${why}`, { cause });
   }
 }

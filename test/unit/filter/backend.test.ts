@@ -38,7 +38,9 @@ describe('a service outside', () => {
   it('is left alone for a while when it is down, and asked again then', async () => {
     const { one, pass } = backend();
     for (let i = 0; i < 3; i++) await expect(one.ask(failing)).rejects.toThrow('away');
-    await expect(one.ask(() => Promise.resolve())).rejects.toEqual(new BackendError('it is down: away'));
+    await expect(one.ask(() => Promise.resolve())).rejects.toEqual(
+      new BackendError('it is down, and is not asked for a while: away'),
+    );
     pass(10_000);
     await expect(one.ask(failing)).rejects.toThrow(/^away$/);
     await expect(one.ask(failing)).rejects.toThrow(BackendError);
