@@ -71,6 +71,11 @@ export function readWishes(filter: MilterClass): Wishes {
   return { early, macros, rejectedRecipients, body, observe, onError, deadlines };
 }
 
+/** Whether a static of this name is a wish. */
+export function isWish(name: string): boolean {
+  return (names as readonly string[]).includes(name);
+}
+
 /** Makes the errors about a class. */
 export function faultOf(filter: MilterClass): (message: string) => MilterError {
   const name = filter.name || 'a class without a name';
@@ -86,7 +91,8 @@ export function mistakenFor(name: string, words: readonly string[]): string | un
   if (words.includes(name)) return undefined;
   const bare = name.replaceAll('_', '');
   const word = nearest(bare, words);
-  if (word === undefined || Math.abs(word.length - bare.length) > 1) return undefined;
+  if (word === undefined || Math.abs(word.length - bare.length) > Math.max(1, word.length / 6))
+    return undefined;
   const start = word[0]?.toLowerCase();
   return bare
     .slice(0, 2)

@@ -75,6 +75,45 @@ describe('checkClass', () => {
     expect(refused(filter as MilterClass)).toBe(`Gate: write eom ${AS_FIELD}`);
   });
 
+  it.each([
+    ['a field', 'class Gate extends M { envRcpt = () => "reject"; eom() {} }', 'envRcpt', 'envrcpt'],
+    ['an async one', 'class Gate extends M { onConnect = async () => {}; eom() {} }', 'onConnect', 'connect'],
+    [
+      'an assignment in the constructor',
+      'class Gate extends M { constructor() { super(); this.mailFrom = () => {} } eom() {} }',
+      'mailFrom',
+      'envfrom',
+    ],
+  ])('refuses a misspelt stage as %s', (_, source, name, meant) => {
+    const filter = new Function('M', `return ${source}`)(Milter) as MilterClass;
+    expect(refused(filter)).toMatch(`Gate: the method ${name} is no stage; did you mean "${meant}"?`);
+  });
+
+  it.each(['onError = "reject"', 'observe = true', 'early = ["body"]', 'deadlines = {}', 'macros = {}'])(
+    'refuses a wish that is not static, %s',
+    (field) => {
+      const filter = new Function('M', `return class Gate extends M { ${field}; eom() {} }`)(
+        Milter,
+      ) as MilterClass;
+      const [name = ''] = field.split(' ');
+      expect(refused(filter)).toBe(`Gate: write "static ${name}"; as a field of each instance it is no wish`);
+    },
+  );
+
+  it('takes fields and variables of other names, and private ones', () => {
+    class Gate extends Milter {
+      readonly #observe = () => 1;
+      readonly collect = () => this.#observe();
+      readonly rcpts = new Set<string>();
+      readonly headerValue = 5;
+      override eom() {
+        const early = this.collect() + this.rcpts.size + this.headerValue;
+        this.message.addHeader('X', String(early));
+      }
+    }
+    expect(refused(Gate)).toBe(undefined);
+  });
+
   it('makes no instance of a class that assigns to no stage', () => {
     let made = 0;
     class Quiet extends Milter {
@@ -195,6 +234,8 @@ describe('checkClass', () => {
     'reset',
     'dataOf',
     'toString',
+    ...['about', 'closed', 'eof', 'held', 'helper', 'holder', 'header2', 'body2', 'heading'],
+    ...['collect', 'compact', 'contact', 'content', 'context', 'convert', 'correct', 'connector'],
   ])("leaves a helper %s of the filter's own alone", (name) => {
     expect(refused(having(name))).toBe(undefined);
   });

@@ -105,6 +105,7 @@ describe('readWishes', () => {
     ['earley', 'early'],
     ['macro', 'macros'],
     ['rejectedRecipient', 'rejectedRecipients'],
+    ['rejectRecipients', 'rejectedRecipients'],
     ['deadline', 'deadlines'],
     ['boby', 'body'],
   ])('takes a static %s for a misspelt wish, in a parent too', (name, meant) => {
