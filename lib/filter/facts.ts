@@ -130,6 +130,9 @@ export const rulingRole = role<(finding: Finding) => Ruling | undefined>('ruling
 /** Verifies signatures at the end of the message. Provided by module `auth`: whoever waits for {@link authFact} asks for it. */
 export const authRole = role<true>('auth');
 
+/** Asks and tells senders about what was found with the action `callout`. Provided by module `callout`. */
+export const calloutRole = role<true>('callout');
+
 /**
  * Whether the sender is known to a recipient: they wrote to it before, and SPF or DKIM says that it is the same. Provided by
  * module `known`; to be asked at RCPT or later.

@@ -24,6 +24,7 @@ export {
   authRole,
   type ClientFact,
   type ClientKind,
+  calloutRole,
   clientFact,
   type Direction,
   directionFact,

@@ -3,6 +3,7 @@ import { parseAddress } from '../../../index.ts';
 import {
   authFact,
   ClientJudge,
+  calloutRole,
   defineModule,
   exemptRole,
   type Finding,
@@ -86,13 +87,15 @@ export default defineModule({
       const entry = find(maps, [finding.name.toLowerCase()], [...keys, '']);
       if (entry !== undefined) return rulingOf(entry);
       // A HELO is easily said: what is good about one makes good only what was found about it.
-      const isGoodHelo = finding.about === 'helo' && lookUp('helo', keys)?.value.word === 'ok';
-      return isGoodHelo ? { action: { word: 'continue' }, by: 'HELO' } : undefined;
+      const helo = finding.about === 'helo' ? lookUp('helo', keys) : undefined;
+      return helo?.value.word === 'ok' ? { action: { word: 'continue' }, by: helo.text } : undefined;
     }
 
     function rulingOf({ value, text }: AccessEntry): Ruling | undefined {
       if (value.word !== 'act') return { action: { word: 'continue' }, by: text };
       const { action, reply } = value;
+      // Without somebody to ask, what the finding's own module says holds: nothing passes unasked.
+      if (action.word === 'callout' && services.role(calloutRole) === undefined) return undefined;
       return { action, by: text, ...(reply === undefined ? {} : { reply }) };
     }
 

@@ -100,6 +100,11 @@ describe('an entry for a finding', () => {
     expect(await answer(spf, mail)).toBe('reject');
   });
 
+  it('CALLOUT changes nothing where nobody asks', async () => {
+    const config = spf + access(mapFile('SPF-Fail: CALLOUT'));
+    expect(await answer(config, { sender: 'a@fail.example' })).toBe('reject');
+  });
+
   it('that no module here knows is warned of', async () => {
     const { log } = await send(access(mapFile('SPF-Fial:example.com OK')));
     expect(log).toContainEqual(
