@@ -9,6 +9,7 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   greylist: () => import('./greylist/index.ts'),
   helo: () => import('./helo.ts'),
   known: () => import('./known.ts'),
+  html: () => import('./html.ts'),
   networks: () => import('./networks.ts'),
   ptr: () => import('./ptr.ts'),
   ratelimit: () => import('./ratelimit/index.ts'),

@@ -30,7 +30,7 @@ describe('what is fetched from elsewhere', () => {
     ['<td background="https://t.example/x">', '<td>'],
     ['<link rel=stylesheet href=https://t.example/x>', '<link rel=stylesheet>'],
     ['<base href="https://t.example/"><img src=x.gif>', '<base><img src=x.gif>'],
-    ['<svg><image xlink:href="https://t.example/x"/></svg>', '<svg><image/></svg>'],
+    ['<svg><image xlink:href="https://t.example/x"/></svg>', '<svg><image /></svg>'],
     ['<svg><rect fill="url(https://t.example/x#a)"/></svg>', '<svg><rect /></svg>'],
     ['<p style="color:red;background:url(https://t.example/x)">', '<p>'],
     ['<p style="background:u\\72l(https://t.example/x)">', '<p>'],
