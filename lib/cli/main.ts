@@ -14,12 +14,16 @@ type Command = (args: readonly string[], io: CommandIo) => Promise<number>;
 // Loaded when asked for: `milter spf` needs no libmilter, and `milter run` no resolver.
 const commands: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.ts')).runRun,
+  check: async () => (await import('./check.ts')).runCheck,
+  explain: async () => (await import('./explain.ts')).runExplain,
   why: async () => (await import('./why.ts')).runWhy,
   try: async () => (await import('./try.ts')).runTry,
   spf: async () => (await import('./spf.ts')).runSpf,
 };
 
 const USAGE = `Usage: milter run [FILE.toml]                  serve the mail filter to Postfix or Sendmail
+       milter check [FILE.toml]                is the configuration right, and wise?
+       milter explain [FILE.toml]              show the values in force, and what happens in which order
        milter why REF|QUEUEID                  explain what became of a message
        milter try MESSAGE                      play a message through the filter and show what becomes of it
        milter run|try FILTER …                 the same with a Milter class of one's own

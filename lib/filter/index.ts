@@ -1,4 +1,6 @@
 /** `libmilter/filter`: the mail filter that is assembled from modules in a configuration file, and what modules are made with. */
+
+export { checkConfig, type Problem } from './check.ts';
 export type { Config, ConfiguredModule, Match } from './config/config.ts';
 export { type ConfigFault, FilterConfigError } from './config/faults.ts';
 export { type JsonSchema, ownJsonSchema } from './config/json-schema.ts';

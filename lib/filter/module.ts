@@ -1,4 +1,5 @@
 /** What a module of the filter is: a Milter class made for its options, and what is to be known of it beforehand. */
+import type { Resolver } from '../dns/index.ts';
 import { wrongArgument } from '../errors.ts';
 import type { MilterClass } from '../index.ts';
 import { show } from '../options.ts';
@@ -86,6 +87,11 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
   readonly judges?: JudgeStep;
   /** When its changes are made, among those of the others; of several steps the first, unless it says so. @default 'edit' */
   readonly changes?: ChangeStep | readonly ChangeStep[];
+  /**
+   * For `milter check`: what of the surroundings is not as these options need it, or is unwise; a sentence each. Nothing
+   * is changed by it.
+   */
+  check?(options: z.output<Schema>, resolver: Resolver): readonly string[] | Promise<readonly string[]>;
   /** Called once for each configuration and place in it. */
   setup(context: {
     readonly options: z.output<Schema>;

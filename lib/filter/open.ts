@@ -147,7 +147,8 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
   config.ours.has = (domain) => shared.roles.first(whoRole)?.isOurs(domain) ?? false;
   watchLists(config, shared);
   const decider = makeDecider(running, trial ? { hold: async () => {} } : quarantine);
-  const changers = inChangeOrder(modules).filter(({ step }) => !trial || step !== 'copy');
+  const inOrder = inChangeOrder(modules);
+  const changers = inOrder.filter(({ step }) => !trial || step !== 'copy');
   const members = [
     ...judges.map(({ Judge }) => Judge),
     decider,
@@ -165,7 +166,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     resolver,
     storeUsers,
     judges: judges.map(({ name, stages }) => ({ name, stages })),
-    changers: [...new Set(changers.map(({ entry }) => entry.name))],
+    changers: [...new Set(inOrder.map(({ entry }) => entry.name))],
     close,
   };
 }
@@ -228,7 +229,8 @@ function resolverAfter(before: OpenedFilter | undefined, config: Config): Resolv
   return before !== undefined && same ? before.resolver : makeResolver(config);
 }
 
-function makeResolver({ settings: { dns } }: Config): Resolver {
+/** Asks DNS as the configuration says. */
+export function makeResolver({ settings: { dns } }: Config): Resolver {
   const asking = createResolver({
     deadline: dns.timeout,
     ...(dns.servers.length === 0 ? {} : { servers: dns.servers }),

@@ -77,6 +77,12 @@ export default defineModule({
       reply: '%{recipient} takes mail from our own users only',
     },
   },
+  check: ({ internal }) => {
+    // Documentation networks, which nobody has (RFC 5737).
+    const strangers = ['192.0.2.1', '198.51.100.1', '203.0.113.1'];
+    const isAll = strangers.every((address) => internal.has({ address, names: async () => [] }) === true);
+    return isAll ? ['internal has the whole internet: everybody may send out through this machine'] : [];
+  },
   setup: ({ options, services }) => {
     const { domains, internal, relays, null_senders } = options;
     const isOurs = (address: string): boolean =>

@@ -81,6 +81,19 @@ export default defineModule({
       values: VALUES,
     },
   },
+  check: async ({ client, sender, links }, resolver) => {
+    const asked = [
+      ...client.map(({ list }) => ({ list, kind: 'ipv4' as const })),
+      ...[...sender, ...links].map(({ list }) => ({ list, kind: 'domain' as const })),
+    ];
+    const problems = await Promise.all(
+      asked.map(async ({ list, kind }) => {
+        const problem = await list.test(kind, resolver);
+        return problem === undefined ? [] : [`DNS list ${list.zone}: ${problem}`];
+      }),
+    );
+    return problems.flat();
+  },
   setup: ({ options, services }) => {
     const zones: Zone[] = [];
     const open = (kind: DnsListKind, { list, action, text }: (typeof options.client)[number]): Asked => {

@@ -1,0 +1,118 @@
+/** The command `milter check`. */
+import { styleText } from 'node:util';
+import { MilterError } from '../errors.ts';
+import { type Config, checkConfig, type Problem } from '../filter/index.ts';
+import { optionFault } from '../options.ts';
+import { type Difference, diffConfigs, shownValue } from './config-diff.ts';
+import { chooseConfig, readChosen } from './config-file.ts';
+import { postfixProblems } from './postconf.ts';
+import { printable } from './printable.ts';
+import { findUser, Privileges } from './privileges.ts';
+import { openTrial } from './trial.ts';
+import { type CommandIo, readArguments } from './usage.ts';
+
+const USAGE = `Usage: milter check [options] [FILE.toml]
+
+Reads the configuration and all files that it names, and tries what it needs: folders, the store, name servers, DNS
+lists, other servers, and the limits of a Postfix on this machine. Nothing is changed, and a filter that runs does not
+notice. Without FILE.toml it is the configuration that milter run would take.
+
+  --diff OLD.toml     also show which values in force are different in OLD.toml
+  --json              print JSON
+  --help              show this
+
+Exit status: 0 when the filter can run so, warnings or not; 1 when it cannot, with all faults; 2 for wrong arguments.
+`;
+
+const OPTIONS = {
+  diff: { type: 'string' },
+  json: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const;
+
+/** Runs `milter check` with the arguments behind that, and resolves to the exit status. */
+export async function runCheck(args: readonly string[], { stdout }: CommandIo): Promise<number> {
+  const { values, positionals } = readArguments(args, OPTIONS);
+  if (values.help === true) {
+    stdout.write(USAGE);
+    return 0;
+  }
+  const [file] = positionals;
+  if (positionals.length > 1) throw optionFault(`one FILE.toml at most, got ${positionals.join(' ')}`);
+  const { name } = chooseConfig(file);
+  const config = await readChosen(file);
+  const differences =
+    values.diff === undefined ? undefined : diffConfigs(await readChosen(values.diff), config);
+  const postfix = await postfixProblems(config);
+  const problems = [
+    ...accountProblems(config),
+    ...(await asItsUser(config, async () => await checkConfig(config))),
+    ...(await setUpProblems(file)),
+    ...(postfix ?? []),
+  ];
+  const isSound = !problems.some(({ isFault }) => isFault);
+  if (values.json === true) {
+    const modules = config.modules.map((module) => ({ name: module.name, mode: module.mode }));
+    stdout.write(`${JSON.stringify({ file: name, isSound, modules, problems, differences }, null, 2)}\n`);
+  } else {
+    const paint = (style: 'green' | 'red' | 'yellow', text: string): string =>
+      styleText(style, text, { stream: stdout });
+    for (const problem of problems) {
+      const kind = problem.isFault ? paint('red', 'fault') : paint('yellow', 'warning');
+      stdout.write(`${kind}: ${printable(problemLine(name, problem))}\n`);
+    }
+    if (differences !== undefined) stdout.write(formatDifferences(differences));
+    const verdict = isSound ? paint('green', 'can be run') : paint('red', 'cannot be run');
+    stdout.write(`${name} ${verdict}: ${describeModules(config)}\n`);
+    if (postfix === undefined) stdout.write('No Postfix was found here, so its limits were not looked at.\n');
+  }
+  return isSound ? 0 : 1;
+}
+
+function problemLine(file: string, { line, key, message }: Problem): string {
+  if (key.startsWith('Postfix: ')) return `${key} ${message}`;
+  return line === 0 ? `${file}: ${key}: ${message}` : `${file}:${line}: ${key}: ${message}`;
+}
+
+function describeModules({ modules }: Config): string {
+  const of = (mode: string): string[] =>
+    modules.filter((module) => module.mode === mode).map(({ name }) => name);
+  const [enforced, observed, off] = [of('enforce'), of('observe'), of('off')];
+  const parts = [
+    ...(enforced.length > 0 ? [`in force ${enforced.join(' ')}`] : []),
+    ...(observed.length > 0 ? [`only observing ${observed.join(' ')}`] : []),
+    ...(off.length > 0 ? [`off ${off.join(' ')}`] : []),
+  ];
+  return parts.length === 0 ? 'no modules' : parts.join('; ');
+}
+
+function formatDifferences(differences: readonly Difference[]): string {
+  if (differences.length === 0) return 'No value in force is different.\n';
+  const lines = differences.map((one) => `${one.key}: ${shownValue(one.old)} → ${shownValue(one.new)}`);
+  return `${lines.map(printable).join('\n')}\n`;
+}
+
+/** Users and groups that it names. */
+function accountProblems({ settings: { user }, text }: Config): Problem[] {
+  if (user === undefined || findUser(user) !== undefined) return [];
+  const message = `there is no user ${JSON.stringify(user)} in /etc/passwd`;
+  return [{ isFault: true, line: text.position(['user']).line, key: 'user', message }];
+}
+
+/** What the filter may do is what its user may do; who is not root can only look as himself. */
+async function asItsUser<T>({ settings: { user } }: Config, work: () => Promise<T>): Promise<T> {
+  const canBecome = process.getuid?.() === 0 && user !== undefined && findUser(user) !== undefined;
+  return await new Privileges(canBecome ? user : undefined).meanwhile(work);
+}
+
+/** Whether the modules can be set up. */
+async function setUpProblems(file: string | undefined): Promise<Problem[]> {
+  try {
+    const trial = await openTrial(file);
+    await trial.filter.close();
+    return [];
+  } catch (error) {
+    if (!(error instanceof Error) || error instanceof MilterError) throw error;
+    return [{ isFault: true, line: 0, key: 'module', message: `cannot be set up: ${error.message}` }];
+  }
+}
