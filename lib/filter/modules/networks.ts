@@ -1,6 +1,8 @@
 /** Who is internal, what is ours, and whose word about others is taken. */
 import { Milter, parseAddress } from '../../index.ts';
+import type { CheckResult } from '../../spf/index.ts';
 import {
+  type Action,
   authFact,
   clientFact,
   defineModule,
@@ -142,10 +144,12 @@ export default defineModule({
 
       #checkOutsider(): void {
         if (!isOurs(this.message.sender)) return;
-        const spf = spfKnownFact.get(this);
-        services.found(this, 'external-as-ours', options.external_as_ours, {
-          unless: () => spf.check?.result === 'pass' || spf.forwarder !== undefined,
-        });
+        this.#forged(
+          'external-as-ours',
+          options.external_as_ours,
+          this.message.sender,
+          ({ result }) => result === 'pass',
+        );
       }
 
       #checkFrom(): void {
@@ -154,13 +158,38 @@ export default defineModule({
           .flatMap(({ value }) => readMailboxes(value))
           .find(({ address }) => isOurs(address))?.address;
         if (from === undefined) return;
+        const { domain } = parseAddress(from);
+        this.#forged(
+          'from-as-ours',
+          options.from_as_ours,
+          from,
+          (check) => check.result === 'pass' && isAligned(check.domain, domain),
+          () => authFact.get(this)?.aligned === true,
+        );
+      }
+
+      /** An address of ours, unless SPF or what else is known by then vouches for it. */
+      #forged(
+        short: 'external-as-ours' | 'from-as-ours',
+        action: Action,
+        subject: string,
+        passes: (check: CheckResult) => boolean,
+        isVouchedFor = (): boolean => false,
+      ): void {
         const spf = spfKnownFact.get(this);
-        services.found(this, 'from-as-ours', options.from_as_ours, {
-          subject: from,
-          unless: () =>
-            authFact.get(this)?.aligned === true ||
-            (spf.check?.result === 'pass' && isAligned(spf.check.domain, parseAddress(from).domain)),
-        });
+        const isGood = (): boolean =>
+          isVouchedFor() || spf.forwarder !== undefined || (spf.check !== undefined && passes(spf.check));
+        const isUnsure = (): boolean => spf.check?.result === 'temperror';
+        const isRefusal = action.word === 'reject';
+        services.found(this, short, action, { subject, unless: () => isGood() || (isRefusal && isUnsure()) });
+        // A DNS that does not answer is no reason to refuse for good.
+        if (isRefusal)
+          services.found(
+            this,
+            short,
+            { word: 'tempfail' },
+            { subject, unless: () => isGood() || !isUnsure() },
+          );
       }
     };
   },

@@ -268,6 +268,13 @@ describe('whose mail is judged', () => {
     expect(parseReceivedSpf(message.headers[0]?.value ?? '')?.values.get('client-ip')).toBe('192.0.2.7');
   });
 
+  it('with our own sender, for a while, where DNS does not answer', async () => {
+    const config = networks('domains = ["slow.example"]') + spf('temperror = "continue"');
+    const { answer, findings } = await send(config, from('slow.example'));
+    expect(answer).toBe('tempfail');
+    expect(findings).toEqual(['networks-external-as-ours tempfail', 'spf-temperror continue']);
+  });
+
   it('with our own sender, where it passes', async () => {
     const config = networks('domains = ["pass.example"]') + spf();
     expect((await send(config, from('pass.example'))).answer).toBe('continue');
