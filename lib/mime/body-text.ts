@@ -10,7 +10,7 @@ import { viewMarkup } from './html-part.ts';
 import { tokenize } from './html-tokens.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
-import { finish } from './slice.ts';
+import { finish, finishInTurns, type Steps } from './slice.ts';
 
 /** What to add, to plain bodies and to HTML bodies. */
 export interface BodyText {
@@ -40,27 +40,49 @@ export function appendText(message: MimeMessage, addition: BodyText): boolean {
   return addText(message, addition, 'behind');
 }
 
+/** Like {@link appendText}, in turns of the event loop, which large bodies would hold up. */
+export async function appendTextInTurns(message: MimeMessage, addition: BodyText): Promise<boolean> {
+  const bodies = chooseBodies(message, addition);
+  if (bodies === undefined) return false;
+  for (const body of bodies) {
+    const content = await body.loadContent();
+    await body.storeContent(await finishInTurns(joined(body, content, addition, 'behind')));
+  }
+  if (bodies.length === 0) addPart(message, addition, 'behind');
+  return true;
+}
+
 type Place = 'before' | 'behind';
 
 const KINDS: Kinds<BodyText> = { text, html: text, sealed: oneOf('wrap', 'leave') };
 
 function addText(message: MimeMessage, addition: BodyText, place: Place): boolean {
+  const bodies = chooseBodies(message, addition);
+  if (bodies === undefined) return false;
+  for (const body of bodies) body.replaceContent(finish(joined(body, body.content(), addition, place)));
+  if (bodies.length === 0) addPart(message, addition, place);
+  return true;
+}
+
+/** Where the text goes: none for a part of its own; undefined where the message is to be left alone. */
+function chooseBodies(message: MimeMessage, addition: BodyText): readonly Part[] | undefined {
   checkOptions('option of a text', addition, KINDS, wrongArgument);
-  const { root } = message;
-  if (addition.sealed === 'leave' && sealOf(message) !== undefined) return false;
-  const bodies = findBodies(root);
-  for (const body of bodies) {
-    if (body.contentType === 'text/html') addToHtml(body, addition, place);
-    else addToPlain(body, addition.text, place);
-  }
-  if (bodies.length > 0) return true;
+  if (addition.sealed === 'leave' && sealOf(message) !== undefined) return undefined;
+  return findBodies(message.root);
+}
+
+function addPart({ root }: MimeMessage, { text: content }: BodyText, place: Place): void {
   const isOpenMultipart = root.contentType === 'multipart/mixed' && root.children.length > 0;
   if (!isOpenMultipart) root.wrap();
-  root.insert(
-    createPart({ content: addition.text, disposition: 'inline' }),
-    place === 'before' ? 0 : root.children.length,
-  );
-  return true;
+  root.insert(createPart({ content, disposition: 'inline' }), place === 'before' ? 0 : root.children.length);
+}
+
+/** The content with the addition in it. */
+function joined(part: Part, content: Buffer, addition: BodyText, place: Place): Steps<Buffer | string> {
+  const { charset } = part.contentTypeParameters;
+  return part.contentType === 'text/html'
+    ? joinedHtml(content, charset ?? '', addition, place)
+    : joinedPlain(content, charset ?? 'us-ascii', addition.text, place);
 }
 
 /** The leaves that are the body in its versions; none where it must not or cannot be changed. */
@@ -80,23 +102,18 @@ function findBodies(part: Part): readonly Part[] {
   return isBodyText(part) ? [part] : [];
 }
 
-function addToPlain(part: Part, text: string, place: Place): void {
-  const { charset = 'us-ascii' } = part.contentTypeParameters;
-  const content = part.content();
+// biome-ignore lint/correctness/useYield: quick, but of the same kind as the one for HTML
+function* joinedPlain(content: Buffer, charset: string, text: string, place: Place): Steps<Buffer | string> {
   const lineEnd = content.includes('\r\n') || !content.includes('\n') ? '\r\n' : '\n';
   const canonical = text.replace(/\r?\n/g, lineEnd);
   const encoded = encodeCharset(canonical, charset);
-  if (!encoded) {
-    // The charset cannot hold the addition: all of it becomes UTF-8.
-    const present = decodeCharset(content, charset);
-    part.replaceContent(joinText(present, canonical, lineEnd, place));
-    return;
-  }
+  // The charset cannot hold the addition: all of it becomes UTF-8.
+  if (!encoded) return joinText(decodeCharset(content, charset), canonical, lineEnd, place);
   const lineBreak = encodeCharset(lineEnd, charset) ?? Buffer.from(lineEnd);
   const first = place === 'before' ? encoded : content;
   const second = place === 'before' ? content : encoded;
   const endsLine = first.length === 0 || first.subarray(-lineBreak.length).equals(lineBreak);
-  part.replaceContent(Buffer.concat(endsLine ? [first, second] : [first, lineBreak, second]));
+  return Buffer.concat(endsLine ? [first, second] : [first, lineBreak, second]);
 }
 
 function joinText(present: string, addition: string, lineEnd: string, place: Place): string {
@@ -104,18 +121,14 @@ function joinText(present: string, addition: string, lineEnd: string, place: Pla
   return first === '' || first.endsWith('\n') ? first + second : first + lineEnd + second;
 }
 
-function addToHtml(part: Part, addition: BodyText, place: Place): void {
+function* joinedHtml(content: Buffer, charset: string, addition: BodyText, place: Place): Steps<Buffer> {
   const html = addition.html ?? `<p>${escapeHtml(addition.text).replace(/\r?\n/g, '<br>\r\n')}</p>`;
-  const { charset = '' } = part.contentTypeParameters;
-  const content = part.content();
   const view = viewMarkup(content, charset);
   // Character references are ASCII in every charset.
   const ascii = html.replace(/[^\0-\x7f]/gu, (character) => `&#${character.codePointAt(0)};`);
-  const at = place === 'before' ? startOfBody(view.text) : endOfBody(view.text);
+  const at = yield* place === 'before' ? startOfBody(view.text) : endOfBody(view.text);
   const offset = at * view.unit;
-  part.replaceContent(
-    Buffer.concat([content.subarray(0, offset), view.encode(ascii), content.subarray(offset)]),
-  );
+  return Buffer.concat([content.subarray(0, offset), view.encode(ascii), content.subarray(offset)]);
 }
 
 function escapeHtml(text: string): string {
@@ -123,10 +136,10 @@ function escapeHtml(text: string): string {
 }
 
 /** Behind the opening tag of body; without one behind head, else behind the opening tag of html, else at the start. */
-function startOfBody(html: string): number {
+function* startOfBody(html: string): Steps<number> {
   let at = 0;
   let found = false;
-  const steps = tokenize(html, {
+  yield* tokenize(html, {
     onOpenTag: ({ name, end }) => {
       if (found || (name !== 'body' && name !== 'html')) return;
       at = end;
@@ -137,15 +150,14 @@ function startOfBody(html: string): number {
     },
     onComment: () => {},
   });
-  finish(steps);
   return at;
 }
 
 /** Before the last closing tag of body or html, else at the end. */
-function endOfBody(html: string): number {
+function* endOfBody(html: string): Steps<number> {
   let body: number | undefined;
   let page: number | undefined;
-  const steps = tokenize(html, {
+  yield* tokenize(html, {
     onOpenTag: () => {},
     onCloseTag: (name, start) => {
       if (name === 'body') body = start;
@@ -153,6 +165,5 @@ function endOfBody(html: string): number {
     },
     onComment: () => {},
   });
-  finish(steps);
   return body ?? page ?? html.length;
 }

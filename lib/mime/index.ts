@@ -16,7 +16,7 @@ export {
 export { listPart } from './archive-part.ts';
 export { bannedContentTypes, bannedExtension, bannedExtensions, modernBannedExtensions } from './banned.ts';
 export { isBodyText, sealOf } from './body.ts';
-export { appendText, type BodyText, prependText } from './body-text.ts';
+export { appendText, appendTextInTurns, type BodyText, prependText } from './body-text.ts';
 export { createPart, type NewPart } from './create.ts';
 export {
   type DefangPolicy,
