@@ -135,19 +135,25 @@ export const SIGNATURE_BYTES: number = 0x8001 + 5;
  * 32,774 bytes tell every kind, 512 all but disk images.
  */
 export function archiveFormat(bytes: Buffer, names: readonly string[] = []): ArchiveFormat | undefined {
-  const head = bytes.toString('latin1', 0, 64);
-  const starts = ({ at, bytes: signature }: Signature) => head.startsWith(signature, at);
-  const near = BY_FIRST_BYTE.get(bytes[0] ?? 0)?.find(starts) ?? NEAR.find(starts);
-  if (near) return near.format;
+  const first = BY_FIRST_BYTE.get(bytes[0] ?? 0);
+  const near = (first && findSignature(bytes, first)) ?? findSignature(bytes, NEAR);
+  if (near !== undefined) return near;
   if (isTar(bytes)) return 'tar';
-  const far =
-    bytes.length > 0x8000
-      ? FAR.find(({ at, bytes: signature }) => bytes.toString('latin1', at, at + 5) === signature)
-      : undefined;
-  if (far) return far.format;
-  for (const extension of names.flatMap(extensionsOf)) {
-    const format = BY_EXTENSION.get(extension);
-    if (format !== undefined) return format;
+  const far = bytes.length > 0x8000 ? findSignature(bytes, FAR) : undefined;
+  if (far !== undefined) return far;
+  for (const name of names) {
+    for (const extension of extensionsOf(name)) {
+      const format = BY_EXTENSION.get(extension);
+      if (format !== undefined) return format;
+    }
+  }
+  return undefined;
+}
+
+function findSignature(bytes: Buffer, signatures: readonly Signature[]): ArchiveFormat | undefined {
+  for (const { format, at, bytes: signature } of signatures) {
+    if (bytes[at] !== signature.charCodeAt(0)) continue;
+    if (bytes.toString('latin1', at, at + signature.length) === signature) return format;
   }
   return undefined;
 }

@@ -25,6 +25,13 @@ interface Slot<P> {
   readonly isNew: boolean;
 }
 
+interface Pieces<P> {
+  readonly preamble: Buffer;
+  readonly slots: Slot<P>[];
+  /** From the close delimiter on, epilogue included. */
+  readonly tail: Buffer;
+}
+
 /** What a body is once it is taken apart. */
 export interface PartList<P> {
   /** What parts are delimited by; undefined inside message/rfc822 and for a multipart that never had one. */
@@ -44,24 +51,21 @@ export class Container<P extends Writable> implements PartList<P> {
   readonly boundary: string | undefined;
   /** Whether all this lies in the decoded body of its part. */
   readonly encoded: boolean;
-  readonly #preamble: Buffer;
-  readonly #slots: Slot<P>[];
-  #parts: readonly P[] | undefined;
-  /** From the close delimiter on, epilogue included. */
-  readonly #tail: Buffer;
+  #parts: readonly P[];
+  #pieces: Pieces<P> | undefined;
+  /** Cuts the bytes of the body into pieces, once something is edited. */
+  readonly #cut: () => Pieces<P>;
 
   private constructor(
     boundary: string | undefined,
     encoded: boolean,
-    preamble: Buffer,
-    slots: Slot<P>[],
-    tail: Buffer,
+    parts: readonly P[],
+    cut: () => Pieces<P>,
   ) {
     this.boundary = boundary;
     this.encoded = encoded;
-    this.#preamble = preamble;
-    this.#slots = slots;
-    this.#tail = tail;
+    this.#parts = parts;
+    this.#cut = cut;
   }
 
   /** Takes the body of a scanned multipart or message apart. */
@@ -70,32 +74,14 @@ export class Container<P extends Writable> implements PartList<P> {
     encoded: boolean,
     makePart: (child: Layout) => P,
   ): Container<P> {
-    const { source, delimiters, children, bodyStart, end } = layout;
-    const tailStart = layout.close < 0 ? end : layout.close;
-    const slots = children.map((child, i) => ({
-      delimiter: source.subarray(delimiters[i] ?? child.start, child.start),
-      part: makePart(child),
-      isNew: false,
-    }));
-    const firstEnd = delimiters[0] ?? children[0]?.start ?? tailStart;
-    const tail = layout.boundary === undefined && children.length > 0 ? end : tailStart;
-    return new Container(
-      layout.boundary,
-      encoded,
-      source.subarray(bodyStart, firstEnd),
-      slots,
-      source.subarray(tail, end),
-    );
-  }
-
-  /** A body that has no parts. */
-  static empty<P extends Writable>(): Container<P> {
-    return new Container<P>(undefined, false, NOTHING, [], NOTHING);
+    const parts = layout.children.map(makePart);
+    return new Container(layout.boundary, encoded, parts, () => cutLayout(layout, parts));
   }
 
   /** A body that is the one message `part`. */
   static ofMessage<P extends Writable>(part: P, encoded: boolean): Container<P> {
-    return new Container(undefined, encoded, NOTHING, [{ delimiter: NOTHING, part, isNew: false }], NOTHING);
+    const slots = [{ delimiter: NOTHING, part, isNew: false }];
+    return new Container(undefined, encoded, [part], () => ({ preamble: NOTHING, slots, tail: NOTHING }));
   }
 
   /** A body of `preamble` and these parts, to be delimited by a new boundary. */
@@ -105,32 +91,34 @@ export class Container<P extends Writable> implements PartList<P> {
     lineEnd: string,
     preamble: Buffer,
   ): Container<P> {
-    const container = new Container<P>(boundary, false, preamble, [], NOTHING);
+    const container = new Container<P>(boundary, false, [], () => ({ preamble, slots: [], tail: NOTHING }));
     for (const part of parts) container.insert(part, container.parts.length, lineEnd);
     return container;
   }
 
   /** What it holds, in order. The same array until a part comes or goes. */
   get parts(): readonly P[] {
-    this.#parts ??= this.#slots.map((slot) => slot.part);
     return this.#parts;
   }
 
   /** Takes a part out, the delimiter in front of it too. */
   remove(part: P): void {
-    const at = this.#slots.findIndex((slot) => slot.part === part);
-    if (at >= 0) this.#slots.splice(at, 1);
-    this.#parts = undefined;
+    const { slots } = this.#open();
+    const at = slots.findIndex((slot) => slot.part === part);
+    if (at >= 0) slots.splice(at, 1);
+    this.#parts = slots.map((slot) => slot.part);
   }
 
   insert(part: P, index: number, lineEnd: string): void {
     const delimiter = Buffer.from(`--${this.boundary}${lineEnd}`, 'latin1');
-    this.#slots.splice(index, 0, { delimiter, part, isNew: true });
-    this.#parts = undefined;
+    const { slots } = this.#open();
+    slots.splice(index, 0, { delimiter, part, isNew: true });
+    this.#parts = slots.map((slot) => slot.part);
   }
 
   /** Appends all to `out`, with a line break wherever an edit left a delimiter behind an open line. Answers as parts do. */
   write(out: Buffer[], lineEnd: string): boolean {
+    const { preamble, slots, tail } = this.#open();
     const lineBreak = Buffer.from(lineEnd, 'latin1');
     let isOpen = false;
     const delimit = (delimiter: Buffer) => {
@@ -144,17 +132,34 @@ export class Container<P extends Writable> implements PartList<P> {
       }
       isOpen = true;
     };
-    out.push(this.#preamble);
-    for (const { delimiter, part } of this.#slots) {
+    out.push(preamble);
+    for (const { delimiter, part } of slots) {
       delimit(delimiter);
       if (delimiter.length > 0) endLine(out, lineBreak);
       isOpen = part.write(out);
     }
     // Nobody closed it; behind a new part somebody should.
-    const isUnclosed = this.#tail.length === 0 && this.#slots.at(-1)?.isNew === true;
-    delimit(isUnclosed ? Buffer.from(`--${this.boundary}--`, 'latin1') : this.#tail);
-    return isOpen || (this.#slots.length === 0 && this.#preamble.length > 0);
+    const isUnclosed = tail.length === 0 && slots.at(-1)?.isNew === true;
+    delimit(isUnclosed ? Buffer.from(`--${this.boundary}--`, 'latin1') : tail);
+    return isOpen || (slots.length === 0 && preamble.length > 0);
   }
+
+  #open(): Pieces<P> {
+    this.#pieces ??= this.#cut();
+    return this.#pieces;
+  }
+}
+
+function cutLayout<P>(layout: Layout, parts: readonly P[]): Pieces<P> {
+  const { source, delimiters, children, bodyStart, end } = layout;
+  const slots = parts.map((part, i) => {
+    const start = children[i]?.start ?? end;
+    return { delimiter: source.subarray(delimiters[i] ?? start, start), part, isNew: false };
+  });
+  const tailStart = layout.close < 0 ? end : layout.close;
+  const firstEnd = delimiters[0] ?? children[0]?.start ?? tailStart;
+  const tail = layout.boundary === undefined && children.length > 0 ? end : tailStart;
+  return { preamble: source.subarray(bodyStart, firstEnd), slots, tail: source.subarray(tail, end) };
 }
 
 /** Ends the line that `out` ends in, if it is not ended. */

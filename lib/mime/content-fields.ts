@@ -21,6 +21,8 @@ export function isContentField(name: string): boolean {
   return NAMES.has(name);
 }
 
+const NONE: readonly never[] = [];
+
 const MESSAGES = new Set(['message/rfc822', 'message/global', 'message/news', 'message/partial']);
 
 /**
@@ -88,21 +90,18 @@ export class ContentFields {
 
   /** Every boundary that multipart types declare, the likeliest first; one character per byte. */
   get boundaries(): readonly string[] {
-    this.#boundaries ??= boundariesOf(this.types.filter(({ value }) => value.startsWith('multipart/')));
+    this.#boundaries ??= boundariesOf(this.types, (type) => type.startsWith('multipart/'));
     return this.#boundaries;
   }
 
   /** Those of them that fields of this type declare. */
   boundariesOf(type: string): readonly string[] {
-    return this.types.length === 1
-      ? this.boundaries
-      : boundariesOf(this.types.filter(({ value }) => value === type));
+    return this.types.length === 1 ? this.boundaries : boundariesOf(this.types, (value) => value === type);
   }
 
   /** What these fields say in several ways, of which readers heed one or another. */
   get contradictions(): readonly ('content-type' | 'boundary' | 'content-transfer-encoding')[] {
-    const mayHaveBoundary = this.type?.value.startsWith('multipart/') === true;
-    if (this.types.length < 2 && this.encodings.length === 1 && !mayHaveBoundary) return [];
+    if (this.types.length < 2 && this.encodings.length === 1 && this.boundaries.length < 2) return NONE;
     const types = new Set(this.types.map(({ value }) => value));
     return [
       ...(types.size > 1 ? (['content-type'] as const) : []),
@@ -121,17 +120,20 @@ export class ContentFields {
   get names(): readonly string[] {
     if (this.#names) return this.#names;
     const list = new NameList();
-    for (const field of ['content-disposition', 'content-type'] as const)
-      list.addParameters(field, this.parametersOf(field));
+    list.addParameters('content-disposition', this.parametersOf('content-disposition'));
+    list.addParameters('content-type', this.parametersOf('content-type'));
     for (const text of this.#namingFields) list.addField(text);
     this.#names = list.all;
     return this.#names;
   }
 }
 
-function boundariesOf(types: readonly Structured[]): readonly string[] {
-  const declared = types.flatMap((field) => field.literals('boundary'));
-  return [...new Set(declared.map((boundary) => encodeText(boundary).toString('latin1')))];
+function boundariesOf(types: readonly Structured[], accepts: (type: string) => boolean): readonly string[] {
+  const boundaries: string[] = [];
+  for (const field of types) if (accepts(field.value)) boundaries.push(...field.literals('boundary'));
+  if (boundaries.length === 0) return NONE;
+  const bytes = boundaries.map((boundary) => encodeText(boundary).toString('latin1'));
+  return bytes.length === 1 ? bytes : [...new Set(bytes)];
 }
 
 /** The fields of a part that has none. */

@@ -162,7 +162,8 @@ class Defanger {
         continue;
       }
       if (html && isMarkup(part)) for (const removal of await cleanHtmlPart(part)) this.#html.push(removal);
-      for (const inner of (await inside(part, this.#policy.messages)).toReversed()) waiting.push(inner);
+      if (part.mayHoldUnreadFiles) await part.loadFiles();
+      for (const inner of inside(part, this.#policy.messages).toReversed()) waiting.push(inner);
     }
     return {
       modified: message.changed && (this.#removed.length > 0 || this.#html.length > 0),

@@ -25,12 +25,25 @@ function parseEncoding(value: string): Encoding {
   return /^(?:x-)?uue(?:ncode)?$/.test(word) ? 'uuencode' : 'identity';
 }
 
+const IDENTITY: readonly Encoding[] = ['identity'];
+
+/** What nearly every field says. */
+const USUAL: ReadonlyMap<string, readonly Encoding[]> = new Map([
+  ['7bit', IDENTITY],
+  ['8bit', IDENTITY],
+  ['quoted-printable', ['quoted-printable']],
+  ['base64', ['base64']],
+]);
+
 /**
  * The encodings that one or several Content-Transfer-Encoding values may mean to some reader, the likeliest first. Who
  * knows no comments and no quotes takes what has them for unencoded.
  */
 export function parseEncodings(values: readonly string[]): readonly Encoding[] {
-  if (values.length === 0) return ['identity'];
+  const [first] = values;
+  if (first === undefined) return IDENTITY;
+  const usual = values.length === 1 ? USUAL.get(first.trim().toLowerCase()) : undefined;
+  if (usual) return usual;
   const found = new Set(values.map(parseEncoding));
   if (values.some((value) => /^\s*[("]/.test(value))) found.add('identity');
   return [...found];

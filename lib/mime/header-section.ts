@@ -10,7 +10,8 @@ import {
   makeHeader,
   smugglingByte,
 } from '../headers.ts';
-import { encodeText } from '../text.ts';
+import { decodeText, encodeText } from '../text.ts';
+import { isContentField } from './content-fields.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -20,6 +21,8 @@ interface Entry {
   /** From the name to the end of the last line, line end included. */
   readonly bytes: Buffer;
   readonly header: Header | undefined;
+  /** The field's name in lower case. */
+  readonly key: string | undefined;
   /** Its place among the entries received; undefined for an added one. */
   readonly origin: number | undefined;
 }
@@ -65,6 +68,16 @@ export class PartHeaders implements Iterable<Header> {
     for (const { header } of this.#all()) if (header) yield header;
   }
 
+  /** The fields that decide how the part is read, their names in lower case. @internal */
+  contentFields(): readonly { readonly name: string; readonly read: () => string }[] {
+    const fields: { readonly name: string; readonly read: () => string }[] = [];
+    for (const { key, header } of this.#all()) {
+      if (header && key !== undefined && isContentField(key))
+        fields.push({ name: key, read: () => decodeText(header.raw) });
+    }
+    return fields;
+  }
+
   /** The first field of this name, without regard to case. */
   get(name: string): Header | undefined {
     return this.#all()[this.#find(name)]?.header;
@@ -73,7 +86,7 @@ export class PartHeaders implements Iterable<Header> {
   /** All fields of this name, in order. */
   getAll(name: string): readonly Header[] {
     const wanted = name.toLowerCase();
-    return [...this].filter((header) => header.name.toLowerCase() === wanted);
+    return this.#all().flatMap(({ header, key }) => (header && key === wanted ? [header] : []));
   }
 
   /**
@@ -109,8 +122,8 @@ export class PartHeaders implements Iterable<Header> {
 
   /** Adds the fields of another section whose names pass, byte for byte. */
   addFrom(other: PartHeaders, accepts: (name: string) => boolean): void {
-    for (const { bytes, header } of other.#all()) {
-      if (header && accepts(header.name)) this.#all().push({ bytes, header, origin: undefined });
+    for (const entry of other.#all()) {
+      if (entry.header && accepts(entry.header.name)) this.#all().push({ ...entry, origin: undefined });
     }
     this.#touch();
   }
@@ -165,12 +178,12 @@ export class PartHeaders implements Iterable<Header> {
 
   #find(name: string): number {
     const wanted = name.toLowerCase();
-    return this.#all().findIndex(({ header }) => header?.name.toLowerCase() === wanted);
+    return this.#all().findIndex(({ key }) => key === wanted);
   }
 
   #remove(name: string, from: number): void {
     const wanted = name.toLowerCase();
-    this.#entries = this.#all().filter(({ header }, i) => i < from || header?.name.toLowerCase() !== wanted);
+    this.#entries = this.#all().filter(({ key }, i) => i < from || key !== wanted);
   }
 
   #make(name: string, value: string | Uint8Array, origin: number | undefined): Entry {
@@ -185,7 +198,7 @@ export class PartHeaders implements Iterable<Header> {
       );
     }
     const bytes = Buffer.concat([Buffer.from(`${name}:`), raw, Buffer.from(this.#lineEnd)]);
-    return { bytes, header: makeHeader(name, raw), origin };
+    return { bytes, header: makeHeader(name, raw), key: name.toLowerCase(), origin };
   }
 
   #touch(): void {
@@ -211,11 +224,9 @@ function readEntries(section: Buffer): Entry[] {
     const bytes = section.subarray(start, position);
     const colon = fieldColon(bytes, 0, bytes.length);
     const valueEnd = bytes.at(-1) !== LF ? bytes.length : bytes.length - (bytes.at(-2) === CR ? 2 : 1);
-    const header =
-      colon < 0
-        ? undefined
-        : makeHeader(bytes.toString('latin1', 0, colon).trimEnd(), bytes.subarray(colon + 1, valueEnd));
-    entries.push({ bytes, header, origin: entries.length });
+    const name = colon < 0 ? undefined : bytes.toString('latin1', 0, colon).trimEnd();
+    const header = name === undefined ? undefined : makeHeader(name, bytes.subarray(colon + 1, valueEnd));
+    entries.push({ bytes, header, key: name?.toLowerCase(), origin: entries.length });
   }
   return entries;
 }

@@ -19,10 +19,10 @@ interface MarkupView {
 
 /** The kind of document that browsers take a part for; undefined for one in which nothing acts. */
 function markupKind(part: Part): 'html' | 'svg' | 'xml' | undefined {
-  const types = part.contentTypes;
-  if (types.length === 1 && types[0] === 'text/plain' && part.names.length === 0) return undefined;
-  const isCalled = (extensions: RegExp) =>
-    part.names.some((name) => extensionsOf(name).some((extension) => extensions.test(extension)));
+  const { contentTypes: types, names } = part;
+  if (types.length === 1 && types[0] === 'text/plain' && names.length === 0) return undefined;
+  const extensions = names.flatMap(extensionsOf);
+  const isCalled = (pattern: RegExp) => extensions.some((extension) => pattern.test(extension));
   if (types.includes('text/html') || types.includes('application/xhtml+xml')) return 'html';
   if (types.includes('image/svg+xml') || isCalled(/^svg$/)) return 'svg';
   if (

@@ -84,7 +84,8 @@ export async function inspect(message: MimeMessage, policy: InspectPolicy = {}):
     if (slice.isOver) await slice.next();
     const [first, ...others] = await inspector.judge(part);
     if (first) found.push({ part, reasons: [first, ...others] });
-    for (const inner of (await inside(part, policy.messages)).toReversed()) waiting.push(inner);
+    if (part.mayHoldUnreadFiles) await part.loadFiles();
+    for (const inner of inside(part, policy.messages).toReversed()) waiting.push(inner);
   }
   return found;
 }
@@ -106,20 +107,25 @@ export async function listParts(
   for (let part = waiting.pop(); part && found.length < most; part = waiting.pop()) {
     if (slice.isOver) await slice.next();
     found.push(part);
-    for (const inner of (await inside(part, messages)).toReversed()) waiting.push(inner);
+    if (part.mayHoldUnreadFiles) await part.loadFiles();
+    for (const inner of inside(part, messages).toReversed()) waiting.push(inner);
   }
   return found;
 }
 
-/** The parts inside one that are to be judged too: by every reading, and the files in a text. */
-export async function inside(part: Part, messages = true): Promise<readonly Part[]> {
-  const files = await part.loadFiles();
-  const isMessage = !part.contentType.startsWith('multipart/') && part.children.length > 0;
-  if (isMessage && !messages) return files;
-  const { readings, children } = part;
-  return readings.length > 1 ? readings.flat() : children.length > 0 ? children : files;
+/**
+ * The parts inside one that are to be judged too: by every reading, and the files in a text, which are read here unless they
+ * were loaded before.
+ */
+export function inside(part: Part, messages = true): readonly Part[] {
+  const { children } = part;
+  const isMessage = children.length > 0 && !part.contentType.startsWith('multipart/');
+  if (isMessage && !messages) return NONE;
+  const { readings } = part;
+  return readings.length > 1 ? readings.flat() : children.length > 0 ? children : part.files;
 }
 
+const NONE: readonly never[] = [];
 const DEFAULT_EXTENSIONS: ReadonlySet<string> = new Set(bannedExtensions);
 const DEFAULT_CONTENT_TYPES: ReadonlySet<string> = new Set(bannedContentTypes);
 
@@ -142,7 +148,7 @@ export class Inspector {
   async judge(part: Part, isOneEnough = false): Promise<readonly PoisonReason[]> {
     const { contentTypes, isLeaf } = part;
     // A multipart is never saved under a name, unless some reader takes it for something else; a message may be.
-    if (!isLeaf && contentTypes.every((type) => type.startsWith('multipart/'))) return [];
+    if (!isLeaf && contentTypes.every((type) => type.startsWith('multipart/'))) return NONE;
     const { names } = part;
     const reasons: PoisonReason[] = [];
     for (const name of names) {
@@ -154,25 +160,25 @@ export class Inspector {
     }
     if (isOneEnough && reasons.length > 0) return reasons;
     if (!isLeaf && contentTypes.every(holdsParts)) return reasons;
-    const text = await this.#policy.check?.(part);
+    const { check, programs = true, archives: limits } = this.#policy;
+    const text = check && (await check(part));
     if (text !== undefined) reasons.push({ kind: 'check', text });
-    reasons.push(...(await this.#judgeContent(part)));
-    return reasons;
-  }
-
-  async #judgeContent(part: Part): Promise<readonly PoisonReason[]> {
-    const { programs = true, archives: limits = {} } = this.#policy;
-    const reasons: PoisonReason[] = [];
     // Where several encodings are declared readers decode one or another.
     const start = part.contentHead(512);
     const head = mayBeImage(part, start) ? part.contentHead(SIGNATURE_BYTES) : start;
     const heads = [head, ...part.otherContents()];
     for (const head of heads) {
-      const format = programs && !isProse(part, head) ? programFormat(head) : undefined;
-      if (format !== undefined) reasons.push({ kind: 'program', format, member: undefined });
+      const format = programs ? programFormat(head) : undefined;
+      if (format !== undefined && !isProse(part, head))
+        reasons.push({ kind: 'program', format, member: undefined });
     }
-    if (limits === false || !heads.some((head) => archiveFormat(head, part.names) !== undefined))
-      return reasons;
+    if (limits !== false && heads.some((head) => archiveFormat(head, names) !== undefined))
+      reasons.push(...(await this.#judgeArchive(part, limits)));
+    return reasons;
+  }
+
+  async #judgeArchive(part: Part, limits?: Partial<ArchiveLimits>): Promise<readonly PoisonReason[]> {
+    const reasons: PoisonReason[] = [];
     for (const { members, problems } of await listPart(part, limits)) {
       const bad = members.flatMap((member) => this.#judgeMember(member) ?? []);
       // Of a file's several names a bad one tells more than what its bytes are.
@@ -195,12 +201,11 @@ export class Inspector {
 
 /** Disk images show only far behind their beginning what they are: whether a part may be one, and this beginning tells nothing. */
 function mayBeImage({ contentTypes }: Part, head: Buffer): boolean {
+  if (head.length < 512) return false;
   if (!contentTypes.some((type) => /^application\/(?:octet-stream$|.*(?:iso|cd|disk|udf))/.test(type)))
     return false;
   return (
-    head.length === 512 &&
-    archiveFormat(head) === undefined &&
-    !/^(?:%PDF|.PNG|GIF8|RIFF)/s.test(head.toString('latin1', 0, 4))
+    archiveFormat(head) === undefined && !/^(?:%PDF|.PNG|GIF8|RIFF)/s.test(head.toString('latin1', 0, 4))
   );
 }
 

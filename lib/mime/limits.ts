@@ -53,8 +53,9 @@ export type ParseProblem =
  */
 export function withLimits<L extends { readonly [K in keyof L]: number }>(
   defaults: L,
-  wishes: Partial<L> = {},
+  wishes?: Partial<L>,
 ): L {
+  if (wishes === undefined) return defaults;
   const kinds: Record<string, Kind<number>> = {};
   for (const name of Object.keys(defaults)) kinds[name] = limit;
   checkOptions('limit', wishes, kinds as Kinds<Partial<L>>, wrongArgument);

@@ -12,6 +12,8 @@ const KNOWN_PARAMETERS = new Set(
   ),
 );
 
+const NONE: readonly never[] = [];
+
 /** Collects the names of one part, each once. */
 export class NameList {
   readonly #found = new Set<string>();
@@ -76,8 +78,12 @@ function savedNames(name: string): readonly string[] {
  * it, without final dots and spaces, and as programs see it that end a name at a NUL or a colon. Mostly one, often none.
  */
 export function extensionsOf(name: string): readonly string[] {
-  // Nearly every parameter of nearly every mail ends here.
-  if (!/[.\u0080-\uffff]/.test(name)) return [];
+  // Nearly every name: what is saved is what is written, and ends in what counts.
+  if (/^[ !-9;-~]*[0-9A-Za-z]$/.test(name)) {
+    const dot = name.lastIndexOf('.');
+    return dot < 0 ? NONE : [name.slice(dot + 1).toLowerCase()];
+  }
+  if (!/[.\u0080-\uffff]/.test(name)) return NONE;
   return savedNames(name).flatMap((saved) => {
     let end = saved.length;
     while (end > 0 && /[\s."']/.test(saved[end - 1] ?? '')) end--;

@@ -27,6 +27,8 @@ interface RawParameter {
   readonly isOpen: boolean;
 }
 
+const NONE: readonly never[] = [];
+
 /** A structured field's value and parameters. */
 export class Structured {
   /** What stands before the first semicolon, lower case, without white space, quotes and comments. */
@@ -47,9 +49,8 @@ export class Structured {
   ) {
     this.#text = text;
     this.head = head;
-    this.value = withoutComments(head)
-      .replace(/[\s"]+/g, '')
-      .toLowerCase();
+    const bare = withoutComments(head).trim();
+    this.value = (/[\s"]/.test(bare) ? bare.replace(/[\s"]+/g, '') : bare).toLowerCase();
     this.#raw = raw;
     this.#others = others;
   }
@@ -59,7 +60,7 @@ export class Structured {
    * that only some readers see.
    */
   get parameters(): readonly Parameter[] {
-    this.#parameters ??= joinReadings(decodeParameters(this.#raw), this.#others.map(decodeParameters));
+    this.#parameters ??= joinReadings(decodeParameters(this.#raw), this.#others);
     return this.#parameters;
   }
 
@@ -73,8 +74,14 @@ export class Structured {
    * boundary: encoded words in it are what they look like.
    */
   literals(name: string): readonly string[] {
-    const all = [...this.#raw, ...this.#others.flat(), ...this.parameters];
-    return [...new Set(all.filter((parameter) => parameter.name === name).map(({ value }) => value))];
+    const values = new Set<string>();
+    const add = (parameters: readonly Parameter[]) => {
+      for (const parameter of parameters) if (parameter.name === name) values.add(parameter.value);
+    };
+    add(this.#raw);
+    this.#others.forEach(add);
+    add(this.parameters);
+    return [...values];
   }
 
   /** The field's text with these parameters set, those given as undefined left out, all others as they were written. */
@@ -109,25 +116,23 @@ type CommentsSeen = 'apart' | 'everywhere' | 'nowhere';
 export function parseStructured(text: string): Structured {
   const comments = pairBrackets(text);
   const { head, raw } = new FieldReader(text, comments, 'apart').read();
-  const others = comments.closes.size === 0 ? [] : (['everywhere', 'nowhere'] as const);
-  return new Structured(
-    text,
-    head,
-    raw,
-    others.map((seen) => new FieldReader(text, comments, seen).read().raw),
+  if (comments.closes.size === 0) return new Structured(text, head, raw, NONE);
+  const others = (['everywhere', 'nowhere'] as const).map(
+    (seen) => new FieldReader(text, comments, seen).read().raw,
   );
+  return new Structured(text, head, raw, others);
 }
 
 /** What all readers see, then what only some do. */
 function joinReadings(
   usual: readonly Parameter[],
-  others: readonly (readonly Parameter[])[],
+  others: readonly (readonly RawParameter[])[],
 ): readonly Parameter[] {
   if (others.length === 0) return usual;
   const key = ({ name, value }: Parameter) => `${name}=${value}`;
   const seen = new Set(usual.map(key));
   const joined = [...usual];
-  for (const parameter of others.flat()) {
+  for (const parameter of others.flatMap(decodeParameters)) {
     if (seen.has(key(parameter))) continue;
     seen.add(key(parameter));
     joined.push(parameter);
@@ -139,11 +144,13 @@ function joinReadings(
 class FieldReader {
   readonly #text: string;
   readonly #comments: Comments;
+  readonly #hasComments: boolean;
   readonly #seen: CommentsSeen;
 
   constructor(text: string, comments: Comments, seen: CommentsSeen) {
     this.#text = text;
     this.#comments = seen === 'nowhere' ? NO_COMMENTS : comments;
+    this.#hasComments = this.#comments.closes.size > 0;
     this.#seen = seen;
   }
 
@@ -174,6 +181,7 @@ class FieldReader {
     let i = start;
     for (;;) {
       i = skip(this.#text, i, fills);
+      if (!this.#hasComments) return i;
       const close = this.#comments.closes.get(i);
       if (close === undefined) return i;
       i = close + 1;
@@ -181,9 +189,10 @@ class FieldReader {
   }
 
   #nameEnd(start: number): number {
+    const seesInside = this.#hasComments && this.#seen === 'everywhere';
     let i = start;
     while (i < this.#text.length && isNameCode(this.#text.charCodeAt(i))) {
-      if (this.#seen === 'everywhere' && this.#comments.closes.has(i)) break;
+      if (seesInside && this.#comments.closes.has(i)) break;
       i++;
     }
     return i;
@@ -193,7 +202,7 @@ class FieldReader {
   #semicolon(start: number, isBetweenWords: boolean): number {
     const text = this.#text;
     let from = start;
-    if (this.#comments.closes.size > 0) {
+    if (this.#hasComments) {
       for (; from < text.length && text[from] !== ';'; from++) {
         const close = this.#comments.closes.get(from);
         if (close === undefined) continue;
@@ -231,7 +240,9 @@ class FieldReader {
     }
     const end = this.#semicolon(position, false);
     // Text right behind the closing quote is glued on: some readers take it for part of the name.
-    const isApart = position > start && (isBlank(text, position) || this.#comments.closes.has(position));
+    const isApart =
+      position > start &&
+      (isBlank(text, position) || (this.#hasComments && this.#comments.closes.has(position)));
     const rest = isApart ? '' : this.#unquoted(position, withoutFields(text, position, end));
     return { value: unfold(value + rest), end, isOpen: false };
   }
@@ -239,7 +250,7 @@ class FieldReader {
   /** An unquoted value without the comments seen in it. */
   #unquoted(start: number, end: number): string {
     const text = this.#text.slice(start, end);
-    if (this.#comments.closes.size === 0) return text.trim();
+    if (!this.#hasComments) return text.trim();
     if (this.#seen === 'everywhere') return withoutComments(text).trim();
     let last = start + text.trimEnd().length;
     for (;;) {
@@ -253,7 +264,8 @@ class FieldReader {
 
 /** Where a value ends in front of a folded line that looks like a field: somebody indented it by mistake. */
 function withoutFields(text: string, start: number, end: number): number {
-  const field = text.slice(start, end).search(/\n[ \t]+[A-Za-z][\w-]*:/);
+  const value = text.slice(start, end);
+  const field = value.includes('\n') ? value.search(/\n[ \t]+[A-Za-z][\w-]*:/) : -1;
   return field < 0 ? end : start + field;
 }
 

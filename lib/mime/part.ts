@@ -4,7 +4,6 @@
  */
 import { isAscii } from 'node:buffer';
 import { wrongArgument } from '../errors.ts';
-import { decodeText } from '../text.ts';
 import { holdsDelimiter, makeBoundary } from './boundary.ts';
 import { decodeCharset, encodeCharset } from './charsets.ts';
 import { Container, endLine, type PartList } from './container.ts';
@@ -189,9 +188,14 @@ export class Part {
 
   /** Like {@link files}, but a large text that may hold some is decoded in turns of the event loop. */
   async loadFiles(): Promise<readonly Part[]> {
-    const isOpen = this.#readings !== undefined || this.bodyChanged || !this.contentType.startsWith('text/');
-    if (!isOpen && this.#received.mayHoldFile) await this.#received.load();
+    if (this.mayHoldUnreadFiles) await this.#received.load();
     return this.files;
+  }
+
+  /** Whether this is a text that must be decoded to see which {@link files} it has. @internal */
+  get mayHoldUnreadFiles(): boolean {
+    if (this.#readings !== undefined || this.bodyChanged) return false;
+    return this.contentType.startsWith('text/') && this.#received.mayHoldFile;
   }
 
   /** Whether this part has content of its own: all but a multipart or a message that has parts. An `.eml` file has. */
@@ -507,9 +511,7 @@ export class Part {
   /** What the fields say that decide how this part is read. */
   #fields(): ContentFields {
     if (!this.#headers?.changed) return this.#layout.fields;
-    this.#changedFields ??= readContentFields(
-      [...this.#headers].map(({ name, raw }) => ({ name: name.toLowerCase(), read: () => decodeText(raw) })),
-    );
+    this.#changedFields ??= readContentFields(this.#headers.contentFields());
     return this.#changedFields;
   }
 

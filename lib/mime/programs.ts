@@ -27,11 +27,19 @@ const SCRIPTS: readonly (readonly [format: string, start: RegExp])[] = [
   ['Windows script', /^(?:<\?xml[^>]*>\s*)?<(?:job|package|scriptlet|component)[\s>].*<script[\s>]/is],
 ];
 
+/** The first bytes that any of these may have: nearly everything else is told by its first byte. */
+const FIRST_BYTES = new Set([
+  ...SIGNATURES.map(([, signature]) => signature.charCodeAt(0)),
+  // Mach-O and Java; byte order marks; white space; what scripts start with.
+  ...[...'\xca\xef\xff\t\n\v\f\r \xa0#<@[rRwW'].map((character) => character.charCodeAt(0)),
+]);
+
 /**
  * The kind of program, script or shortcut that these first bytes begin, for people; undefined for anything else. 512 bytes
  * are enough.
  */
 export function programFormat(head: Buffer): string | undefined {
+  if (!FIRST_BYTES.has(head[0] ?? 0)) return undefined;
   const start = head.toString('latin1', 0, 8);
   const binary = SIGNATURES.find(([, signature]) => start.startsWith(signature));
   if (binary) return binary[0];

@@ -41,9 +41,14 @@ function looksLikeMessage(bytes: Buffer): boolean {
  * @param rescans How many bodies around this one were looked at again: each level may cost as much as the message is long.
  */
 export function findReadings(outer: Layout, context: ScanContext, rescans: number): readonly BodyReading[] {
-  const { fields, type } = outer;
-  // Nearly every leaf.
-  if (fields.types.length < 2 && !holdsParts(type) && fields.names.length === 0) return NONE;
+  const { fields, type, children } = outer;
+  if (fields.types.length < 2) {
+    // Nearly every leaf, and nearly every multipart.
+    if (!holdsParts(type) && !isNamedMessage(fields.names)) return NONE;
+    const isPlain = fields.encodings.length === 1 && fields.encoding === 'identity';
+    if (isPlain && children.length > 0 && type.startsWith('multipart/') && fields.boundaries.length < 2)
+      return [{ kind: 'multipart', layout: outer, type, encoding: 'identity' }];
+  }
   const finder = new ReadingFinder(outer, context, rescans);
   finder.find();
   return finder.found;

@@ -11,6 +11,7 @@ export class ReceivedBody {
   readonly bytes: Buffer;
   readonly encoding: Encoding;
   #decoded: Buffer | undefined;
+  #mayHoldFile: boolean | undefined;
 
   constructor(bytes: Buffer, encoding: Encoding) {
     this.bytes = bytes;
@@ -25,7 +26,7 @@ export class ReceivedBody {
 
   /** Decoded, a large quoted-printable body in turns of the event loop. */
   async load(): Promise<Buffer> {
-    if (this.#decoded) return this.#decoded;
+    if (this.#decoded || this.encoding !== 'quoted-printable') return this.decode();
     const decoded = await finishInTurns(decodeSteps(this.bytes, this.encoding));
     this.#decoded ??= decoded;
     return this.#decoded;
@@ -38,7 +39,8 @@ export class ReceivedBody {
 
   /** Whether a file may be in it as text; if not, there is none, and it need not be decoded to see that. */
   get mayHoldFile(): boolean {
-    return mayHoldFile(this.bytes, this.encoding);
+    this.#mayHoldFile ??= mayHoldFile(this.bytes, this.encoding);
+    return this.#mayHoldFile;
   }
 
   /** The first decoded bytes, at most `length`, without decoding more than they need. */

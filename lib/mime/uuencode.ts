@@ -15,6 +15,7 @@ export interface TextFile {
   readonly end: number;
 }
 
+const WORD = Buffer.from('begin');
 const UU_LINE = Buffer.from('\nbegin');
 const YENC_LINE = Buffer.from('\n=ybegin ');
 /** How many files one text may have; the rest stays text. */
@@ -49,6 +50,8 @@ function findFirst(text: Buffer): { readonly line: number; readonly name: string
 
 /** Whether any line starts as those do that begin a file. */
 export function holdsBegin(text: Buffer): boolean {
+  // Nearly no text has the word, which both kinds have in common.
+  if (!text.includes(WORD)) return false;
   return new BeginSearch(text).next(0) >= 0;
 }
 

@@ -20,6 +20,8 @@ const STORED = 0;
 const DEFLATED = 8;
 const SMALL = 16_384;
 const MEBIBYTE = 1 << 20;
+/** How much room zlib is given at a time: its own 16 KiB are much to ask for for each little member. */
+const CHUNK = 2_048;
 
 /** One member as some reader sees it. */
 export interface ZipMember {
@@ -91,7 +93,10 @@ export async function openMember(
   const isSmall = data.length <= SMALL && size <= MEBIBYTE;
   try {
     const inflated = isSmall
-      ? inflateRawSync(data, { maxOutputLength: Math.min(MEBIBYTE, budget.inflatable) })
+      ? inflateRawSync(data, {
+          maxOutputLength: Math.min(MEBIBYTE, budget.inflatable),
+          chunkSize: Math.max(CHUNK, Math.min(size + 1, 16_384)),
+        })
       : await inflate(data, { maxOutputLength: budget.inflatable });
     budget.countInflated(inflated.length);
     return inflated;
@@ -110,7 +115,7 @@ export function peekMember({ data, method, encrypted }: ZipMember, budget: Budge
   const start = data.subarray(0, 512);
   if (method === STORED) return start;
   try {
-    const inflated = inflateRawSync(start, { finishFlush: constants.Z_SYNC_FLUSH });
+    const inflated = inflateRawSync(start, { finishFlush: constants.Z_SYNC_FLUSH, chunkSize: CHUNK });
     budget.countInflated(inflated.length);
     return inflated.subarray(0, 512);
   } catch (error) {
