@@ -7,6 +7,13 @@ export { type JsonSchema, ownJsonSchema } from './config/json-schema.ts';
 export { loadConfig, parseConfig, type ReadConfigOptions } from './config/load.ts';
 export { type ConfiguredValue, configuredValues } from './config/values.ts';
 export { History, type HistoryFinding, type HistoryQuery, type HistoryRecord } from './history.ts';
+export {
+  type HttpServer,
+  type HttpSettings,
+  type HttpSource,
+  type HttpTimes,
+  startHttp,
+} from './http/server.ts';
 export * from './kit.ts';
 export { makeLogger } from './log.ts';
 export { StoredAccess } from './modules/access/stored.ts';

@@ -7,8 +7,8 @@ import { isMilterClass, Milter } from '../milter/milter.ts';
 import { checkOptions, integer, type Kinds, optionFault } from '../options.ts';
 import { Dispatcher } from '../run/dispatcher.ts';
 import { libmilterInfo, loadAddon, type NativeServer } from '../run/native.ts';
+import { clearSocketFile } from '../socket-file.ts';
 import { readOptions, type ServeOptions, type Settings } from './options.ts';
-import { clearSocketFile } from './socket-file.ts';
 import { startFault } from './start-fault.ts';
 
 /** How many of something were made, and how many of them are gone. */
@@ -87,7 +87,7 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
   warnOfOpenSocket(settings);
   const { Server: Native } = loadAddon();
   const { socket } = settings;
-  if (socket.unixPath !== '') await clearSocketFile(socket, settings.removeSocket);
+  if (socket.unixPath !== '') await clearSocketFile(socket.spec, socket.unixPath, settings.removeSocket);
   const starting = new Promise<Server>((resolve, reject) => {
     const ending = Promise.withResolvers<MilterError | undefined>();
     let reason: MilterError | undefined;

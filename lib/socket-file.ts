@@ -1,23 +1,23 @@
 /** What may lie where a unix socket is to be: another program's socket, one of a server that crashed, or a file. */
 import { lstatSync, unlinkSync } from 'node:fs';
 import { connect } from 'node:net';
-import { MilterError } from '../errors.ts';
-import type { Socket } from '../protocol/socket.ts';
+import { MilterError } from './errors.ts';
 
 /**
  * Makes room for a unix socket: removes the file of one that nobody listens at any more, if `remove` says so.
+ * @param spec as errors call it
  * @throws MilterError `ERR_MILTER_ADDRESS_IN_USE` when somebody does listen, `ERR_MILTER_SOCKET` when the file is to
  *   stay, or is no socket
  */
-export async function clearSocketFile({ spec, unixPath }: Socket, remove: boolean): Promise<void> {
-  const stat = lstatSync(unixPath, { throwIfNoEntry: false });
+export async function clearSocketFile(spec: string, path: string, remove: boolean): Promise<void> {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return;
   if (!stat.isSocket())
     throw new MilterError(
       'ERR_MILTER_SOCKET',
       `socket ${JSON.stringify(spec)} names a file that is no socket; it is left alone`,
     );
-  if (await answers(unixPath)) {
+  if (await answers(path)) {
     throw new MilterError(
       'ERR_MILTER_ADDRESS_IN_USE',
       `${spec}: another program listens there; stop it first`,
@@ -31,7 +31,7 @@ export async function clearSocketFile({ spec, unixPath }: Socket, remove: boolea
     );
   }
   try {
-    unlinkSync(unixPath);
+    unlinkSync(path);
   } catch (cause) {
     throw new MilterError('ERR_MILTER_SOCKET', `${spec}: the stale socket there cannot be removed`, {
       cause,
