@@ -17,6 +17,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   check: async () => (await import('./check.ts')).runCheck,
   explain: async () => (await import('./explain.ts')).runExplain,
   why: async () => (await import('./why.ts')).runWhy,
+  replay: async () => (await import('./replay.ts')).runReplay,
   try: async () => (await import('./try.ts')).runTry,
   spf: async () => (await import('./spf.ts')).runSpf,
 };
@@ -26,6 +27,7 @@ const USAGE = `Usage: milter run [FILE.toml]                  serve the mail fil
        milter explain [FILE.toml]              show the values in force, and what happens in which order
        milter why REF|QUEUEID                  explain what became of a message
        milter try MESSAGE                      play a message through the filter and show what becomes of it
+       milter replay MBOX|MAILDIR|FOLDER…      play many, and count what is found and what becomes of them
        milter run|try FILTER …                 the same with a Milter class of one's own
        milter spf [options] IP SENDER HELO     ask SPF
        milter COMMAND --help                   show the options of a command

@@ -82,6 +82,9 @@ export interface OpenedFilter {
   close(): Promise<void>;
 }
 
+/** Of what is only tried, the last messages are known, whatever `[history]` says. */
+const TRIAL_HISTORY = { keep: 3_600_000, max: 1_000 };
+
 /** How often list files are looked at, in milliseconds. */
 const REFRESH_LISTS = 3_000;
 /** How often the quarantine forgets what is too old, in milliseconds. */
@@ -105,7 +108,8 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
   const store = before?.store ?? (await openStore(storeUrl, now, logger));
   const storeUsers = before?.storeUsers ?? { count: 0 };
   const metrics = before?.metrics ?? new MetricsRegistry();
-  const history = new History(store.part('history'), { ...settings.history, log: logger, now });
+  const kept = trial ? TRIAL_HISTORY : settings.history;
+  const history = new History(store.part('history'), { ...kept, log: logger, now });
   const modules = config.modules.filter(({ mode }) => mode !== 'off');
   const shared: Shared = {
     store,
