@@ -256,7 +256,8 @@ export class ActionList {
   ): void {
     const text = plainText(verb, 'the address', address).toString('latin1');
     const inner = text.startsWith('<') && text.endsWith('>') ? text.slice(1, -1) : text;
-    if (/[<>]/.test(inner)) {
+    // A client may have written a recipient so, who can be taken away all the same; and so may quotes have them.
+    if (kind !== Kind.deleteRcpt && /[<>]/.test(inner.replace(/"(?:[^"\\]|\\.)*"/g, ''))) {
       throw wrongArgument(`${verb}: an address has no angle brackets inside, got ${JSON.stringify(address)}`);
     }
     if (inner === '' && kind !== Kind.changeFrom) {

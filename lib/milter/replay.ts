@@ -52,8 +52,8 @@ export interface Field {
 }
 
 /**
- * Changed values, deletions by falling occurrence (Postfix renumbers after each), added headers in call order, then
- * the envelope, and the body last and in one piece (Postfix refuses chunks with anything between them).
+ * Changed values by rising occurrence (those beyond the last add a header each, and must not meet one so added),
+ * deletions by falling occurrence (Postfix renumbers after each), added headers in call order, then the envelope, and the body last and in one piece (Postfix refuses chunks with anything between them).
  * For the same occurrence, and for the body, the last one wins.
  */
 export function inReplayOrder(recorded: readonly Recorded[]): readonly Action[] {
@@ -64,10 +64,10 @@ export function inReplayOrder(recorded: readonly Recorded[]): readonly Action[] 
   for (const action of of(Kind.changeHeader)) {
     lastWins.set(occurrenceKey(action), action);
   }
-  const edits = [...lastWins.values()];
+  const edits = [...lastWins.values()].sort((a, b) => a.index - b.index);
   return [
     ...edits.filter((action) => !deletes(action)),
-    ...edits.filter(deletes).sort((a, b) => b.index - a.index),
+    ...edits.filter(deletes).reverse(),
     ...of(Kind.insertHeader, Kind.addHeader),
     ...of(Kind.changeFrom),
     ...of(Kind.deleteRcpt),

@@ -279,6 +279,18 @@ describe('the order of the replay', () => {
     expect(actions.at(-1)).toMatchObject({ body: Buffer.from('second') });
   });
 
+  it('adds each header that is changed beyond the last one', async () => {
+    await using t = await serving(
+      actingIn('eom', (message) => {
+        message.changeHeader('Subject', 4, 'fourth');
+        message.changeHeader('Subject', 2, 'second');
+      }),
+    );
+    await using mta = await t.mta();
+    const { message } = await mta.sendMessage('Subject: first\r\n\r\nx\r\n', ENVELOPE);
+    expect(message.headers.map(({ value }) => value)).toEqual(['first', 'second', 'fourth']);
+  });
+
   it('lets the last word count for one occurrence, in any letter case', async () => {
     await using t = await serving(
       actingIn('eom', (message) => {

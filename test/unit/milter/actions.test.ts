@@ -22,6 +22,7 @@ describe('an address', () => {
     ['<a@one.test>', '<a@one.test>'],
     ['local', '<local>'],
     ['"odd name"@one.test', '<"odd name"@one.test>'],
+    ['<"a>b<"@one.test>', '<"a>b<"@one.test>'],
     ['grüße@one.test', '<gr\xc3\xbc\xc3\x9fe@one.test>'],
     ['a\udcff@one.test', '<a\xff@one.test>'],
   ])('%j is written %j', (address, written) => {
@@ -176,6 +177,15 @@ describe('deleteRcpt', () => {
     actions.recipientCame();
     expect(deleted(actions)).toEqual(['<bob@Two.test>', '<"bob"@two.test>']);
   });
+
+  it.each(['<"a>b"@two.test>', '<<bob@two.test>>', '<bob(x)@two.test>', '<"bob@two.test">'])(
+    'takes %s as a client wrote it',
+    (address) => {
+      const actions = new ActionList(ALL, true, [{ address }, { address: '<eve@two.test>' }]);
+      actions.deleteRcpt(0, address);
+      expect(deleted(actions)).toEqual([address]);
+    },
+  );
 
   it('goes by the case of the local part, and leaves who is no recipient as it is', () => {
     const actions = new ActionList(ALL, true, [{ address: '<bob@two.test>' }]);
