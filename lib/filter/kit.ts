@@ -64,6 +64,7 @@ export {
   type When,
 } from './module.ts';
 export { pairKey } from './pair-key.ts';
+export { findWord, readable } from './readable.ts';
 export { isPreamble, readReceived } from './received.ts';
 export { type Chunks, type FileRights, makeFolder, syncFolder, writeSafely } from './safe-file.ts';
 export type { Details, Services } from './services.ts';

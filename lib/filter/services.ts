@@ -75,7 +75,12 @@ export interface Services<Short extends string = string> {
    */
   change(milter: Milter, change: Change, step?: ChangeStep): void;
   /** A text with its values: those that are always there, and these. They come from mail: nothing is escaped here. */
-  fill(milter: Milter, template: Template, short: Short, values?: Readonly<Record<string, string>>): string;
+  fill(
+    milter: Milter,
+    template: Template,
+    short: Short | undefined,
+    values?: Readonly<Record<string, string>>,
+  ): string;
   /**
    * What the findings so far come to: for one recipient before DATA, for the message at its end. Modules that ask say in
    * their definition when they judge (`judges`).
@@ -180,7 +185,8 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     },
     fill: (milter, template, short, values = {}) => {
       const ref = judgementFact.get(milter)?.ref ?? '';
-      return fillTemplate(template, { milter, finding: `${name}-${short}`, ref, values, ...shared });
+      const finding = short === undefined ? '' : `${name}-${short}`;
+      return fillTemplate(template, { milter, finding, ref, values, ...shared });
     },
     soFar: async (milter, recipient) => {
       const judgement = openJudgement(milter);

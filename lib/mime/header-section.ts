@@ -113,6 +113,24 @@ export class PartHeaders implements Iterable<Header> {
     this.#touch();
   }
 
+  /**
+   * Gives fields of this name other values, in place, or takes them out.
+   * @param change what becomes of each, in order: another value as for {@link set}, null for nothing, undefined for the same
+   */
+  rewrite(name: string, change: (header: Header) => string | Uint8Array | null | undefined): void {
+    const wanted = name.toLowerCase();
+    let touched = false;
+    const entries = this.#all().flatMap((entry) => {
+      const value = entry.header?.name.toLowerCase() === wanted ? change(entry.header) : undefined;
+      if (value === undefined) return [entry];
+      touched = true;
+      return value === null ? [] : [this.#make(entry.header?.name ?? name, value, entry.origin)];
+    });
+    if (!touched) return;
+    this.#entries = entries;
+    this.#touch();
+  }
+
   /** Removes every field of this name. */
   remove(name: string): void {
     if (this.#find(name) < 0) return;

@@ -8,6 +8,7 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   disclaimer: () => import('./disclaimer.ts'),
   dnsbl: () => import('./dnsbl/index.ts'),
   greylist: () => import('./greylist/index.ts'),
+  headers: () => import('./headers/index.ts'),
   helo: () => import('./helo.ts'),
   known: () => import('./known.ts'),
   html: () => import('./html.ts'),

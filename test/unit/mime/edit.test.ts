@@ -361,3 +361,30 @@ describe('text added to a message', () => {
     ]);
   });
 });
+
+describe('fields of one name', () => {
+  const received = crlf('A: 1', 'X: one', 'B: 2', 'x: two', 'X: three', '', 'body', '');
+
+  it('are rewritten in place, taken out, or left alone', () => {
+    const message = parse(received);
+    const { headers } = message.root;
+    const values: Record<string, string | null | undefined> = { one: 'eins', two: null };
+    headers.rewrite('X', ({ value }) => values[value]);
+    expect(written(message)).toBe(crlf('A: 1', 'X: eins', 'B: 2', 'X: three', '', 'body', ''));
+    expect(headers.changes()).toEqual([
+      { kind: 'change', name: 'X', occurrence: 1, raw: Buffer.from(' eins') },
+      { kind: 'delete', name: 'x', occurrence: 2 },
+    ]);
+  });
+
+  it('that all stay as they are leave no trace', () => {
+    const message = parse(received);
+    message.root.headers.rewrite('X', () => undefined);
+    message.root.headers.rewrite('nothing', () => 'x');
+    expect(message.root.headers.changed).toBe(false);
+  });
+
+  it('take no value that would be another field', () => {
+    expect(() => parse(received).root.headers.rewrite('X', () => 'a\nB: c')).toThrow(TypeError);
+  });
+});
