@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./run.ts')).runRun,
   check: async () => (await import('./check.ts')).runCheck,
   explain: async () => (await import('./explain.ts')).runExplain,
+  quarantine: async () => (await import('./quarantine.ts')).runQuarantine,
   why: async () => (await import('./why.ts')).runWhy,
   replay: async () => (await import('./replay.ts')).runReplay,
   try: async () => (await import('./try.ts')).runTry,
@@ -26,6 +27,7 @@ const USAGE = `Usage: milter run [FILE.toml]                  serve the mail fil
        milter check [FILE.toml]                is the configuration right, and wise?
        milter explain [FILE.toml]              show the values in force, and what happens in which order
        milter why REF|QUEUEID                  explain what became of a message
+       milter quarantine list|show|…           look after messages that are held for review
        milter try MESSAGE                      play a message through the filter and show what becomes of it
        milter replay MBOX|MAILDIR|FOLDER…      play many, and count what is found and what becomes of them
        milter run|try FILTER …                 the same with a Milter class of one's own

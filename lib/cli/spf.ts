@@ -4,7 +4,7 @@ import { createResolver } from '../dns/index.ts';
 import { optionFault } from '../options.ts';
 import type { CheckResult, LintNode, LintReport, TraceStep } from '../spf/index.ts';
 import { checkHost, isSpfRecord, lintDomain } from '../spf/index.ts';
-import { printable } from './printable.ts';
+import { printable, toJson } from './printable.ts';
 import { readArguments } from './usage.ts';
 
 /** Where the command writes, and whom it asks. */
@@ -91,16 +91,6 @@ function withText(step: TraceStep): object {
     Array.isArray(record) ? Buffer.concat(record).toString('latin1') : record,
   );
   return { ...step, answer: { ...step.answer, records } };
-}
-
-/** In ASCII: what strangers wrote must not steer a terminal. */
-function toJson(value: unknown): string {
-  const text = JSON.stringify(value, null, 2);
-  const escaped = text.replace(
-    /[\u007f-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
-  return `${escaped}\n`;
 }
 
 function formatCheck(check: CheckResult, steps: readonly TraceStep[]): string {

@@ -11,6 +11,8 @@ import { scoreRole } from './facts.ts';
 import { type Finding, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
 import { QuarantineFull } from './quarantine/folder.ts';
+import { ownerOf } from './quarantine/held-mail.ts';
+import { RELEASED_HEADER } from './quarantine/mark.ts';
 import type { Quarantine } from './quarantine/quarantine.ts';
 import type { Running } from './running.ts';
 import { settleMessage, settleRefusal } from './settling.ts';
@@ -49,6 +51,7 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       const judgement = judgementFact.get(this);
       if (judgement === undefined) return undefined;
       if (running.settings.too_big === 'reject' && !this.message.bodyComplete) running.report(this, tooBig());
+      await this.#spareReleased(judgement);
       const rules = rulesFor(this, running.roles);
       const decision = decideMessage(judgement.findings, rules, judgement.recipients);
       judgement.phase = 'decided';
@@ -66,6 +69,22 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         return reply;
       }
       return await this.#goOn(judgement, decision);
+    }
+
+    /** What was released from quarantine has been judged, by a person. */
+    async #spareReleased(judgement: Judgement): Promise<void> {
+      // Ours is above one that the message may have come with.
+      const mark = this.message.headers.get(RELEASED_HEADER);
+      if (mark === undefined) return;
+      const owner = await quarantine.releasedFor(mark.value);
+      for (const [i, recipient] of judgement.recipients.entries()) {
+        if (ownerOf(recipient.address) === owner)
+          judgement.recipients[i] = { ...recipient, exempt: true, out: undefined };
+      }
+      running.log.info(
+        { session: this.session.id, ref: judgement.ref, owner },
+        owner === undefined ? 'a mark of released mail is not good' : 'message was released from quarantine',
+      );
     }
 
     async #goOn(judgement: Judgement, decision: MessageDecision & { verdict: 'continue' }): Promise<Answer> {
@@ -92,6 +111,10 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         running.remember(this, judgement, verdict);
         settleMessage(judgement, running);
         return 'discard';
+      }
+      // Nobody else shall see it, nor make one.
+      for (let n = message.headers.getAll(RELEASED_HEADER).length; n > 0; n--) {
+        message.changeHeader(RELEASED_HEADER, n, null);
       }
       if (decision.hold !== undefined) message.quarantine(holdReason(decision.hold, judgement));
       write(message, judgement, decision, running);

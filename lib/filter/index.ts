@@ -26,6 +26,7 @@ export {
   openFilter,
 } from './open.ts';
 export { stageDeadlines } from './opener.ts';
+export { canSend, type OutgoingMail, send } from './outgoing/outgoing.ts';
 export { HeldMail, type HeldMailParts } from './quarantine/held-mail.ts';
 export type {
   HeldFinding,

@@ -16,6 +16,7 @@ import { MetricsRegistry } from './metrics.ts';
 import { type ChangeStep, changeSteps, type JudgeStep } from './module.ts';
 import { makeOpener } from './opener.ts';
 import { HeldMail } from './quarantine/held-mail.ts';
+import type { Quarantine } from './quarantine/quarantine.ts';
 import { Roles } from './roles.ts';
 import { Running } from './running.ts';
 import { makeServices, type Shared, Timers } from './services.ts';
@@ -150,7 +151,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
   });
   config.ours.has = (domain) => shared.roles.first(whoRole)?.isOurs(domain) ?? false;
   watchLists(config, shared);
-  const decider = makeDecider(running, trial ? { hold: async () => {} } : quarantine);
+  const decider = makeDecider(running, trial ? NO_QUARANTINE : quarantine);
   const inOrder = inChangeOrder(modules);
   const changers = inOrder.filter(({ step }) => !trial || step !== 'copy');
   const members = [
@@ -213,6 +214,9 @@ async function setUp(
   }
   return judges.toSorted((a, b) => JUDGE_ORDER.indexOf(a.step) - JUDGE_ORDER.indexOf(b.step));
 }
+
+/** On trial nothing is stored. */
+const NO_QUARANTINE: Quarantine = { hold: async () => {}, releasedFor: async () => undefined };
 
 const CHANGE_ORDER: readonly ChangeStep[] = ['edit', 'sign', 'copy'];
 

@@ -14,6 +14,7 @@ import type { Judgement } from '../findings/judgement.ts';
 import { shownAction } from '../running.ts';
 import type { Store } from '../store/store.ts';
 import { type FolderEntry, HeldFolder } from './folder.ts';
+import { RELEASED_HEADER, ReleaseMarks } from './mark.ts';
 import type { HeldItem, HeldState, Quarantine, QuarantineReport } from './quarantine.ts';
 
 /** What the quarantine works with. */
@@ -41,11 +42,13 @@ export class HeldMail implements Quarantine {
   readonly #folder: HeldFolder;
   readonly #keep: number;
   readonly #parts: HeldMailParts;
+  readonly #marks: ReleaseMarks;
 
   constructor({ path, keep, max_size }: Settings['quarantine'], data: string, parts: HeldMailParts) {
     this.#folder = new HeldFolder(path ?? data, max_size, parts.log);
     this.#keep = keep;
     this.#parts = parts;
+    this.#marks = new ReleaseMarks(parts.store, parts.now);
   }
 
   async hold(milter: Milter, judgement: Judgement, recipients: readonly string[]): Promise<void> {
@@ -66,6 +69,14 @@ export class HeldMail implements Quarantine {
       { ref: judgement.ref, sha256: stored.sha256, items: whole.map(({ id }) => id).join(',') },
       'message is held in quarantine',
     );
+  }
+
+  async releasedFor(header: string): Promise<string | undefined> {
+    return await this.#marks.read(header, async (id) => {
+      const value = await this.#parts.store.get(`item/${id}`);
+      const item = value === undefined ? undefined : parse(value);
+      return item?.state === 'released' || item?.state === 'releasing' ? item.owner : undefined;
+    });
   }
 
   /** All items, in no order: those that are over too, as long as they are kept. */
@@ -96,6 +107,7 @@ export class HeldMail implements Quarantine {
    * Has `deliver` send the message to its owner, and lets go of it. Resolves to false where somebody else was first; it
    * stays held where `deliver` fails.
    * @param by who wants it
+   * @param deliver gets the message with a header more, by which this filter lets it pass
    */
   async release(
     item: HeldItem,
@@ -105,7 +117,8 @@ export class HeldMail implements Quarantine {
     const releasing = await this.#change(item, 'held', 'releasing', by);
     if (releasing === undefined) return false;
     try {
-      await deliver(releasing, await this.read(releasing));
+      const mark = Buffer.from(`${RELEASED_HEADER}: ${await this.#marks.make(item.id, item.owner)}\r\n`);
+      await deliver(releasing, Buffer.concat([mark, await this.read(releasing)]));
     } catch (error) {
       await this.#change(releasing, 'releasing', 'held', by);
       throw error;

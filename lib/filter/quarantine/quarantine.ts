@@ -9,6 +9,8 @@ export interface Quarantine {
    * Rejects where it cannot be kept: the message is then tempfailed; with QuarantineFull where there is no room for it.
    */
   hold(milter: Milter, judgement: Judgement, recipients: readonly string[]): Promise<void>;
+  /** For whom a message was released, as its header says; undefined where the header is not ours, or not good any more. */
+  releasedFor(header: string): Promise<string | undefined>;
 }
 
 /**
