@@ -3,10 +3,15 @@ import { describe, expect, it } from 'vitest';
 import type { SendOptions } from '../../../lib/testing/index.ts';
 import { testFilter } from '../../helpers/filter.ts';
 import { startPostfix } from '../../helpers/postfix.ts';
+import { startRedis } from '../../helpers/redis.ts';
+import { describeWith } from '../../helpers/requirements.ts';
 import { serving } from '../../helpers/server.ts';
+import { until } from '../../helpers/wait.ts';
 
 const MAIL = 'From: a@example.org\r\nMessage-ID: <1@example.org>\r\nSubject: x\r\n\r\nhello\r\n';
 const networks = '[[module]]\nuse = "networks"\ndomains = ["example.com"]\n';
+
+const greylist = '[[module]]\nuse = "greylist"\n';
 
 const stranger = {
   client: { hostname: 'mail.example.org', address: '192.0.2.7' },
@@ -127,5 +132,39 @@ describe('on the real libmilter', () => {
       'Subject: =?UTF-8?B?w7w=?=',
       'X-By: mx.example.com',
     ]);
+  });
+});
+
+describeWith(['redis'], 'machines that share a Redis', () => {
+  it('give no more than the limit, and one triple of what comes at once', async () => {
+    await using redis = await startRedis();
+    const config = `[[module]]\nuse = "ratelimit"\nlimits = [{ key = "client", messages = 7, per = "1h" }]\n${greylist}`;
+    await using one = await testFilter(config, { store: redis.url.url });
+    await using other = await testFilter(config, { store: redis.url.url });
+    const sent = await Promise.all(
+      Array.from({ length: 30 }, (_, i) =>
+        (i % 2 === 0 ? one : other).send({ sender: `s${i % 3}@example.org` }),
+      ),
+    );
+    const said = sent.map(({ recipients }) => recipients[0]?.reply?.lines[0]?.split(':')[0]);
+    expect(said.filter((text) => text === 'We have not met')).toHaveLength(7);
+    expect(said.filter((text) => text === 'Too much mail')).toHaveLength(23);
+  });
+
+  it('follow on_error while it is away, and go on when it is back', async () => {
+    await using redis = await startRedis();
+    const limit =
+      '[[module]]\nuse = "ratelimit"\nlimits = [{ key = "client", messages = 1000, per = "1h" }]\n';
+    await using waiting = await testFilter(greylist, { store: redis.url.url });
+    await using counting = await testFilter(limit, { store: redis.url.url });
+    const verdicts = async (): Promise<readonly unknown[]> =>
+      await Promise.all(
+        [waiting, counting].map(async (filter) => (await filter.send()).recipients[0]?.verdict),
+      );
+    expect(await verdicts()).toEqual(['tempfail', 'continue']);
+    await redis.stop();
+    expect(await verdicts()).toEqual(['continue', 'tempfail']);
+    await redis.start();
+    await until('the store to be asked again', async () => (await verdicts()).join() === 'tempfail,continue');
   });
 });
