@@ -17,6 +17,7 @@ export {
 export * from './kit.ts';
 export { makeLogger } from './log.ts';
 export { StoredAccess } from './modules/access/stored.ts';
+export { ownModules } from './modules/index.ts';
 export {
   type ModulePlace,
   type OpenConfigOptions,
