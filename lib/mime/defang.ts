@@ -206,7 +206,10 @@ class Defanger {
 }
 
 /** The warning that {@link defang} writes unless told otherwise: names, reason, and where the original was kept, in English. */
-export function defaultWarning(part: PoisonousPart, saved: string | undefined): string {
+export function defaultWarning(
+  part: Pick<PoisonousPart, 'reason' | 'contentType' | 'names'>,
+  saved: string | undefined,
+): string {
   const what = part.names[0] === undefined ? `of type ${part.contentType}` : quoted(part.names[0]);
   const lines = [
     `WARNING: an attachment of this message was removed: ${what}`,

@@ -3,8 +3,8 @@
  */
 import { wrongArgument } from '../errors.ts';
 import { callback, checkOptions, flag, iterable, type Kind, type Kinds, object } from '../options.ts';
-import type { ArchiveMember } from './archive.ts';
-import type { ArchiveLimits, ArchiveProblem } from './archive-budget.ts';
+import type { ArchiveListing, ArchiveMember } from './archive.ts';
+import { type ArchiveLimits, type ArchiveProblem, defaultArchiveLimits } from './archive-budget.ts';
 import { archiveFormat, SIGNATURE_BYTES } from './archive-formats.ts';
 import { listPart } from './archive-part.ts';
 import { bannedContentTypes, bannedExtension, bannedExtensions } from './banned.ts';
@@ -36,7 +36,10 @@ export interface InspectPolicy {
   readonly contentTypes?: Iterable<string>;
   /** Whether programs are known by their first bytes, whatever they are called. @default true */
   readonly programs?: boolean;
-  /** Whether archives are looked into, and how far. @default the limits of {@link listArchive} */
+  /**
+   * Whether archives are looked into, and how far. All of a message together may take four times as long as one.
+   * @default the limits of {@link listArchive}
+   */
   readonly archives?: Partial<ArchiveLimits> | false;
   /** Whether messages inside the message are searched. @default true */
   readonly messages?: boolean;
@@ -129,11 +132,16 @@ const NONE: readonly never[] = [];
 const DEFAULT_EXTENSIONS: ReadonlySet<string> = new Set(bannedExtensions);
 const DEFAULT_CONTENT_TYPES: ReadonlySet<string> = new Set(bannedContentTypes);
 
+/** How many times as long as one archive all archives of a message may take. */
+const ARCHIVES_TIME = 4;
+
 /** Judges parts one by one. */
 export class Inspector {
   readonly #policy: InspectPolicy;
   readonly #extensions: ReadonlySet<string>;
   readonly #contentTypes: ReadonlySet<string>;
+  /** Milliseconds that archives have taken. */
+  #archiveTime = 0;
 
   constructor(policy: InspectPolicy) {
     this.#policy = policy;
@@ -177,9 +185,27 @@ export class Inspector {
     return reasons;
   }
 
+  /** As {@link listPart}, until all archives of the message have taken too long together. */
+  async #list(
+    part: Part,
+    limits?: Partial<ArchiveLimits>,
+  ): Promise<readonly Pick<ArchiveListing, 'members' | 'problems'>[]> {
+    const { time } = { ...defaultArchiveLimits, ...limits };
+    if (this.#archiveTime > ARCHIVES_TIME * time) {
+      const path = part.names[0] ?? part.contentType;
+      return [
+        { members: [], problems: [{ kind: 'limit', path, limit: 'time', value: ARCHIVES_TIME * time }] },
+      ];
+    }
+    const start = performance.now();
+    const listings = await listPart(part, limits);
+    this.#archiveTime += performance.now() - start;
+    return listings;
+  }
+
   async #judgeArchive(part: Part, limits?: Partial<ArchiveLimits>): Promise<readonly PoisonReason[]> {
     const reasons: PoisonReason[] = [];
-    for (const { members, problems } of await listPart(part, limits)) {
+    for (const { members, problems } of await this.#list(part, limits)) {
       const bad = members.flatMap((member) => this.#judgeMember(member) ?? []);
       // Of a file's several names a bad one tells more than what its bytes are.
       reasons.push(

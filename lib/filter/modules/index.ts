@@ -4,14 +4,15 @@ import type { AnyModule } from '../module.ts';
 /** By name; each is loaded when a configuration uses it. */
 export const ownModules: Readonly<Record<string, () => Promise<{ readonly default: AnyModule }>>> = {
   access: () => import('./access/index.ts'),
+  attachments: () => import('./attachments/index.ts'),
   copies: () => import('./copies/index.ts'),
   disclaimer: () => import('./disclaimer.ts'),
   dnsbl: () => import('./dnsbl/index.ts'),
   greylist: () => import('./greylist/index.ts'),
   headers: () => import('./headers/index.ts'),
   helo: () => import('./helo.ts'),
-  known: () => import('./known.ts'),
   html: () => import('./html.ts'),
+  known: () => import('./known.ts'),
   networks: () => import('./networks.ts'),
   ptr: () => import('./ptr.ts'),
   ratelimit: () => import('./ratelimit/index.ts'),

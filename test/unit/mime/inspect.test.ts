@@ -216,6 +216,16 @@ describe('a program', () => {
   });
 });
 
+it('looks into archives for no more than four times as long as into one', async () => {
+  const rar = { name: 'a.rar', content: 'Rar!\x1a\x07' };
+  const problems = async (archives: { readonly time?: number }) =>
+    (await inspect(mail(rar, rar), { archives })).flatMap(({ reasons }) =>
+      reasons.map((reason) => reason.kind === 'archive' && reason.problem.kind),
+    );
+  expect(await problems({})).toEqual(['unread', 'unread']);
+  expect(await problems({ time: 1e-9 })).toEqual(['unread', 'limit']);
+});
+
 it.each([
   ['a.TXT', ['txt']],
   ['evil.exe\0.txt', ['txt', 'exe']],
