@@ -1,5 +1,11 @@
 /** What `milter run FILE.toml` does. */
-import { type Config, ReloadableFilter, stageDeadlines } from '../filter/index.ts';
+import {
+  type Config,
+  type HttpServer,
+  ReloadableFilter,
+  stageDeadlines,
+  startHttp,
+} from '../filter/index.ts';
 import { libmilterInfo, MilterError, type ServeOptions, type Server, serve } from '../index.ts';
 import { MAX_INT } from '../options.ts';
 import { packageJson } from '../package.ts';
@@ -34,24 +40,44 @@ export async function runConfig(
   const { logger } = filter;
   const sockets = flags.socket === undefined ? settings.socket : [flags.socket];
   const servers: Server[] = [];
+  let isOpen = false;
+  let http: HttpServer | undefined;
   const grace = given<{ deadline?: number }>({ deadline: flags.grace });
   try {
     for (const socket of sockets)
       servers.push(await serve(filter.filter, serveOptions(first, socket, flags, logger)));
+    http = await startHttp(
+      {
+        metrics: filter.current.metrics,
+        store: filter.current.store,
+        log: logger,
+        isListening: () => isOpen,
+      },
+      settings.http,
+    );
     privileges.drop();
+    isOpen = true;
   } catch (error) {
+    await http?.close();
     await Promise.all(servers.map((server) => server.close({ deadline: 0 })));
     await filter.close();
     throw error;
   }
   for (const { address } of servers) logger.info({ address, configuration: chosen.name }, 'listening');
   if (!isForPrograms(settings.log.format)) stdout.write(banner(chosen, servers));
+  if (http !== undefined) logger.info({ address: http.address }, 'HTTP is listening');
   return await untilEnd({
     servers,
+    closing: () => {
+      isOpen = false;
+    },
     grace,
     logger,
     reload: () => void filter.reload(),
-    closed: async () => await filter.close(),
+    closed: async () => {
+      await http?.close();
+      await filter.close();
+    },
   });
 }
 

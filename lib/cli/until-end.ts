@@ -12,12 +12,14 @@ export interface Lifetime {
   readonly logger: Logger;
   /** What SIGHUP does. @default it ends the command as SIGTERM does */
   readonly reload?: () => void;
+  /** Told when the end begins. */
+  readonly closing?: () => void;
   /** What is to be done when the servers are closed. */
   readonly closed?: () => Promise<void>;
 }
 
 /** Closes the servers on a signal, or when one of them ends, and resolves to the exit status. */
-export function untilEnd({ servers, grace, logger, reload, closed }: Lifetime): Promise<number> {
+export function untilEnd({ servers, grace, logger, reload, closing, closed }: Lifetime): Promise<number> {
   const { promise, resolve } = Promise.withResolvers<number>();
   const address = servers.map((server) => server.address).join(' ');
   let closingSince: number | undefined;
@@ -28,6 +30,7 @@ export function untilEnd({ servers, grace, logger, reload, closed }: Lifetime): 
   const close = (status: number, why: LogFields): void => {
     closingSince ??= performance.now();
     logger.info({ ...why, address }, 'closing');
+    closing?.();
     closeAll().then(
       () => resolve(status),
       (error: unknown) => {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectMta } from '../../../lib/testing/index.ts';
 import { milter, RunningMilter } from '../../helpers/cli.ts';
-import { until } from '../../helpers/wait.ts';
+import { until, unusedPort } from '../../helpers/wait.ts';
 
 let folder: string;
 
@@ -98,6 +98,26 @@ describe('milter run FILE.toml', () => {
     const mta = await connectMta(`unix:${path}`);
     expect((await send(mta)).recipients[0]?.verdict).toBe('reject');
     await mta.quit();
+  });
+
+  it('serves metrics and health, and goes on counting after a reload', async () => {
+    const port = await unusedPort();
+    const text = `[http]\nlisten = "127.0.0.1:${port}"\n${MEMORY}${HELO}`;
+    await using running = new RunningMilter([config('http.toml', text)]);
+    const mta = await connectMta(await running.address());
+    const metrics = async (): Promise<string> =>
+      await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    await send(mta);
+    running.child.kill('SIGHUP');
+    await until('the reload', () => running.err.includes('is in force'));
+    await mta.quit();
+    const next = await connectMta(await running.address());
+    await send(next);
+    await next.quit();
+    expect(await metrics()).toContain('milter_verdicts_total{verdict="reject"} 2\n');
+    expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200);
+    running.child.kill('SIGTERM');
+    expect(await running.status()).toBe(0);
   });
 
   it('tells all faults, and exits with 1', async () => {
