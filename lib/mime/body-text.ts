@@ -79,7 +79,7 @@ function addPart({ root }: MimeMessage, { text: content }: BodyText, place: Plac
 
 /** The content with the addition in it. */
 function joined(part: Part, content: Buffer, addition: BodyText, place: Place): Steps<Buffer | string> {
-  const { charset } = part.contentTypeParameters;
+  const { charset } = part;
   return part.contentType === 'text/html'
     ? joinedHtml(content, charset ?? '', addition, place)
     : joinedPlain(content, charset ?? 'us-ascii', addition.text, place);

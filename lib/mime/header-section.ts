@@ -12,6 +12,7 @@ import {
 } from '../headers.ts';
 import { decodeText, encodeText } from '../text.ts';
 import { isContentField } from './content-fields.ts';
+import { nextLine } from './layout.ts';
 
 const LF = 0x0a;
 const CR = 0x0d;
@@ -236,8 +237,7 @@ function readEntries(section: Buffer): Entry[] {
   while (position < section.length) {
     const start = position;
     do {
-      const lineFeed = section.indexOf(LF, position);
-      position = lineFeed < 0 ? section.length : lineFeed + 1;
+      position = nextLine(section, position);
     } while (section[position] === 0x20 || section[position] === 0x09);
     const bytes = section.subarray(start, position);
     const colon = fieldColon(bytes, 0, bytes.length);

@@ -83,8 +83,7 @@ function findRemoteIn(part: Part): Finder {
 
 async function viewPart(part: Part): Promise<MarkupView & { readonly bytes: Buffer }> {
   const bytes = await part.loadContent();
-  const { charset = '' } = part.contentTypeParameters;
-  return { bytes, ...viewMarkup(bytes, charset) };
+  return { bytes, ...viewMarkup(bytes, part.charset ?? '') };
 }
 
 async function takeOut(
@@ -127,11 +126,14 @@ interface Wide {
 }
 
 function wideOrder(bytes: Buffer, label: string): Wide | undefined {
-  const mark = bytes.toString('hex', 0, 4);
-  if (mark.startsWith('fffe0000')) return { unit: 4, bigEndian: false };
-  if (mark.startsWith('0000feff')) return { unit: 4, bigEndian: true };
-  if (mark.startsWith('fffe')) return { unit: 2, bigEndian: false };
-  if (mark.startsWith('feff')) return { unit: 2, bigEndian: true };
+  const [first] = bytes;
+  if (first === 0xff || first === 0xfe || first === 0) {
+    const mark = bytes.toString('hex', 0, 4);
+    if (mark.startsWith('fffe0000')) return { unit: 4, bigEndian: false };
+    if (mark.startsWith('0000feff')) return { unit: 4, bigEndian: true };
+    if (mark.startsWith('fffe')) return { unit: 2, bigEndian: false };
+    if (mark.startsWith('feff')) return { unit: 2, bigEndian: true };
+  }
   const declared = /^(?:utf-?|iso-10646-ucs-)(16|32|2|4)(be|le)?$/.exec(label);
   // A page that claims to be wide and has no NUL is not.
   if (!declared || !bytes.includes(0)) return undefined;

@@ -67,7 +67,7 @@ function mayBeContentField(bytes: Buffer, line: number): boolean {
 }
 
 /** Where the line behind this one starts. Lines of a header section are short: the engine's search would take longer to call. */
-function nextLine(bytes: Buffer, line: number): number {
+export function nextLine(bytes: Buffer, line: number): number {
   const near = Math.min(bytes.length, line + 120);
   for (let i = line; i < near; i++) if (bytes[i] === LF) return i + 1;
   const lineFeed = bytes.indexOf(LF, near);
@@ -303,6 +303,13 @@ export class Scanner {
   #problem(limit: keyof ParseLimits, offset: number): void {
     this.#context.problems.push({ kind: 'limit', limit, value: this.#context.limits[limit], offset });
   }
+}
+
+/** Whether the last line of a received part is open, its break being the next delimiter's. */
+export function endsOpen(layout: Layout): boolean {
+  let last = layout;
+  for (let child = last.children.at(-1); child && last.close < 0; child = last.children.at(-1)) last = child;
+  return last.end > last.bodyStart;
 }
 
 function newLayout(source: Buffer, parent: Layout | undefined, start: number, depth: number): Layout {

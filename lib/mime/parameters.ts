@@ -123,6 +123,12 @@ export function parseStructured(text: string): Structured {
   return new Structured(text, head, raw, others);
 }
 
+/** Parameters by name. */
+export function toRecord(parameters: readonly Parameter[]): Readonly<Record<string, string>> {
+  // The preferred one comes first, and of equal keys fromEntries keeps the last.
+  return Object.fromEntries(parameters.toReversed().map(({ name, value }) => [name, value]));
+}
+
 /** What all readers see, then what only some do. */
 function joinReadings(
   usual: readonly Parameter[],

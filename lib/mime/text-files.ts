@@ -6,7 +6,7 @@ import { readContentFields } from './content-fields.ts';
 import type { Encoding } from './encodings.ts';
 import type { Layout } from './layout.ts';
 import { formatParameter } from './parameters.ts';
-import { findFiles, holdsBegin, type TextFile } from './uuencode.ts';
+import { encodeFile, findFiles, holdsBegin, type TextFile } from './uuencode.ts';
 
 /** Text, file, text … A file that is taken out leaves nothing behind. */
 export class TextWithFiles<P extends Writable> implements PartList<P> {
@@ -84,6 +84,20 @@ export function mayHoldFile(bytes: Buffer, encoding: Encoding): boolean {
     line = lineFeed + 1;
   }
   return false;
+}
+
+/** A changed file as it stands in the text around it, every line ended. */
+export function writeFile(file: FileInText, lineEnd: string): Buffer {
+  if (!file.contentType.startsWith('text/')) return encodeFile(file.content(), file.names[0] ?? '', lineEnd);
+  const text = file.text().replace(/[^\0-\x7f]/gu, '?');
+  return Buffer.from(text === '' || text.endsWith('\n') ? text : text + lineEnd, 'latin1');
+}
+
+interface FileInText {
+  readonly contentType: string;
+  readonly names: readonly string[];
+  content(): Buffer;
+  text(): string;
 }
 
 /** A file as a part of the text it stands in, with the header section that it would have as a part. */
