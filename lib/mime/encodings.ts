@@ -235,9 +235,12 @@ export function fitsIdentity(bytes: Buffer, allowEightBit: boolean): boolean {
   let lineStart = 0;
   for (let i = 0; i < bytes.length; i++) {
     const byte = bytes[i] ?? 0;
-    if (byte === LF) lineStart = i + 1;
-    else if (byte === 0 || (byte > 0x7e && !allowEightBit) || i - lineStart >= 998) return false;
+    if (byte >= SPACE && byte <= 0x7e) continue;
+    if (byte === LF) {
+      if (i - lineStart > 998) return false;
+      lineStart = i + 1;
+    } else if (byte === 0 || (byte > 0x7e && !allowEightBit)) return false;
     else if (byte === CR && bytes[i + 1] !== LF) return false;
   }
-  return true;
+  return bytes.length - lineStart <= 998;
 }

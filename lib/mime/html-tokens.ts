@@ -45,13 +45,13 @@ export interface TokenHandler {
 
 /** Walks over HTML, or XML, once, in steps. Any text will do; nothing throws. */
 export function* tokenize(html: string, handler: TokenHandler, xmlMode = false): Steps<void> {
-  let tag: OpenTag | undefined;
+  let tag: Pick<OpenTag, 'name' | 'start'> | undefined;
   let name = '';
   let nameStart = 0;
   let value = '';
   const endTag = (end: number, isSelfClosing: boolean, isCutOff: boolean) => {
     if (!tag) return;
-    handler.onOpenTag({ ...tag, end, isSelfClosing, isCutOff });
+    handler.onOpenTag({ name: tag.name, attributes, start: tag.start, end, isSelfClosing, isCutOff });
     tag = undefined;
   };
   let attributes: Attribute[] = [];
@@ -62,14 +62,7 @@ export function* tokenize(html: string, handler: TokenHandler, xmlMode = false):
       ...NOTHING,
       onopentagname(start, end) {
         attributes = [];
-        tag = {
-          name: html.slice(start, end).toLowerCase(),
-          attributes,
-          start: start - 1,
-          end,
-          isSelfClosing: false,
-          isCutOff: false,
-        };
+        tag = { name: html.slice(start, end).toLowerCase(), start: start - 1 };
       },
       onopentagend: (end) => endTag(end + 1, false, false),
       onselfclosingtag: (end) => endTag(end + 1, true, false),

@@ -141,7 +141,7 @@ function* findIn(
         if (dialect.isXml && open.name === name && !isEmpty) open.depth++;
         return;
       }
-      const bare = name.slice(name.lastIndexOf(':') + 1);
+      const bare = withoutPrefix(name);
       if (WHOLE.has(bare) || dialect.wholes.has(bare)) {
         removed.push({ kind: 'element', name });
         if (isEmpty) cut(tag.start, tag.end);
@@ -177,7 +177,7 @@ function* findIn(
         lookInside(raw.start, start);
         raw = undefined;
       }
-      if (TAGS.has(name.slice(name.lastIndexOf(':') + 1))) cut(start, end);
+      if (TAGS.has(withoutPrefix(name))) cut(start, end);
     },
     onComment(start, end) {
       if (!open) lookInside(start, end);
@@ -186,6 +186,11 @@ function* findIn(
   yield* tokenize(html, handler, dialect.isXml);
   if (open) cut(open.start, html.length);
   else if (raw) lookInside(raw.start, html.length);
+}
+
+function withoutPrefix(name: string): string {
+  const colon = name.lastIndexOf(':');
+  return colon < 0 ? name : name.slice(colon + 1);
 }
 
 /** Whether a tag without an end would act if text that is put behind it ended it. */
@@ -203,7 +208,7 @@ function isRefresh({ name, attributes }: OpenTag): boolean {
 }
 
 function isActive({ name, value }: Attribute): boolean {
-  if (/^on./.test(name) || name === 'srcdoc') return true;
+  if ((name.length > 2 && name.startsWith('on')) || name === 'srcdoc') return true;
   if (PROSE.has(name) || !value.includes(':')) return false;
   return name === 'values' ? value.split(';').some(isScriptUrl) : isScriptUrl(value);
 }
@@ -215,6 +220,8 @@ const HARMLESS_DATA =
 
 /** Whether following this URL runs something. */
 export function isScriptUrl(url: string): boolean {
+  // What nearly every link is.
+  if (url.startsWith('https:') || url.startsWith('http:') || url.startsWith('mailto:')) return false;
   const colon = url.indexOf(':');
   // The URL Standard drops control characters and spaces around and tabs and line breaks inside.
   const tidy = (text: string) => text.replace(/[\0-\x20\x7f]/g, '').toLowerCase();

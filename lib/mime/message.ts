@@ -5,7 +5,7 @@ import { wrongArgument } from '../errors.ts';
 import type { Header, HeaderChange } from '../headers.ts';
 import { checkOptions, type Kinds, object } from '../options.ts';
 import { encodeText } from '../text.ts';
-import { type ScanContext, Scanner } from './layout.ts';
+import { nextLine, type ScanContext, Scanner } from './layout.ts';
 import { defaultParseLimits, type ParseLimits, type ParseProblem, withLimits } from './limits.ts';
 import { Part } from './part.ts';
 import { Slice } from './slice.ts';
@@ -181,7 +181,7 @@ async function finishScan(scan: Scan, slice: Slice): Promise<MimeMessage> {
 
 function finish({ scanner, context }: Scan): MimeMessage {
   const { source } = scanner.root;
-  const lineFeed = source.indexOf(0x0a);
-  const lineEnd = lineFeed === 0 || (lineFeed > 0 && source[lineFeed - 1] !== 0x0d) ? '\n' : '\r\n';
+  const second = nextLine(source, 0);
+  const lineEnd = source[second - 1] === 0x0a && source[second - 2] !== 0x0d ? '\n' : '\r\n';
   return new MimeMessage(new Part({ context, lineEnd }, scanner.root, undefined), context.problems);
 }

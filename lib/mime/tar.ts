@@ -13,7 +13,7 @@ export interface TarMember {
 
 /** Whether these bytes start with a tar header whose checksum is right. */
 export function isTar(bytes: Buffer): boolean {
-  return bytes.length >= BLOCK && bytes[0] !== 0 && hasChecksum(bytes.subarray(0, BLOCK));
+  return bytes.length >= BLOCK && bytes[0] !== 0 && hasChecksum(bytes);
 }
 
 /** Lists a tar file. Never throws but for a limit. */
@@ -48,6 +48,7 @@ export async function readTar(
   return { members, fault: undefined };
 }
 
+/** Whether the checksum of the header that these bytes start with is right. */
 function hasChecksum(header: Buffer): boolean {
   // Digits of the checksum stand there, or this is no header and need not be summed up.
   const digit = header[150] ?? 0;
