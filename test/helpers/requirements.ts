@@ -43,6 +43,12 @@ function works(program: string, ...args: string[]): boolean {
   return spawnSync(program, args).status === 0;
 }
 
+const ANOTHER_USER: readonly (readonly [reason: string, isThere: () => boolean])[] = [
+  ['only root can be another user', () => process.getuid?.() === 0],
+  ['setpriv is not installed', () => works('setpriv', '--version')],
+  ['another user cannot read this folder', () => works(...asAnother(0), 'test', '-r', import.meta.filename)],
+];
+
 /** What each needs, in the order in which it is looked for: the first that is missing is the reason. */
 const NEEDS = {
   postfix: [
@@ -66,15 +72,13 @@ const NEEDS = {
       () => existsSync(libraryOf('select')) && existsSync(libraryOf('early')),
     ],
   ],
-  'a limit of threads': [
-    ['only root can be another user', () => process.getuid?.() === 0],
+  'another user': ANOTHER_USER,
+  'a limit of threads': [...ANOTHER_USER, ['prlimit is not installed', () => works('prlimit', '--version')]],
+  'a small disk': [
+    ['only root can mount', () => process.getuid?.() === 0],
     [
-      'setpriv or prlimit is not installed',
-      () => works('setpriv', '--version') && works('prlimit', '--version'),
-    ],
-    [
-      'another user cannot read this folder',
-      () => works(...asAnother(0), 'test', '-r', import.meta.filename),
+      'a tmpfs cannot be mounted here (needs namespaces)',
+      () => works('unshare', '--mount', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', '/mnt'),
     ],
   ],
   redis: [['redis-server is not installed', () => works('redis-server', '--version')]],
