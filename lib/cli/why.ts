@@ -71,7 +71,7 @@ export async function runWhy(args: readonly string[], io: CommandIo): Promise<nu
   }
   if (settings.history.max === 0) throw fault(`${file}: history.max is 0, so nothing is kept`);
   const log = makeLogger({ level: 'error', format: 'text' });
-  const store = await openStore(settings.store.url, Date.now, log);
+  const store = await openStore(settings.store.url, { now: Date.now, log });
   let records: readonly HistoryRecord[];
   try {
     records = await new History(store.part('history'), { ...settings.history, log, now: Date.now }).find(

@@ -134,7 +134,7 @@ async function storeProblems(config: Config): Promise<Problem[]> {
     // A file that is not there yet is made when something is first written.
     const why = url.kind === 'sqlite' ? await whyNotWritable(dirname(url.path)) : undefined;
     if (why !== undefined) throw new Error(why);
-    const store = await openStore(url, Date.now, silent);
+    const store = await openStore(url, { now: Date.now, log: silent });
     try {
       await store.get('check');
     } finally {

@@ -77,7 +77,14 @@ function call(
     fail(error);
     return undefined;
   }
-  if (value instanceof Promise) return inTime(milter, judgement, value, entry).then(check, fail);
+  if (value instanceof Promise) {
+    const began = performance.now();
+    return inTime(milter, judgement, value, entry)
+      .then(check, fail)
+      .finally(() => {
+        host.observe('module_seconds', (performance.now() - began) / 1_000, { module: entry.name });
+      });
+  }
   check(value);
   return undefined;
 
@@ -162,6 +169,7 @@ function failed(
     },
     `module ${entry.name} failed: ${error instanceof Error ? error.message : String(error)}`,
   );
+  host.count('module_failures_total', { module: entry.name });
   judgement.changes.delete(entry.name);
   host.report(milter, failureOf(entry, judgement, error));
 }

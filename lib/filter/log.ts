@@ -15,8 +15,10 @@ export interface LogSettings {
 /** syslog's numbers (RFC 5424 section 6.2.1), as the journal reads them before each line. */
 const priorities: Readonly<Record<Level, number>> = { debug: 7, info: 6, warn: 4, error: 3 };
 
-/** A field longer than this is cut: some come from mail. */
-const MAX_FIELD = 2_000;
+/** What comes from mail may be long, wide and deep; so much of it is logged. */
+const MAX_TEXT = 2_000;
+const MAX_ITEMS = 100;
+const MAX_DEPTH = 3;
 
 /** Makes a logger that writes one line for each message to standard error. */
 export function makeLogger({ level, format }: LogSettings): Logger {
@@ -36,34 +38,54 @@ function toLine(
   fields: LogFields,
   message: string,
 ): string {
+  const plain = Object.entries(fields).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name.replace(/[^\w.-]/g, '_'), toPlain(value, 1)] as const],
+  );
   if (shape === 'json') {
-    const line = { time: new Date().toISOString(), level, message, ...plainFields(fields) };
-    return JSON.stringify(line);
+    const time = new Date().toISOString();
+    return asJson({ time, level, message: cut(message), ...Object.fromEntries(plain) });
   }
-  const shown = Object.entries(plainFields(fields)).map(([name, value]) => `${name}=${asText(value)}`);
-  const text = [message, ...shown].join(' ');
-  return shape === 'journal' ? `<${priorities[level]}>${text}` : `milter: ${level}: ${text}`;
+  const text = [escapeControls(cut(message))];
+  for (const [name, value] of plain) text.push(`${name}=${asWord(value)}`);
+  return shape === 'journal'
+    ? `<${priorities[level]}>${text.join(' ')}`
+    : `milter: ${level}: ${text.join(' ')}`;
 }
 
-/** Errors become text, undefined fields vanish, long ones are cut. */
-function plainFields(fields: LogFields): Record<string, unknown> {
-  const plain: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(fields)) {
-    if (value === undefined) continue;
-    if (value instanceof Error) plain[name] = errorText(value);
-    else
-      plain[name] =
-        typeof value === 'string' && value.length > MAX_FIELD ? `${value.slice(0, MAX_FIELD)}…` : value;
-  }
-  return plain;
+/** What JSON can say of it, and not too much: errors become text. */
+function toPlain(value: unknown, depth: number): unknown {
+  if (value instanceof Error) return cut(errorText(value, 0));
+  if (value === null || typeof value === 'number' || typeof value === 'boolean') return value;
+  if (typeof value !== 'object') return cut(String(value));
+  if (depth > MAX_DEPTH) return '…';
+  if (Array.isArray(value)) return value.slice(0, MAX_ITEMS).map((item) => toPlain(item, depth + 1));
+  const entries = Object.entries(value).slice(0, MAX_ITEMS);
+  return Object.fromEntries(entries.map(([name, item]) => [cut(name), toPlain(item, depth + 1)]));
 }
 
-function errorText(error: Error): string {
-  const cause = error.cause instanceof Error ? `; caused by: ${errorText(error.cause)}` : '';
-  return `${error.message}${cause}`;
+function errorText({ message, cause }: Error, depth: number): string {
+  return cause instanceof Error && depth < MAX_DEPTH
+    ? `${message}; caused by: ${errorText(cause, depth + 1)}`
+    : message;
 }
 
-/** One word as it is, anything else quoted: control characters and line ends of mail stay visible and harmless. */
-function asText(value: unknown): string {
-  return typeof value === 'string' && /^[\w.:@<>/,+=-]+$/.test(value) ? value : JSON.stringify(value);
+function cut(text: string): string {
+  return text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}…` : text;
+}
+
+/** One word as it is, anything else as JSON. */
+function asWord(value: unknown): string {
+  return typeof value === 'string' && /^[\w.:@<>/,+=-]+$/.test(value) ? value : asJson(value);
+}
+
+function asJson(value: unknown): string {
+  return escapeControls(JSON.stringify(value));
+}
+
+/** So that mail writes no line of its own, and nothing to a terminal. JSON itself leaves DEL, C1 and Unicode's line ends. */
+function escapeControls(text: string): string {
+  return text.replace(
+    /[\p{Cc}\u2028\u2029]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }

@@ -5,9 +5,12 @@
 /** Label values by name. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** Where modules count. Names are made of letters, digits and `_`; all get the prefix `milter_`. */
+/**
+ * Where modules count. Names and those of labels are made of small letters, digits and `_`; all metrics get the prefix
+ * `milter_`. What cannot be a metric throws a TypeError.
+ */
 export interface Metrics {
-  /** Adds to a counter; its name ends in `_total`. */
+  /** Adds to a counter; its name ends in `_total`. `by` is 0 or more. @default 1 */
   count(name: string, labels?: Labels, by?: number): void;
   /** Sets a gauge. */
   gauge(name: string, value: number, labels?: Labels): void;
@@ -36,6 +39,7 @@ export class MetricsRegistry implements Metrics {
   readonly #families = new Map<string, Family>();
 
   count(name: string, labels: Labels = {}, by = 1): void {
+    if (!(by >= 0)) throw new TypeError(`counter ${name} cannot go down by ${by}`);
     this.#series('counter', name, labels).value += by;
   }
 
@@ -58,7 +62,7 @@ export class MetricsRegistry implements Metrics {
       lines.push(`# TYPE ${name} ${kind}`);
       for (const [labels, one] of series) lines.push(...describe(name, kind, labels, one));
     }
-    return `${lines.join('\n')}\n`;
+    return lines.map((line) => `${line}\n`).join('');
   }
 
   /** The values of one metric, by its labels as they stand in the text format. */
@@ -69,24 +73,43 @@ export class MetricsRegistry implements Metrics {
 
   #series(kind: Family['kind'], name: string, labels: Labels): Series {
     const full = `milter_${name}`;
-    let family = this.#families.get(full);
-    if (family === undefined) {
-      family = { kind, series: new Map() };
-      this.#families.set(full, family);
-    }
+    const family: Family = this.#families.get(full) ?? { kind, series: new Map() };
+    if (family.kind !== kind) throw new TypeError(`metric ${name} is a ${family.kind}, and no ${kind}`);
     let key = toLabels(labels);
     if (!family.series.has(key) && family.series.size >= MAX_SERIES) key = '{other="true"}';
     let series = family.series.get(key);
     if (series === undefined) {
+      checkName(kind, name);
+      checkLabels(name, labels);
       series = { value: 0, buckets: [] };
       family.series.set(key, series);
+      this.#families.set(full, family);
     }
     return series;
   }
 }
 
+/** What the name of each ends in; that of a gauge in its unit, or nothing. */
+const ENDINGS = { counter: '_total', gauge: '', histogram: '_seconds' } as const;
+
+function checkName(kind: Family['kind'], name: string): void {
+  if (!/^[a-z][a-z0-9_]*$/.test(name) || !name.endsWith(ENDINGS[kind])) {
+    throw new TypeError(
+      `metric ${JSON.stringify(name)}: the name of a ${kind} is made of small letters, digits and _, and ends in "${ENDINGS[kind]}"`,
+    );
+  }
+}
+
+function checkLabels(name: string, labels: Labels): void {
+  for (const label of Object.keys(labels)) {
+    if (!/^[a-z][a-z0-9_]*$/.test(label) || label === 'le') {
+      throw new TypeError(`metric ${name} cannot have a label ${JSON.stringify(label)}`);
+    }
+  }
+}
+
 function describe(name: string, kind: Family['kind'], labels: string, series: Series): string[] {
-  if (kind !== 'histogram') return [`${name}${labels} ${series.value}`];
+  if (kind !== 'histogram') return [`${name}${labels} ${toNumber(series.value)}`];
   let sum = 0;
   const ends = [...BUCKETS.map(String), '+Inf'];
   const within = ends.map((end, i) => {
@@ -94,7 +117,11 @@ function describe(name: string, kind: Family['kind'], labels: string, series: Se
     const more = labels === '' ? `{le="${end}"}` : `${labels.slice(0, -1)},le="${end}"}`;
     return `${name}_bucket${more} ${sum}`;
   });
-  return [...within, `${name}_sum${labels} ${series.value}`, `${name}_count${labels} ${sum}`];
+  return [...within, `${name}_sum${labels} ${toNumber(series.value)}`, `${name}_count${labels} ${sum}`];
+}
+
+function toNumber(value: number): string {
+  return Number.isFinite(value) || Number.isNaN(value) ? String(value) : value > 0 ? '+Inf' : '-Inf';
 }
 
 function toLabels(labels: Labels): string {

@@ -106,9 +106,9 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
   const { before, now = Date.now, logger = makeLogger(settings.log), trial = false } = options;
   const resolver = options.resolver ?? resolverAfter(before, config);
   const storeUrl = trial ? { kind: 'memory' as const } : settings.store.url;
-  const store = before?.store ?? (await openStore(storeUrl, now, logger));
   const storeUsers = before?.storeUsers ?? { count: 0 };
   const metrics = before?.metrics ?? new MetricsRegistry();
+  const store = before?.store ?? (await openStore(storeUrl, { now, log: logger, metrics }));
   const kept = trial ? TRIAL_HISTORY : settings.history;
   const history = new History(store.part('history'), { ...kept, log: logger, now });
   const modules = config.modules.filter(({ mode }) => mode !== 'off');

@@ -46,6 +46,11 @@ export class Running {
     this.#shared.metrics.count(name, labels);
   }
 
+  /** How long a module had a message wait. */
+  observe(name: string, seconds: number, labels?: Readonly<Record<string, string>>): void {
+    this.#shared.metrics.observe(name, seconds, labels);
+  }
+
   /** Records a finding of the filter's own, such as a module's failure. */
   report(milter: Milter, finding: Finding): void {
     judgementFact.get(milter)?.findings.push(finding);

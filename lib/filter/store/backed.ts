@@ -1,4 +1,5 @@
 /** The store as its users see it, over any backend. A part of it puts a prefix before every key. */
+import type { Metrics } from '../metrics.ts';
 import type { Backend, Page, StoreAnswers, StoreRequest } from './request.ts';
 import type { Admission, Keep, Store, StoreCall, StoreResults, WindowLimit } from './store.ts';
 
@@ -8,10 +9,12 @@ const PAGE = 200;
 /** A store over a backend. */
 export class BackedStore implements Store {
   readonly #backend: Backend;
+  readonly #metrics: Metrics;
   readonly #prefix: string;
 
-  constructor(backend: Backend, prefix = '') {
+  constructor(backend: Backend, metrics: Metrics, prefix = '') {
     this.#backend = backend;
+    this.#metrics = metrics;
     this.#prefix = prefix;
   }
 
@@ -64,15 +67,23 @@ export class BackedStore implements Store {
   }
 
   part(name: string): Store {
-    return new BackedStore(this.#backend, `${this.#prefix}${name}/`);
+    return new BackedStore(this.#backend, this.#metrics, `${this.#prefix}${name}/`);
   }
 
   async close(): Promise<void> {
     if (this.#prefix === '') await this.#backend.close();
   }
 
-  #ask<R extends StoreRequest>(request: R): Promise<StoreAnswers[R['call']]> {
-    return this.#backend.ask(request) as Promise<StoreAnswers[R['call']]>;
+  async #ask<R extends StoreRequest>(request: R): Promise<StoreAnswers[R['call']]> {
+    const began = performance.now();
+    try {
+      return (await this.#backend.ask(request)) as StoreAnswers[R['call']];
+    } catch (error) {
+      this.#metrics.count('store_failures_total', { call: request.call });
+      throw error;
+    } finally {
+      this.#metrics.observe('store_seconds', (performance.now() - began) / 1_000, { call: request.call });
+    }
   }
 
   /** The same call on our own key, with its numbers checked: not every backend would refuse them. */

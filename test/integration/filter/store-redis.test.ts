@@ -11,7 +11,7 @@ import { until, unusedPort } from '../../helpers/wait.ts';
 
 async function open(url: string, now: () => number = Date.now) {
   const log = keepingLogger();
-  const store = await openStore({ kind: 'redis', url }, now, log);
+  const store = await openStore({ kind: 'redis', url }, { now, log });
   onTestFinished(() => store.close());
   return { store, log };
 }

@@ -8,9 +8,9 @@ import { openStore } from '../../../lib/filter/store/open.ts';
 import { migrate, SqliteFile } from '../../../lib/filter/store/sqlite-file.ts';
 import { type Store, StoreError } from '../../../lib/filter/store/store.ts';
 import { temporaryDirectory } from '../../helpers/directory.ts';
-import { keepingLogger } from '../../helpers/filter.ts';
 import { asAnother, describeWith } from '../../helpers/requirements.ts';
 import { storeChild } from '../../helpers/store-child.ts';
+import { surroundings } from '../../helpers/store-place.ts';
 
 interface Place extends AsyncDisposable {
   readonly folder: string;
@@ -28,7 +28,7 @@ async function place(): Promise<Place> {
     folder,
     path,
     open: async () => {
-      const store = await openStore({ kind: 'sqlite', path }, Date.now, keepingLogger());
+      const store = await openStore({ kind: 'sqlite', path }, surroundings());
       opened.push(store);
       return store;
     },

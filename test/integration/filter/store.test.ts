@@ -3,9 +3,8 @@ import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openStore } from '../../../lib/filter/store/open.ts';
 import type { Store, WindowLimit } from '../../../lib/filter/store/store.ts';
-import { keepingLogger } from '../../helpers/filter.ts';
 import { killWriter, storeChild } from '../../helpers/store-child.ts';
-import { type StoreKind, sharedStores } from '../../helpers/store-place.ts';
+import { type StoreKind, sharedStores, surroundings } from '../../helpers/store-place.ts';
 
 const inMemory: StoreKind = {
   name: 'memory',
@@ -21,7 +20,10 @@ interface Clock {
 async function within(kind: StoreKind, test: (store: Store, clock: Clock) => Promise<void>): Promise<void> {
   await using place = await kind.place();
   const clock = { at: Date.now() };
-  const store = await openStore(place.url, () => clock.at, keepingLogger());
+  const store = await openStore(
+    place.url,
+    surroundings(() => clock.at),
+  );
   try {
     await test(store, clock);
   } finally {
@@ -251,7 +253,10 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
 
   it('does what a store in memory does, whatever it is asked', () =>
     within(kind, async (store, clock) => {
-      const model = await openStore({ kind: 'memory' }, () => clock.at, keepingLogger());
+      const model = await openStore(
+        { kind: 'memory' },
+        surroundings(() => clock.at),
+      );
       let round = 0;
       await fc.assert(
         fc.asyncProperty(
@@ -279,7 +284,7 @@ describe.each(sharedStores)('the store in $name', ({ place }) => {
     const sums = results.flatMap((result) => result.sums).sort((a, b) => a - b);
     expect(sums).toEqual(Array.from({ length: 600 }, (_, i) => i + 1));
     expect(results.reduce((sum, { admitted }) => sum + admitted, 0)).toBe(150);
-    const store = await openStore(made.url, Date.now, keepingLogger());
+    const store = await openStore(made.url, surroundings());
     expect(await store.get('swap')).toBe('120');
     await store.close();
   });
@@ -287,7 +292,7 @@ describe.each(sharedStores)('the store in $name', ({ place }) => {
   it('has what was acknowledged, whole, after its process was killed', async () => {
     await using made = await place();
     const last = await killWriter(made.url, 50);
-    const store = await openStore(made.url, Date.now, keepingLogger());
+    const store = await openStore(made.url, surroundings());
     const known = Number(await store.get('last'));
     expect(known).toBeGreaterThanOrEqual(last);
     const keys = Array.from({ length: known }, (_, i) => `k${i + 1}`);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { History, type HistoryOptions, type HistoryRecord } from '../../../lib/filter/history.ts';
+import { MetricsRegistry } from '../../../lib/filter/metrics.ts';
 import { BackedStore } from '../../../lib/filter/store/backed.ts';
 import { MemoryBackend, MemoryTable } from '../../../lib/filter/store/memory.ts';
 import { StoreError } from '../../../lib/filter/store/store.ts';
@@ -12,7 +13,7 @@ function open(settings: Partial<HistoryOptions> = {}) {
   const clock = { at: Date.UTC(2026, 0, 1) };
   const now = () => clock.at;
   const table = new MemoryTable();
-  const store = new BackedStore(new MemoryBackend(now, table));
+  const store = new BackedStore(new MemoryBackend(now, table), new MetricsRegistry());
   const log = keepingLogger();
   const history = new History(store, { keep: 14 * DAY, max: 1_000_000, log, now, ...settings });
   return { history, store, table, clock, log };
