@@ -60,7 +60,10 @@ export async function runAccess(args: readonly string[], io: CommandIo): Promise
   if (url.kind === 'memory') {
     throw fault(`${config.file}: store.url is "memory:", which nobody but the running filter can write into`);
   }
-  const store = await openStore(url, Date.now, makeLogger({ level: 'error', format: 'text' }));
+  const store = await openStore(url, {
+    now: Date.now,
+    log: makeLogger({ level: 'error', format: 'text' }),
+  });
   try {
     const access = new StoredAccess(store.part(partOf(config)));
     if (what === 'list') {

@@ -111,7 +111,7 @@ export async function runQuarantine(args: readonly string[], io: CommandIo): Pro
   }
   const log = makeLogger({ level: 'error', format: 'text' });
   return await new Privileges(settings.user).meanwhile(async () => {
-    const store = await openStore(settings.store.url, Date.now, log);
+    const store = await openStore(settings.store.url, { now: Date.now, log });
     try {
       const quarantine = new HeldMail(settings.quarantine, settings.data, {
         store: store.part('quarantine'),
