@@ -121,6 +121,9 @@ export interface Who {
 /** Knows who is inside. */
 export const whoRole = role<Who>('who');
 
+/** Says that a domain is ours besides those that {@link whoRole} knows: lists compare its local parts without case. Several modules may. */
+export const ourDomainRole = role<(domain: string) => boolean>('our-domain');
+
 /** Says whether a recipient is exempt from all findings. Several modules may. */
 export const exemptRole = role<(recipient: string) => boolean | Promise<boolean>>('exempt');
 

@@ -31,6 +31,7 @@ export {
   exemptRole,
   type JudgedClient,
   knownRole,
+  ourDomainRole,
   type PtrFact,
   ptrFact,
   type Role,

@@ -7,7 +7,7 @@ import { makeChanger } from './change.ts';
 import type { Config, ConfiguredModule } from './config/config.ts';
 import { parseConfig } from './config/load.ts';
 import { makeDecider } from './decider.ts';
-import { whoRole } from './facts.ts';
+import { ourDomainRole, whoRole } from './facts.ts';
 import { readDeclared } from './findings/make.ts';
 import { guard, type ModuleStage, stagesOf } from './guard.ts';
 import { History } from './history.ts';
@@ -149,7 +149,9 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     await close();
     throw error;
   });
-  config.ours.has = (domain) => shared.roles.first(whoRole)?.isOurs(domain) ?? false;
+  config.ours.has = (domain) =>
+    shared.roles.first(whoRole)?.isOurs(domain) === true ||
+    shared.roles.all(ourDomainRole).some((isOurs) => isOurs(domain));
   watchLists(config, shared);
   const decider = makeDecider(running, trial ? NO_QUARANTINE : quarantine);
   const inOrder = inChangeOrder(modules);

@@ -77,7 +77,7 @@ export default defineModule({
       override async eom(): Promise<void> {
         if (this.message.sender !== '<>') return;
         const soFar = await services.soFar(this);
-        for (const { address } of this.message.recipients) await this.#look(address, soFar);
+        await Promise.all(this.message.recipients.map(({ address }) => this.#look(address, soFar)));
       }
 
       async #look(recipient: string, soFar: SoFar): Promise<void> {

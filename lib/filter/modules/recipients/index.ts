@@ -7,6 +7,7 @@ import {
   defineModule,
   exemptRole,
   kinds,
+  ourDomainRole,
   SmtpTrouble,
   spfFact,
   whoRole,
@@ -104,6 +105,7 @@ export default defineModule({
   setup: ({ options, services }) => {
     const { users, complete, unfiltered, no_forwards } = options;
     services.provide(exemptRole, (recipient) => unfiltered.has(recipient));
+    services.provide(ourDomainRole, (domain) => complete.hasDomain(domain));
     const nextHop =
       options.verify === undefined
         ? undefined
@@ -114,12 +116,15 @@ export default defineModule({
         const { local, domain } = parseAddress(recipient);
         this.#count(recipient);
         // Where others' mail goes is not for us to judge.
+        const isComplete = complete.hasDomain(domain);
         const staysHere =
-          clientFact.get(this).kind === 'external' || services.role(whoRole)?.isOurs(recipient) === true;
+          isComplete ||
+          clientFact.get(this).kind === 'external' ||
+          services.role(whoRole)?.isOurs(recipient) === true;
         if (!staysHere || unfiltered.has(recipient)) return;
         if (local.toLowerCase() === 'mailer-daemon') {
           services.found(this, 'mailer-daemon', options.mailer_daemon, { recipient });
-        } else if (complete.hasDomain(domain) && !users.has(recipient)) {
+        } else if (isComplete && !users.has(recipient)) {
           services.found(this, 'users', { word: 'reject' }, { recipient });
         } else if (nextHop !== undefined) await this.#verify(nextHop, recipient);
       }

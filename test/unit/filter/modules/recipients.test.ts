@@ -50,9 +50,15 @@ describe('recipients', () => {
   });
 
   it('elsewhere are not judged when our users write to them', async () => {
-    const config = networks + recipients('complete = ["example.net", "example.com"]');
+    const config = networks + recipients('complete = ["example.com"]');
     const to = ['x@example.net', 'x@example.com', 'MAILER-DAEMON@example.net'];
     expect(await told(config, { ...inside, recipients: to })).toEqual(['continue', '550 5.1.1', 'continue']);
+  });
+
+  it('of complete domains are judged whoever writes to them, and in any letter case', async () => {
+    const config = recipients('complete = ["example.com"]\nusers = ["Joe@example.com"]');
+    const mail = { recipients: ['jOE@example.com', 'x@example.com'], macros: { '{auth_authen}': 'ann' } };
+    expect(await told(config, mail)).toEqual(['continue', '550 5.1.1']);
   });
 
   it.each([
