@@ -51,7 +51,7 @@ const options = z.strictObject({
     .describe('From these the message is rejected in place of being made harmless'),
   rules: z
     .array(ruleSchema)
-    .max(1_000)
+    .max(200)
     .default([])
     .describe('Exceptions and more: the first that matches decides'),
   max_parts: z.int().min(1).max(50_000).default(1_000).describe('A message of more parts is rejected'),

@@ -1,4 +1,5 @@
 /** What of a message is dangerous to open, and what follows from that. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import {
   inspect,
   listPart,
@@ -58,6 +59,22 @@ export interface Envelope {
   readonly rules: Rules;
 }
 
+/** Milliseconds for which rules are compared before others may work. */
+const TURN = 5;
+
+class Turns {
+  #since = performance.now();
+
+  get isOver(): boolean {
+    return performance.now() - this.#since > TURN;
+  }
+
+  async next(): Promise<void> {
+    await nextTurn();
+    this.#since = performance.now();
+  }
+}
+
 /** Judges all parts, in their order. Changes nothing. */
 export async function judge(
   tree: MimeMessage,
@@ -101,13 +118,15 @@ async function judgeParts(tree: MimeMessage, options: JudgeOptions, rules: Rules
   const isIntricate = tree.problems.some(({ kind }) => kind === 'limit');
   if (isIntricate) faults.push(tooMany);
   if (reasons.size === 0 && types.empty && rules.empty) return faults;
+  const turns = new Turns();
   for (const part of parts) {
+    if (turns.isOver) await turns.next();
     if (part.contentTypes.every((type) => type.startsWith('multipart/'))) continue;
     const own = [...(reasons.get(part) ?? []), ...typeReasons(part, types)];
     faults.push(
       ...(rules.empty
         ? own.map((reason) => usual(part, reason, options))
-        : await ruled(part, own, options, rules)),
+        : await ruled(part, own, options, rules, turns)),
     );
   }
   return faults;
@@ -147,12 +166,14 @@ async function ruled(
   reasons: readonly PoisonReason[],
   options: JudgeOptions,
   rules: Rules,
+  turns: Turns,
 ): Promise<readonly Fault[]> {
   const rule = await rules.forPart(part);
   if (rule !== undefined) return byRule(rule, part, undefined);
   const faults: Fault[] = [];
   const members = new Set<string>();
   for (const reason of reasons) {
+    if (turns.isOver) await turns.next();
     const member = 'member' in reason ? reason.member : undefined;
     const found = member === undefined ? undefined : await rules.forMember(part, member);
     if (member === undefined || found === undefined) faults.push(usual(part, reason, options));
@@ -165,6 +186,7 @@ async function ruled(
   for (const { members: listed } of await listPart(part)) {
     for (const { path } of listed) {
       if (members.has(path)) continue;
+      if (turns.isOver) await turns.next();
       const found = await rules.forMember(part, path);
       if (found !== undefined && !letsThrough(found.action)) faults.push(...byRule(found, part, path));
     }

@@ -1,11 +1,12 @@
 /** What is left of a part that module attachments takes out: a warning, and the original where it was saved. */
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { SavedParts } from '../../../../lib/filter/modules/attachments/saved.ts';
 import { attached, PROGRAM } from '../../../fixtures/filter/attached.ts';
 import { temporaryDirectory } from '../../../helpers/directory.ts';
 import { testFilter } from '../../../helpers/filter.ts';
+import { until } from '../../../helpers/wait.ts';
 
 const attachments = (options = ''): string => `[[module]]\nuse = "attachments"\n${options}\n`;
 const EXE = attached({ name: '../../etc/a.exe', content: PROGRAM });
@@ -99,6 +100,25 @@ describe('the original', () => {
     for (let i = 0; i < 3; i++) verdicts.push((await filter.send({ eml: EXE })).verdict);
     expect(verdicts).toEqual(['continue', 'tempfail', 'tempfail']);
     expect(readdirSync(join(directory.path, 'removed'))).toHaveLength(1);
+  });
+
+  it('is kept as long as the configuration says', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      let now = Date.UTC(2026, 0, 1);
+      const filter = await testFilter(attachments('save = "removed/"\nsave_keep = "1h"'), { now: () => now });
+      await using _ = filter;
+      const kept = () => readdirSync(join(filter.data, 'removed')).length;
+      await filter.send({ eml: EXE });
+      now += 3_500_000;
+      await filter.send({ eml: EXE });
+      expect(kept()).toBe(2);
+      now += 200_000;
+      vi.advanceTimersByTime(600_000);
+      await until('the older one to be gone', () => kept() === 1 || undefined);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('goes when it is old, and nothing else does', async () => {
