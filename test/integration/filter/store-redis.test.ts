@@ -1,4 +1,5 @@
 /** What is peculiar to the store in Redis: servers that go away, say nothing, or refuse. */
+import { spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it, onTestFinished } from 'vitest';
@@ -165,6 +166,29 @@ describeWith(['redis'], 'a store in Redis', () => {
       return values.every((value) => value === 'v');
     });
   });
+});
+
+it('says what to install where the client is missing', () => {
+  // As if it were not there.
+  const script = `
+    import { registerHooks } from 'node:module';
+    registerHooks({
+      resolve: (name, context, next) => {
+        if (name !== '@redis/client') return next(name, context);
+        throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
+      },
+    });
+    const { openFilter } = await import(${JSON.stringify(new URL('../../../lib/filter/index.ts', import.meta.url).href)});
+    const open = (url) => openFilter('socket = "inet:8894@127.0.0.1"\\n[store]\\nurl = "' + url + '"').catch(String);
+    console.log(await open('redis://127.0.0.1'));
+    console.log(typeof (await open('memory:')));
+    process.exit(0);`;
+  const { stdout } = spawnSync(process.execPath, ['--input-type=module', '--eval', script], {
+    encoding: 'utf8',
+  });
+  expect(stdout).toBe(
+    'StoreError: a store in Redis needs @redis/client: npm install @redis/client\nobject\n',
+  );
 });
 
 it('only a store in Redis loads the client', () => {

@@ -1,14 +1,28 @@
 /** What every store does, whatever it is kept in. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { History, type HistoryRecord } from '../../../lib/filter/history.ts';
 import { openStore } from '../../../lib/filter/store/open.ts';
 import type { Store, WindowLimit } from '../../../lib/filter/store/store.ts';
+import { keepingLogger } from '../../helpers/filter.ts';
 import { killWriter, storeChild } from '../../helpers/store-child.ts';
 import { type StoreKind, sharedStores, surroundings } from '../../helpers/store-place.ts';
 
 const inMemory: StoreKind = {
   name: 'memory',
   place: () => Promise.resolve({ url: { kind: 'memory' }, [Symbol.asyncDispose]: () => Promise.resolve() }),
+};
+
+const emptyRecord: Omit<HistoryRecord, 'ref'> = {
+  at: Date.UTC(2026, 0, 1),
+  client: { hostname: 'mail.example.org', kind: 'external' },
+  helo: '',
+  sender: '',
+  recipients: [],
+  findings: [],
+  points: 0,
+  verdict: 'accept',
+  changedBy: [],
 };
 
 /** A clock that stands still. */
@@ -240,6 +254,25 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
       expect(await other.admit([limit])).toMatchObject({ admitted: false });
       await one.close();
       expect(await store.get('one/k')).toBe('2');
+    }));
+
+  it('keeps a history, in which messages are found, and no more than `max` of them', () =>
+    within(kind, async (store, clock) => {
+      const log = keepingLogger();
+      const history = new History(store.part('history'), { keep: 1e9, max: 150, log, now: () => clock.at });
+      for (let i = 0; i < 400; i++) {
+        history.write({ ...emptyRecord, ref: `R${i}`, queueId: `Q${i}`, sender: `<${i % 9}@example.org>` });
+        if (i % 100 === 99) await history.flush();
+      }
+      const found = await history.find({}, 1_000);
+      expect(found.map(({ ref }) => ref)).toEqual(Array.from({ length: 150 }, (_, i) => `R${399 - i}`));
+      expect(await history.find({ from: '<7@', since: 0 }, 2)).toMatchObject([
+        { ref: 'R394' },
+        { ref: 'R385' },
+      ]);
+      expect(await history.find({ id: 'Q399' })).toMatchObject([{ ref: 'R399' }]);
+      expect(await history.find({ id: 'Q249' })).toEqual([]);
+      expect(log.lines).toEqual([]);
     }));
 
   it('refuses numbers that it could not keep', () =>
