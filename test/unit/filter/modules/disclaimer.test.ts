@@ -151,9 +151,16 @@ describe('a reply that quotes it', () => {
     expect(await text(plain('This message may be confidential\n'))).toContain(TEXT);
   });
 
-  it('gets a short text every time: it may stand there by chance', async () => {
-    const config = `${NETWORKS}[[module]]\nuse = "disclaimer"\ntext = "Yours, ACME"\n`;
-    expect(await text(plain('Yours, ACME\n'), 0, config)).toBe('Yours, ACME\r\nYours, ACME');
+  it.each([
+    ['in the middle of a line', plain('We are Yours, ACME said\n'), true],
+    ['quoted', plain('fine\n> Yours,\n> ACME\n'), false],
+    ['at the end, without one of its line', plain('fine\nYours,\nACME'), false],
+    ['as HTML', html('<p>fine</p><p>Yours,<br>\nACME</p>'), false],
+    ['in a sentence of HTML', html('<p>We are Yours, <b>ACME</b> said</p>'), true],
+  ])('has a short text that fills its lines: %s', async (_, eml, isAdded) => {
+    const config = `${NETWORKS}[[module]]\nuse = "disclaimer"\ntext = "Yours,\\nACME\\n"\n`;
+    const out = await sent(eml, config);
+    expect(out.equals(Buffer.from(eml.replaceAll('\n', '\r\n')))).toBe(!isAdded);
   });
 
   it('is found where pieces of a large body meet', async () => {
