@@ -1,0 +1,51 @@
+/** The files for systemd that the package brings. */
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, it, onTestFinished } from 'vitest';
+
+const operation = join(import.meta.dirname, '../../../operation');
+const has = (command: string): boolean => spawnSync(command, ['--version']).status === 0;
+
+function folder(): string {
+  const path = mkdtempSync(join(tmpdir(), 'milter-operation-'));
+  onTestFinished(() => rmSync(path, { recursive: true }));
+  return path;
+}
+
+it.skipIf(!has('systemd-analyze'))('systemd takes the units', () => {
+  const place = folder();
+  copyFileSync(join(operation, 'milter.socket'), join(place, 'milter.socket'));
+  const unit = readFileSync(join(operation, 'milter.service'), 'utf8');
+  writeFileSync(join(place, 'milter.service'), unit.replace('/usr/bin/milter', process.execPath));
+  for (const name of ['milter.socket', 'milter.service']) {
+    const { stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', join(place, name)], {
+      encoding: 'utf8',
+    });
+    // It also speaks of units that belong to the machine.
+    expect(stderr.split('\n').filter((line) => line.includes('milter'))).toEqual([]);
+  }
+});
+
+it.skipIf(!has('systemd-sysusers') || !has('systemd-tmpfiles'))('makes its user and its folders', () => {
+  const root = folder();
+  mkdirSync(join(root, 'etc'));
+  const users = spawnSync('systemd-sysusers', ['--root', root, join(operation, 'milter.sysusers.conf')], {
+    encoding: 'utf8',
+  });
+  expect(users.status, users.stderr).toBe(0);
+  expect(readFileSync(join(root, 'etc/passwd'), 'utf8')).toMatch(
+    /^milter:x:\d+:\d+:Mail filter:\/var\/lib\/milter:/m,
+  );
+  const folders = spawnSync(
+    'systemd-tmpfiles',
+    ['--create', '--root', root, join(operation, 'milter.tmpfiles.conf')],
+    {
+      encoding: 'utf8',
+    },
+  );
+  expect(folders.stderr.split('\n').filter((line) => /unknown|invalid|milter\.tmpfiles/i.test(line))).toEqual(
+    [],
+  );
+});
