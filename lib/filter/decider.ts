@@ -2,12 +2,12 @@
  * The member between those that judge and those that change: it asks what the findings come to, answers the MTA, and
  * takes out those recipients whose copy does not go on.
  */
-import { type Message, Milter, type MilterClass, type Reject, type Tempfail } from '../index.ts';
+import { Milter, type MilterClass, type Reject, type Tempfail } from '../index.ts';
 import { decideMessage, decideRecipient, type MessageDecision, type Ruled } from './decision/decide.ts';
 import { makeReply } from './decision/reply.ts';
 import { isExempt, rulesFor } from './decision/so-far.ts';
-import { tag } from './decision/tag.ts';
-import { scoreRole } from './facts.ts';
+import { writeDecision } from './decision/write.ts';
+import { directionFact, scoreRole } from './facts.ts';
 import { type Finding, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
 import { QuarantineFull } from './quarantine/folder.ts';
@@ -117,7 +117,8 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         message.changeHeader(RELEASED_HEADER, n, null);
       }
       if (decision.hold !== undefined) message.quarantine(holdReason(decision.hold, judgement));
-      write(message, judgement, decision, running);
+      const header = running.roles.first(scoreRole)?.header ?? '';
+      writeDecision(message, decision, directionFact.get(this), header);
       const verdict = decision.hold === undefined ? 'accept' : 'hold';
       report(this, judgement, running, verdict, decision.hold);
       running.remember(this, judgement, verdict);
@@ -150,23 +151,6 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       return reply;
     }
   };
-}
-
-/** The findings that `tag` writes into the message, and the header of points. */
-function write(
-  message: Message,
-  judgement: Judgement,
-  { tags, points }: MessageDecision & { verdict: 'continue' },
-  running: Running,
-): void {
-  if (tags.length > 0) tag(message, tags);
-  const header = running.roles.first(scoreRole)?.header ?? '';
-  const scored = judgement.ruled.filter(({ action }) => action.word === 'score');
-  if (header === '' || scored.length === 0) return;
-  const parts = scored.map(
-    ({ finding, action }) => `${finding.name}=${'points' in action ? action.points : 0}`,
-  );
-  message.addHeader(header, [points.toFixed(1), ...parts].join('\n\t'));
 }
 
 function replyTo(

@@ -114,6 +114,21 @@ describe('a finding at the end of the message', () => {
     expect(headers['X-Spam-Score']).toBe('6.0\n\tprobe-sender=2.5\n\tprobe-message=3.5');
   });
 
+  it('is not told by headers that a message from outside brought along', async () => {
+    await using filter = await testFilter('[[module]]\nuse = "score"\n');
+    const eml =
+      'From: a@example.org\nX-Spam-Score: -99\nX-Milter-Findings: none\nx-spam-score: -98\n\nhello\n';
+    const { message } = await filter.send({ eml });
+    expect(message.headers.map(({ name }) => name)).toEqual(['From']);
+  });
+
+  it('is not written as points into mail that goes out', async () => {
+    const modules = `${probe('message = "score 1"')}[[module]]\nuse = "score"\n[[module]]\nuse = "networks"\n`;
+    await using filter = await testFilter(modules);
+    const { message } = await filter.send({ address: '127.0.0.1' });
+    expect(message.headers.map(({ name }) => name)).toEqual(['From', 'Subject']);
+  });
+
   it('is void where another module has seen why', async () => {
     await using filter = await testFilter(probe('void = "reject"'));
     expect((await filter.send()).verdict).toBe('continue');

@@ -1,0 +1,55 @@
+/**
+ * What the decision writes into a message that goes on: the findings that say `tag`, a mark before the subject, and the
+ * points. A message from outside that brings such headers along loses them: people's own rules go by them.
+ */
+import type { Message } from '../../index.ts';
+import { decodeWords, encodeWords } from '../../mime/index.ts';
+import type { Direction } from '../facts.ts';
+import type { MessageDecision, Ruled } from './decide.ts';
+
+/** The header that lists findings. */
+const FINDINGS_HEADER = 'X-Milter-Findings';
+
+/** A longer subject is left alone: nobody reads its end, and a folded one would have to be folded anew. */
+const MAX_SUBJECT = 900;
+
+/** Writes what was decided into the message. `scoreHeader` is empty where points are not to be told. */
+export function writeDecision(
+  message: Message,
+  { tags, points, ruled }: MessageDecision & { readonly verdict: 'continue' },
+  direction: Direction,
+  scoreHeader: string,
+): void {
+  const incoming = direction === 'incoming';
+  if (incoming) {
+    remove(message, FINDINGS_HEADER);
+    if (scoreHeader !== '') remove(message, scoreHeader);
+  }
+  if (tags.length > 0) tag(message, tags);
+  const scored = ruled.filter(({ action }) => action.word === 'score');
+  if (!incoming || scoreHeader === '' || scored.length === 0) return;
+  const parts = scored.map(
+    ({ finding, action }) => `${finding.name}=${'points' in action ? action.points : 0}`,
+  );
+  message.addHeader(scoreHeader, [points.toFixed(1), ...parts].join('\n\t'));
+}
+
+function remove(message: Message, name: string): void {
+  for (let n = message.headers.getAll(name).length; n > 0; n--) message.changeHeader(name, n, null);
+}
+
+function tag(message: Message, tags: readonly Ruled[]): void {
+  message.addHeader(FINDINGS_HEADER, [...new Set(tags.map(({ finding }) => finding.name))].join(', '));
+  const mark = tags.find(({ finding }) => finding.mark !== '')?.finding.mark;
+  if (mark === undefined || isSealed(message)) return;
+  const subject = message.headers.get('Subject');
+  const text = subject === undefined ? '' : decodeWords(subject.value);
+  if (text.startsWith(mark.trimEnd()) || text.length > MAX_SUBJECT) return;
+  message.changeHeader('Subject', 1, encodeWords(`${mark}${text}`));
+}
+
+/** Whether the message is signed or encrypted as a whole (RFC 1847, RFC 8551): readers compare or hide its subject. */
+function isSealed(message: Message): boolean {
+  const type = message.headers.get('Content-Type')?.value ?? '';
+  return /^\s*(multipart\/(signed|encrypted)|application\/(x-)?pkcs7-)/i.test(type);
+}
