@@ -3,7 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openStore } from '../../../lib/filter/store/open.ts';
 import { migrate, SqliteFile } from '../../../lib/filter/store/sqlite-file.ts';
 import { type Store, StoreError } from '../../../lib/filter/store/store.ts';
@@ -11,6 +11,7 @@ import { temporaryDirectory } from '../../helpers/directory.ts';
 import { asAnother, describeWith } from '../../helpers/requirements.ts';
 import { storeChild } from '../../helpers/store-child.ts';
 import { surroundings } from '../../helpers/store-place.ts';
+import { until } from '../../helpers/wait.ts';
 
 interface Place extends AsyncDisposable {
   readonly folder: string;
@@ -87,6 +88,30 @@ describe('a store in a file', () => {
     onTestFinished(() => database.close());
     expect(database.prepare('SELECT count(*) AS n FROM entries').get()).toMatchObject({ n: 10 });
     expect(database.prepare('SELECT count(*) AS n FROM windows').get()).toMatchObject({ n: 0 });
+  });
+
+  it('does so by itself, all of it, while nothing is asked', async () => {
+    await using made = await place();
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const clock = { at: 0 };
+    const store = await openStore(
+      { kind: 'sqlite', path: made.path },
+      surroundings(() => clock.at),
+    );
+    await Promise.all(Array.from({ length: 2_500 }, (_, i) => store.set(`k${i}`, 'v', { ttl: 1_000 })));
+    await store.set('stays', 'v');
+    const database = new DatabaseSync(made.path);
+    onTestFinished(() => database.close());
+    const count = database.prepare('SELECT count(*) AS n FROM entries');
+    expect(count.get()).toMatchObject({ n: 2_501 });
+    clock.at = 1_000;
+    vi.advanceTimersByTime(10_000);
+    await until('what has expired to be gone', () => {
+      const { n } = count.get() ?? {};
+      return n === 1;
+    });
+    await store.close();
   });
 
   it('finds each thing by an index, however many there are', async () => {
