@@ -203,12 +203,17 @@ export class PartBody<P extends BodyOwner<P>> {
   remove(part: P): void {
     this.#settleOnThatOf(part);
     this.open()[0]?.list.remove(part);
+    this.#replaced = undefined;
   }
 
   /** Notes that it was edited, or inside it this part. */
   touch(inside: P | undefined): void {
     this.#edited = undefined;
-    if (inside) this.#settleOnThatOf(inside);
+    if (inside) {
+      this.#settleOnThatOf(inside);
+      // What was put in its place is written by its pieces from now on.
+      this.#replaced = undefined;
+    }
     // uuencode is only read.
     const isRecoded = this.#readings?.[0]?.list.encoded === true && !this.#part.isFileInText;
     if (isRecoded && this.#fields.content.encoding === 'uuencode')

@@ -24,6 +24,23 @@ describe('a file in a text', () => {
     expect(root.text()).toBe(text);
   });
 
+  it.each(['defang', 'remove'] as const)(
+    'goes from content that was put there before: %s',
+    async (action) => {
+      for (const fields of ['', '\r\nContent-Transfer-Encoding: quoted-printable']) {
+        const page = mail(
+          `<p><script>x</script>\r\n${file('evil.exe', 'MZ')}</p>`,
+          `Content-Type: text/html${fields}`,
+        );
+        const { removed, html } = await defang(page, { action, warning: () => 'gone' });
+        expect([removed.length, html.length]).toEqual([1, 1]);
+        const clean = `<p>\r\n${action === 'defang' ? 'gone\r\n' : ''}</p>`;
+        expect(page.root.text()).toBe(clean);
+        expect(parseMessage(page.toBytes()).root.text()).toBe(clean);
+      }
+    },
+  );
+
   it('becomes a warning, or goes, without harm to the rest', async () => {
     const message = mail(text);
     const { removed } = await defang(message, { warning: () => 'gone: é' });
