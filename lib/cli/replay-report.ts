@@ -67,21 +67,24 @@ export class ReplayReport {
   /** For a person. `other` names the second configuration, if there is one. */
   toText(other: string | undefined): string {
     const { messages, seconds } = this;
-    const percent = (count: number): string =>
-      `${((100 * count) / Math.max(1, messages)).toFixed(1)} %`.padStart(8);
-    const row = (name: string, count: number): string =>
-      `  ${printable(name).padEnd(44)} ${String(count).padStart(8)} ${percent(count)}`;
     const verdicts = [...this.#verdicts].sort(([, a], [, b]) => b - a);
+    const findings = this.#ranked().map(
+      ({ name, action, observed, messages: count }) =>
+        [`${name} → ${observed ? `observed only; otherwise ${action}` : action}`, count] as const,
+    );
+    const width = Math.max(...[...verdicts, ...findings].map(([name]) => name.length), 0);
+    const row = ([name, count]: readonly [string, number]): string => {
+      const percent = ((100 * count) / messages).toFixed(1);
+      return `  ${printable(name).padEnd(width)} ${String(count).padStart(8)} ${`${percent} %`.padStart(8)}`;
+    };
     const lines = [
-      `${messages} messages in ${seconds.toFixed(1)} s, ${(messages / seconds).toFixed(0)} a second`,
+      `${messages} message${messages === 1 ? '' : 's'} in ${seconds.toFixed(1)} s, ${(messages / seconds).toFixed(0)} a second`,
       '',
       'Verdicts',
-      ...verdicts.map(([verdict, count]) => row(verdict, count)),
+      ...verdicts.map(row),
       '',
       'Findings, and what follows from them',
-      ...this.#ranked().map(({ name, action, observed, messages: count }) =>
-        row(`${name} → ${observed ? `observed only; otherwise ${action}` : action}`, count),
-      ),
+      ...findings.map(row),
     ];
     if (other !== undefined) {
       lines.push('', `With ${printable(other)}, ${this.different} of them would fare differently:`);
