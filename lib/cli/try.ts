@@ -68,6 +68,10 @@ export async function runTry(args: readonly string[], io: CommandIo): Promise<nu
   if (message === undefined || positionals.length > 2) {
     throw wrongUse(`expected MESSAGE, or FILTER and MESSAGE, got ${positionals.length} arguments`);
   }
+  if (file === undefined && /\.(?:[cm]?[jt]s|toml)$/.test(message)) {
+    const meant = message.endsWith('.toml') ? `--config ${message} MESSAGE` : `${message} MESSAGE`;
+    throw wrongUse(`${message} is no message; write milter try ${meant}`);
+  }
   if (file !== undefined && values.config !== undefined) throw wrongUse('--config goes with no FILTER');
   const { from = 'sender@example.com', rcpt = ['recipient@example.com'], macro = [], client, helo } = values;
   if (client !== undefined && isIP(client) === 0)

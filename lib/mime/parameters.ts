@@ -87,14 +87,15 @@ export class Structured {
   /** The field's text with these parameters set, those given as undefined left out, all others as they were written. */
   with(changes: Readonly<Record<string, string | undefined>>): string {
     const kept = this.#raw.filter((raw) => !Object.hasOwn(changes, bareName(raw.name)));
-    let text = this.head.trim();
+    const isHeadless = (this.#raw[0]?.start ?? Infinity) < this.head.length;
+    let text = isHeadless ? '' : this.head.trim();
     for (const { start, end, isOpen } of kept) {
-      text += `; ${this.#text.slice(start, end).trim()}`;
+      text += `${text === '' ? '' : '; '}${this.#text.slice(start, end).trim()}`;
       // A quote that was never closed would take in what is written behind it.
       if (isOpen) text += /(?<!\\)(?:\\\\)*\\$/.test(text) ? '\\"' : '"';
     }
     for (const [name, value] of Object.entries(changes)) {
-      if (value !== undefined) text += `;\r\n\t${formatParameter(name, value)}`;
+      if (value !== undefined) text += `${text === '' ? '' : ';\r\n\t'}${formatParameter(name, value)}`;
     }
     // What was received may hold what must not be written.
     return text.replace(/\0|\r(?!\n)|\r?\n(?![ \t])/g, ' ');
@@ -164,7 +165,8 @@ class FieldReader {
     const text = this.#text;
     const headEnd = this.#semicolon(0, true);
     const raw: RawParameter[] = [];
-    let position = headEnd;
+    // Where the value was left out (`filename=a.exe`), readers take the first parameter all the same.
+    let position = /^\s*[\w*-]+\s*=/.test(text) ? 0 : headEnd;
     while (position < text.length) {
       const start = this.#skipFill(position, isFillCode);
       const nameEnd = this.#nameEnd(start);

@@ -219,6 +219,16 @@ export class Echo extends Milter {
     });
   });
 
+  it.each([
+    ['gate.ts', 'gate.ts MESSAGE'],
+    ['gate.mjs', 'gate.mjs MESSAGE'],
+    ['milter.toml', '--config milter.toml MESSAGE'],
+  ])('takes %s alone for no message', async (name, meant) => {
+    const { status, out, err } = await milter(['try', name]);
+    expect({ status, out }).toEqual({ status: 2, out: '' });
+    expect(err).toMatch(`milter try: ${name} is no message; write milter try ${meant}`);
+  });
+
   it('refuses a deadline of no stage', async () => {
     const code = "import { Milter } from 'libmilter'; export class A extends Milter { eom() {} }";
     const { status, err } = await tryFilter('one.mjs', code, '--deadline', 'bodi=50');

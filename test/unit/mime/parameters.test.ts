@@ -44,6 +44,9 @@ describe('the names of a part', () => {
     ['text behind the closing quote', 'Content-Type: x/y; name="a".exe', ['a.exe']],
     ['a missing semicolon', 'Content-Type: x/y; name="a.txt" filename="b.exe"', ['a.txt', 'b.exe']],
     ['no type at all', 'Content-Type: ; name=a.exe', ['a.exe']],
+    ['nothing before them', 'Content-Disposition: filename=a.exe', ['a.exe']],
+    ['nothing before them, folded', 'Content-Disposition:\r\n\tFileName =\r\n\t"a.exe"; size=5', ['a.exe']],
+    ['nothing before them, in pieces', 'Content-Disposition: filename*0=a.; filename*1=exe', ['a.exe']],
     ['a quoted quote', 'Content-Type: x/y; name="a\\"b.exe"', ['a"b.exe']],
     ['raw UTF-8', 'Content-Type: x/y; name="\xc3\xa4.exe"', ['ä.exe']],
     ['raw Latin-1, lossless', 'Content-Type: x/y; name="\xe4.exe"', ['\udce4.exe']],
@@ -180,6 +183,15 @@ describe('a name', () => {
       'evil.exe.txt',
       'evil.exe',
     ]);
+  });
+
+  it.each(['good.txt', undefined])('are replaced where nothing is before them, by %s', (name) => {
+    const { root } = parseMessage(Buffer.from('Content-Disposition: filename=a.exe; size=5\r\n\r\nbody'));
+    root.rename(name);
+    const again = parseMessage(root.toBytes()).root;
+    expect(again.names).toEqual(name === undefined ? [] : [name]);
+    expect(again.dispositionParameters).toMatchObject({ size: '5' });
+    expect(root.toBytes().toString()).not.toContain('exe');
   });
 
   it.each([
