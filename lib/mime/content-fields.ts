@@ -8,17 +8,33 @@ import { NameList } from './names.ts';
 import { type Parameter, parseStructured, type Structured } from './parameters.ts';
 
 /** Lower-case names of the fields read here. */
-const NAMES = new Set([
+const NAMES = [
   'content-type',
   'content-disposition',
   'content-transfer-encoding',
   'content-name',
   'x-sun-data-name',
-]);
+] as const;
 
-/** Whether a field, its name in lower case, decides how a part is read or what it is called. */
-export function isContentField(name: string): boolean {
-  return NAMES.has(name);
+/** The lower-case name of a field that decides how a part is read or what it is called. */
+export type ContentFieldName = (typeof NAMES)[number];
+
+/** A field that decides how a part is read or what it is called. */
+export interface ContentField {
+  readonly name: ContentFieldName;
+  readonly read: () => string;
+}
+
+/** The name of such a field that stands in these bytes, in whatever case; undefined for any other field. */
+export function contentFieldName(bytes: Buffer, start: number, end: number): ContentFieldName | undefined {
+  for (const name of NAMES) {
+    if (name.length !== end - start) continue;
+    let i = 0;
+    // A letter becomes lower case; a dash stays one, and nothing else that a name may have becomes either.
+    while (i < name.length && ((bytes[start + i] ?? 0) | 0x20) === name.charCodeAt(i)) i++;
+    if (i === name.length) return name;
+  }
+  return undefined;
 }
 
 const NONE: readonly never[] = [];
@@ -132,17 +148,17 @@ function boundariesOf(types: readonly Structured[], accepts: (type: string) => b
   const boundaries: string[] = [];
   for (const field of types) if (accepts(field.value)) boundaries.push(...field.literals('boundary'));
   if (boundaries.length === 0) return NONE;
-  const bytes = boundaries.map((boundary) => encodeText(boundary).toString('latin1'));
+  const bytes = boundaries.map((boundary) =>
+    /[^\0-\x7f]/.test(boundary) ? encodeText(boundary).toString('latin1') : boundary,
+  );
   return bytes.length === 1 ? bytes : [...new Set(bytes)];
 }
 
 /** The fields of a part that has none. */
 export const noContentFields: ContentFields = new ContentFields([], [], ['identity'], []);
 
-/** Reads them from fields whose names are in lower case; other fields may be among them. */
-export function readContentFields(
-  fields: readonly { readonly name: string; readonly read: () => string }[],
-): ContentFields {
+/** Reads them, in the order of the header section. */
+export function readContentFields(fields: readonly ContentField[]): ContentFields {
   const types: Structured[] = [];
   const dispositions: Structured[] = [];
   const encodings: string[] = [];
@@ -151,7 +167,7 @@ export function readContentFields(
     if (name === 'content-type') types.push(parseStructured(read()));
     else if (name === 'content-disposition') dispositions.push(parseStructured(read()));
     else if (name === 'content-transfer-encoding') encodings.push(read());
-    else if (isContentField(name)) namingFields.push(read());
+    else namingFields.push(read());
   }
   return new ContentFields(types, dispositions, parseEncodings(encodings), namingFields);
 }

@@ -11,7 +11,7 @@ import {
   smugglingByte,
 } from '../headers.ts';
 import { decodeText, encodeText } from '../text.ts';
-import { isContentField } from './content-fields.ts';
+import { type ContentField, contentFieldName } from './content-fields.ts';
 import { nextLine } from './layout.ts';
 
 const LF = 0x0a;
@@ -70,11 +70,12 @@ export class PartHeaders implements Iterable<Header> {
   }
 
   /** The fields that decide how the part is read, their names in lower case. @internal */
-  contentFields(): readonly { readonly name: string; readonly read: () => string }[] {
-    const fields: { readonly name: string; readonly read: () => string }[] = [];
-    for (const { key, header } of this.#all()) {
-      if (header && key !== undefined && isContentField(key))
-        fields.push({ name: key, read: () => decodeText(header.raw) });
+  contentFields(): readonly ContentField[] {
+    const fields: ContentField[] = [];
+    for (const { bytes, header } of this.#all()) {
+      if (!header) continue;
+      const name = contentFieldName(bytes, 0, header.name.length);
+      if (name !== undefined) fields.push({ name, read: () => decodeText(header.raw) });
     }
     return fields;
   }

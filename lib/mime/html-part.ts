@@ -45,7 +45,7 @@ export function isMarkup(part: Part): boolean {
  * touched. Lets the event loop turn while it works. Resolves to what was taken out.
  */
 export async function cleanHtmlPart(part: Part): Promise<readonly HtmlRemoval[]> {
-  return await takeOut(part, await viewPart(part), findActiveIn(part));
+  return await takeOut(part, findActiveIn(part));
 }
 
 /** What {@link cleanHtmlPart} would take out. Changes nothing. */
@@ -60,7 +60,7 @@ export async function findActiveContent(part: Part): Promise<readonly HtmlRemova
  * `data:`), and so do links. Works as {@link cleanHtmlPart} does; resolves to the attributes and style texts that were changed.
  */
 export async function removeRemoteImages(part: Part): Promise<readonly HtmlRemoval[]> {
-  return await takeOut(part, await viewPart(part), findRemoteIn(part));
+  return await takeOut(part, findRemoteIn(part));
 }
 
 /** What {@link removeRemoteImages} would change. Changes nothing. */
@@ -86,11 +86,8 @@ async function viewPart(part: Part): Promise<MarkupView & { readonly bytes: Buff
   return { bytes, ...viewMarkup(bytes, part.charset ?? '') };
 }
 
-async function takeOut(
-  part: Part,
-  view: MarkupView & { readonly bytes: Buffer },
-  find: Finder,
-): Promise<readonly HtmlRemoval[]> {
+async function takeOut(part: Part, find: Finder): Promise<readonly HtmlRemoval[]> {
+  const view = await viewPart(part);
   const { cuts, removed } = await finishInTurns(find(view.text));
   if (cuts.length > 0) {
     // A page to some readers, made of parts to others: let it be parts for all.

@@ -9,9 +9,10 @@
 import { fieldColon } from '../headers.ts';
 import { decodeText } from '../text.ts';
 import {
+  type ContentField,
   type ContentFields,
+  contentFieldName,
   holdsMessage,
-  isContentField,
   noContentFields,
   readContentFields,
 } from './content-fields.ts';
@@ -66,12 +67,17 @@ function mayBeContentField(bytes: Buffer, line: number): boolean {
   return (first === 0x63 && bytes[line + 7] === DASH) || (first === 0x78 && bytes[line + 5] === DASH);
 }
 
-/** Where the line behind this one starts. Lines of a header section are short: the engine's search would take longer to call. */
+/** Where the line behind this one starts. */
 export function nextLine(bytes: Buffer, line: number): number {
-  const near = Math.min(bytes.length, line + 120);
-  for (let i = line; i < near; i++) if (bytes[i] === LF) return i + 1;
-  const lineFeed = bytes.indexOf(LF, near);
+  const lineFeed = bytes.indexOf(LF, line);
   return lineFeed < 0 ? bytes.length : lineFeed + 1;
+}
+
+/** Where the name of a field ends: white space in front of the colon is obsolete, not illegal. */
+function nameEnd(bytes: Buffer, colon: number): number {
+  let end = colon;
+  while (bytes[end - 1] === SPACE || bytes[end - 1] === TAB) end--;
+  return end;
 }
 
 /** One open multipart, innermost last. */
@@ -137,7 +143,7 @@ export class Scanner {
     let lines = 1;
     let position = part.start;
     // The fields that decide how the part is read, and the one among them whose lines go on.
-    const found: { readonly name: string; readonly read: () => string }[] = [];
+    const found: ContentField[] = [];
     let growing: { end: number } | undefined;
     let separator = 0;
     for (; ; lines++) {
@@ -160,8 +166,8 @@ export class Scanner {
           const isFirst = position === part.start && given === undefined;
           if (isFirst && bytes.toString('latin1', position, position + 5) !== 'From ') break;
         } else if (mayBeContentField(bytes, position)) {
-          const name = bytes.toString('latin1', position, colon).trimEnd().toLowerCase();
-          if (isContentField(name)) {
+          const name = contentFieldName(bytes, position, nameEnd(bytes, colon));
+          if (name !== undefined) {
             const field = { name, end: next, read: () => decodeText(bytes, colon + 1, field.end).trimEnd() };
             found.push(field);
             growing = field;
