@@ -1,18 +1,10 @@
 /** The command `milter access`. */
-import { MilterError } from '../errors.ts';
-import {
-  BadValue,
-  type Config,
-  kinds,
-  makeLogger,
-  openStore,
-  StoredAccess,
-  StoreError,
-} from '../filter/index.ts';
+import { BadValue, type Config, kinds, StoredAccess } from '../filter/index.ts';
 import { optionFault } from '../options.ts';
 import { readChosen } from './config-file.ts';
 import { printable } from './printable.ts';
 import { type CommandIo, readArguments } from './usage.ts';
+import { withStore } from './with-store.ts';
 
 const USAGE = `Usage: milter access [options] add KEY VALUE
        milter access [options] remove KEY
@@ -56,36 +48,27 @@ export async function runAccess(args: readonly string[], io: CommandIo): Promise
   if (values.for !== undefined && what !== 'add') throw optionFault('--for goes with add');
   const keep = values.for === undefined ? undefined : readDuration(values.for);
   const config = await readChosen(values.config);
-  const { url } = config.settings.store;
-  if (url.kind === 'memory') {
-    throw fault(`${config.file}: store.url is "memory:", which nobody but the running filter can write into`);
-  }
-  const store = await openStore(url, {
-    now: Date.now,
-    log: makeLogger({ level: 'error', format: 'text' }),
-  });
-  try {
+  const entry = [key, ...value].join(' ');
+  return await withStore(config, async (store) => {
     const access = new StoredAccess(store.part(partOf(config)));
     if (what === 'list') {
-      for await (const entry of access.list()) io.stdout.write(`${printable(entry)}\n`);
+      for await (const line of access.list()) io.stdout.write(`${printable(line)}\n`);
       return 0;
     }
-    if (what === 'add') await access.add([key, ...value].join(' '), keep);
-    else if (!(await access.remove(key ?? ''))) {
-      io.stderr.write(`milter access: there is no entry ${printable(key ?? '')}\n`);
-      return 1;
+    try {
+      if (what === 'add') await access.add(entry, keep);
+      else if (!(await access.remove(entry))) {
+        io.stderr.write(`milter access: there is no entry ${printable(entry)}\n`);
+        return 1;
+      }
+    } catch (error) {
+      throw error instanceof BadValue ? optionFault(`${entry}: ${error.message}`) : error;
     }
     if (!config.modules.some(isAccess)) {
       io.stderr.write('milter access: no module "access" is configured, so nobody asks for the entries\n');
     }
     return 0;
-  } catch (error) {
-    if (error instanceof StoreError) throw fault(error.message);
-    if (error instanceof BadValue) throw optionFault(`${[key, ...value].join(' ')}: ${error.message}`);
-    throw error;
-  } finally {
-    await store.close();
-  }
+  });
 }
 
 function isAccess({ definition, mode }: Config['modules'][number]): boolean {
@@ -103,8 +86,4 @@ function readDuration(text: string): number {
   const read = kinds.duration().safeParse(text);
   if (!read.success) throw optionFault(`--for needs a time such as 12h or 7d, got "${text}"`);
   return read.data;
-}
-
-function fault(message: string): MilterError {
-  return new MilterError('ERR_MILTER_UNSUPPORTED', message);
 }

@@ -1,7 +1,9 @@
 /** Which configuration a command is about. */
+
 import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { MilterError } from '../errors.ts';
 import { type Config, loadConfig, parseConfig, type ReadConfig } from '../filter/index.ts';
 import { starterText } from './starter.ts';
 
@@ -41,4 +43,16 @@ function ownData(): string {
   if (process.getuid?.() === 0) return '/var/lib/milter';
   const { XDG_STATE_HOME = '' } = process.env;
   return join(XDG_STATE_HOME.startsWith('/') ? XDG_STATE_HOME : join(homedir(), '.local/state'), 'milter');
+}
+
+/** Opens the filter of a configuration: what hinders a module is a sentence, and not a stack. */
+export async function opening<T>(name: string, open: () => Promise<T>): Promise<T> {
+  try {
+    return await open();
+  } catch (error) {
+    if (!(error instanceof Error) || error instanceof MilterError) throw error;
+    throw new MilterError('ERR_MILTER_FILTER', `${name} cannot be opened: ${error.message}`, {
+      cause: error,
+    });
+  }
 }

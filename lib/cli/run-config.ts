@@ -9,7 +9,7 @@ import {
 import { libmilterInfo, MilterError, type ServeOptions, type Server, serve } from '../index.ts';
 import { MAX_INT } from '../options.ts';
 import { packageJson } from '../package.ts';
-import type { ChosenConfig } from './config-file.ts';
+import { type ChosenConfig, opening } from './config-file.ts';
 import { adviseMta } from './mta-advice.ts';
 import { Privileges } from './privileges.ts';
 import { untilEnd } from './until-end.ts';
@@ -35,7 +35,8 @@ export async function runConfig(
   const privileges = new Privileges(settings.user);
   privileges.makeFolder(settings.data);
   const filter = await privileges.meanwhile(
-    async () => await ReloadableFilter.open(chosen.read, { config: first }),
+    async () =>
+      await opening(chosen.name, async () => await ReloadableFilter.open(chosen.read, { config: first })),
   );
   const { logger } = filter;
   const sockets = flags.socket === undefined ? settings.socket : [flags.socket];
@@ -44,8 +45,6 @@ export async function runConfig(
   let http: HttpServer | undefined;
   const grace = given<{ deadline?: number }>({ deadline: flags.grace });
   try {
-    for (const socket of sockets)
-      servers.push(await serve(filter.filter, serveOptions(first, socket, flags, logger)));
     http = await startHttp(
       {
         metrics: filter.current.metrics,
@@ -55,6 +54,9 @@ export async function runConfig(
       },
       settings.http,
     );
+    for (const socket of sockets)
+      servers.push(await serve(filter.filter, serveOptions(first, socket, flags, logger)));
+    // At once: from now on mail comes.
     privileges.drop();
     isOpen = true;
   } catch (error) {

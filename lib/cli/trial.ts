@@ -10,7 +10,7 @@ import {
   stageDeadlines,
 } from '../filter/index.ts';
 import type { ServeOptions } from '../index.ts';
-import { readChosen } from './config-file.ts';
+import { opening, readChosen } from './config-file.ts';
 import { type Phrases, phrasesOf } from './fate.ts';
 
 /** A filter on trial. */
@@ -31,7 +31,7 @@ export async function openTrial(given?: string): Promise<Trial> {
   const { on_error, max_body } = config.settings;
   // What became of messages is shown; the log is for what goes wrong.
   const logger = makeLogger({ level: 'warn', format: 'text' });
-  const filter = await openConfig(config, { trial: true, logger });
+  const filter = await opening(config.file, async () => await openConfig(config, { trial: true, logger }));
   return {
     filter,
     serving: { deadlines: stageDeadlines, onError: on_error, maxBody: max_body },

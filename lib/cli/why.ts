@@ -1,20 +1,13 @@
 /** The command `milter why`. */
 
 import { MilterError } from '../errors.ts';
-import {
-  History,
-  type HistoryQuery,
-  type HistoryRecord,
-  kinds,
-  makeLogger,
-  openStore,
-  StoreError,
-} from '../filter/index.ts';
+import { History, type HistoryQuery, kinds, makeLogger } from '../filter/index.ts';
 import { optionFault } from '../options.ts';
 import { readChosen } from './config-file.ts';
 import { explainFate, formatFateLine, phrasesOf } from './fate.ts';
 import { printable } from './printable.ts';
 import { type CommandIo, given, readArguments, wholeNumber } from './usage.ts';
+import { withStore } from './with-store.ts';
 
 const USAGE = `Usage: milter why [options] REF|QUEUEID
        milter why [options] [--from ADDRESS] [--to ADDRESS] [--since 1h]
@@ -66,24 +59,16 @@ export async function runWhy(args: readonly string[], io: CommandIo): Promise<nu
   });
   const config = await readChosen(values.config);
   const { settings, file } = config;
-  if (settings.store.url.kind === 'memory') {
-    throw fault(`${file}: store.url is "memory:", which nobody but the running filter can look into`);
+  if (settings.history.max === 0) {
+    throw new MilterError('ERR_MILTER_UNSUPPORTED', `${file}: history.max is 0, so nothing is kept`);
   }
-  if (settings.history.max === 0) throw fault(`${file}: history.max is 0, so nothing is kept`);
-  const log = makeLogger({ level: 'error', format: 'text' });
-  const store = await openStore(settings.store.url, { now: Date.now, log });
-  let records: readonly HistoryRecord[];
-  try {
-    records = await new History(store.part('history'), { ...settings.history, log, now: Date.now }).find(
+  const records = await withStore(config, async (store) => {
+    const log = makeLogger({ level: 'error', format: 'text' });
+    return await new History(store.part('history'), { ...settings.history, log, now: Date.now }).find(
       query,
       limit,
     );
-  } catch (error) {
-    if (!(error instanceof StoreError)) throw error;
-    throw fault(error.message);
-  } finally {
-    await store.close();
-  }
+  });
   const [first] = records;
   if (first === undefined) {
     io.stderr.write(
@@ -102,8 +87,4 @@ function readSince(text: string): number {
   const read = kinds.duration().safeParse(text);
   if (!read.success) throw optionFault(`--since needs a time such as 30m, 1h or 2d, got "${text}"`);
   return Date.now() - read.data;
-}
-
-function fault(message: string): MilterError {
-  return new MilterError('ERR_MILTER_UNSUPPORTED', message);
 }

@@ -173,3 +173,23 @@ describe('milter run without a file', () => {
     await mta.quit();
   });
 });
+
+it.each(['run', 'check', 'try'])(
+  'milter %s tells in one line why a module cannot be set up',
+  async (command) => {
+    const module = join(folder, 'broken.ts');
+    writeFileSync(
+      module,
+      `import { defineModule, z } from 'libmilter/filter';
+     export default defineModule({ name: 'broken', options: z.strictObject({}), findings: {},
+       setup: () => { throw new Error('no luck'); } });`,
+    );
+    const file = config('broken.toml', `${MEMORY}[[module]]\nuse = "./broken.ts"\n`);
+    const { status, out, err } = await milter(
+      command === 'try' ? ['try', '--config', file, '-'] : [command, file],
+    );
+    expect(status).toBe(1);
+    expect(out + err).toMatch(/cannot be opened: .*no luck\n/);
+    expect(out + err).not.toContain('    at ');
+  },
+);
