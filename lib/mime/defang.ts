@@ -18,6 +18,7 @@ import {
 } from './inspect.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
+import { isNamedMessage } from './readings.ts';
 import { Slice } from './slice.ts';
 
 /** A part as it was before it was made harmless. */
@@ -103,13 +104,18 @@ export async function defang(message: MimeMessage, policy: DefangPolicy = {}): P
 /**
  * Makes one part harmless. A part that cannot be taken out, being the message itself or all that is in a multipart or message,
  * is replaced by the warning instead.
+ * A text that is called like a message (`.eml`) goes with the file in it.
  * @param warning The text that stands in its place.
  */
 export function disarm(part: Part, how: Disarming, warning: string): void {
+  const { parent } = part;
   if (how === 'rename') {
     const name = `${part.names[0] ?? 'attachment'}.defang`;
     part.retype('application/octet-stream');
     part.rename(name);
+  } else if (part.isFileInText && parent && isNamedMessage(parent.names)) {
+    // Without what is in front of it, or with a warning there, the rest of the text might be a message.
+    disarm(parent, how, warning);
   } else if (how === 'remove' && isOneOfSeveral(part)) part.remove();
   else {
     for (const name of DESCRIBING) part.headers.remove(name);

@@ -41,6 +41,20 @@ describe('a file in a text', () => {
     },
   );
 
+  it.each(['defang', 'remove'] as const)(
+    'takes a text along that might become a message: %s',
+    async (action) => {
+      const hidden =
+        'Content-Type: multipart/mixed; boundary=q\r\n\r\n--q\r\nContent-Type: application/octet-stream; name=b.exe\r\n\r\nx\r\n--q--\r\n';
+      const message = mail(
+        `--a\r\n\r\nhello\r\n--a\r\nContent-Type: text/plain; name=a.eml\r\n\r\n${file('a.exe', 'MZ')}${hidden}--a--\r\n`,
+        'Content-Type: multipart/mixed; boundary=a',
+      );
+      await defang(message, { action });
+      expect(await inspect(parseMessage(message.toBytes()))).toEqual([]);
+    },
+  );
+
   it('becomes a warning, or goes, without harm to the rest', async () => {
     const message = mail(text);
     const { removed } = await defang(message, { warning: () => 'gone: é' });

@@ -143,6 +143,7 @@ export default defineModule({
             // What was around it, or another reading of it, may have gone meanwhile.
             if (!isMeant || handled.has(part) || !isIn(part, tree.root)) continue;
             handled.add(part);
+            if (how === 'rename' && isRenamed(part)) continue;
             const name = how === 'rename' ? undefined : await saved?.save(part.toBytes());
             disarm(part, how, this.#warning(fault, name));
           }
@@ -170,6 +171,12 @@ function byGravity([one]: readonly Fault[], [other]: readonly Fault[]): number {
   const place = (fault: Fault | undefined): number =>
     ['rename', 'defang', 'remove'].indexOf(fault?.action.word ?? '');
   return place(other) - place(one);
+}
+
+/** By a filter on its way here. */
+function isRenamed({ names, contentTypes }: Part): boolean {
+  const isPlain = contentTypes.every((type) => type === 'application/octet-stream');
+  return isPlain && names.length > 0 && names.every((name) => name.endsWith('.defang'));
 }
 
 function isIn(part: Part, root: Part): boolean {

@@ -96,6 +96,12 @@ describe('what follows from it', () => {
     expect(text).not.toContain('msdownload');
   });
 
+  it('is not done again to what was renamed on the way here', async () => {
+    const eml = attached({ name: 'a.exe.defang', content: PROGRAM });
+    expect((await sent('programs = "rename"', eml)).parts).toEqual(['hello', 'a.exe.defang']);
+    expect((await sent('', eml)).parts).toEqual(['hello', 'WARNING.TXT']);
+  });
+
   it('is the gravest of several', async () => {
     const eml = attached({ name: 'a.exe', content: PROGRAM }, { name: 'b.vbs' });
     const { parts } = await sent('extension_action = "rename"\nprograms = "remove"', eml);
