@@ -108,7 +108,7 @@ export async function readItem({ file, number, start, end }: CorpusItem): Promis
 function unquoted(bytes: Buffer): Buffer {
   const text = bytes
     .toString('latin1')
-    .replace(/^From .*\n/, '')
+    .replace(/^From [^\n]*\n/, '')
     .replace(/^>(>*From )/gm, '$1');
   return Buffer.from(text, 'latin1');
 }

@@ -2,7 +2,7 @@
  * The member between those that judge and those that change: it asks what the findings come to, answers the MTA, and
  * takes out those recipients whose copy does not go on.
  */
-import { Milter, type MilterClass, type Reject, type Tempfail } from '../index.ts';
+import { type Message, Milter, type MilterClass, type Reject, type Tempfail } from '../index.ts';
 import { decideMessage, decideRecipient, type MessageDecision, type Ruled } from './decision/decide.ts';
 import { makeReply } from './decision/reply.ts';
 import { isExempt, rulesFor } from './decision/so-far.ts';
@@ -217,7 +217,18 @@ function report(
       recipient: recipient ?? judgement.recipients.map(({ address }) => address).join(','),
       findings: findings.length === 0 ? undefined : findings.join(','),
       subject: running.settings.log.subjects ? message.headers.get('Subject')?.value : undefined,
+      // Before the end of the message there are none.
+      headers: running.settings.log.headers && recipient === undefined ? shownHeaders(message) : undefined,
     },
     recipient === undefined ? `message: ${verdict}` : `recipient: ${verdict}`,
   );
+}
+
+/** So many are logged, each unfolded; the log cuts what is long. */
+const MAX_HEADERS = 50;
+
+function shownHeaders({ headers }: Message): readonly string[] {
+  return [...headers]
+    .slice(0, MAX_HEADERS)
+    .map(({ name, value }) => `${name}: ${value.replace(/\s+/g, ' ').slice(0, 200)}`);
 }

@@ -243,3 +243,15 @@ describe('which mail a module works for', () => {
     expect(await changed({ address: '192.0.2.7', recipients: ['x@example.net'] })).toBe(false);
   });
 });
+
+describe('the log', () => {
+  it.each([
+    ['', undefined, undefined],
+    ['[log]\nsubjects = true\nheaders = true', 'x', ['From: a@example.org', 'Subject: x']],
+  ])('has subject and headers as %j says', async (top, subject, headers) => {
+    await using filter = await testFilter('', { top });
+    await filter.send();
+    const line = filter.logger.lines.find(({ message }) => message === 'message: accept');
+    expect(line?.fields).toMatchObject({ subject, headers });
+  });
+});
