@@ -107,14 +107,13 @@ describe('bcc', () => {
     const config = copies('{ of = "outgoing", bcc = "copy-%{user}@archive.example" }');
     const to = async (sender: string) => (await recipients(config, { ...OUT, sender })).slice(1);
     expect(await to('"a b"@example.com')).toEqual(['<"copy-a b"@archive.example>']);
+    expect(await to('"a>b"@example.com')).toEqual(['<"copy-a>b"@archive.example>']);
     expect(await to('<>')).toEqual(['<copy-mailer-daemon@archive.example>']);
   });
 
   it('that cannot be written follows on_error', async () => {
-    await using filter = await testFilter(
-      copies('{ of = "outgoing", bcc = "copy-%{user}@archive.example" }'),
-    );
-    expect((await filter.send({ ...OUT, sender: '"a>b"@example.com' })).verdict).toBe('tempfail');
+    await using filter = await testFilter(copies('{ of = "outgoing", bcc = "copy@archive.%{domain}" }'));
+    expect((await filter.send({ ...OUT, sender: 'a@[192.0.2.1]' })).verdict).toBe('tempfail');
   });
 
   it('is not for those who do not get the message', async () => {
