@@ -38,11 +38,11 @@ export async function readChosen(given?: string, options: Parameters<ReadConfig>
   return await chooseConfig(given).read(options);
 }
 
-/** Where the starter configuration remembers things: an administrator who tries it is not root. */
+/** Where the starter configuration remembers things: an administrator who tries it may be root or not. */
 function ownData(): string {
-  if (process.getuid?.() === 0) return '/var/lib/milter';
   const { XDG_STATE_HOME = '' } = process.env;
-  return join(XDG_STATE_HOME.startsWith('/') ? XDG_STATE_HOME : join(homedir(), '.local/state'), 'milter');
+  if (XDG_STATE_HOME.startsWith('/')) return join(XDG_STATE_HOME, 'milter');
+  return process.getuid?.() === 0 ? '/var/lib/milter' : join(homedir(), '.local/state/milter');
 }
 
 /** Opens the filter of a configuration: what hinders a module is a sentence, and not a stack. */

@@ -1,5 +1,5 @@
 /** `milter run FILE.toml`: the configuration in force, replaced, and left. */
-import { chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -162,6 +162,7 @@ describe('milter run without a file', () => {
     expect(message.headers.map(({ name }) => name)).toEqual(['Subject']);
     await mta.quit();
     await until('the log', () => running.err.includes('helo-address(observed)'));
+    await until('the history', () => existsSync(join(folder, 'milter/milter.db')));
     expect(running.out).toContain('smtpd_milters = inet:127.0.0.1:');
   });
 
