@@ -10,7 +10,8 @@ import { openFilter } from '../../lib/filter/index.ts';
 import { temporaryDirectory } from '../helpers/directory.ts';
 import { keepingLogger, probeDirectory } from '../helpers/filter.ts';
 
-const ROUNDS = 50;
+/** A round takes some seconds, most of them to start; `KILLS=50` is the long form. */
+const ROUNDS = Number(process.env['KILLS'] ?? 16);
 /** Lines of every seventh message: some 3 MB, which take a while to write. */
 const LARGE = 120_000;
 /** Acknowledgements that a round waits for at most before it kills. */
