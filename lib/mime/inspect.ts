@@ -132,6 +132,11 @@ const NONE: readonly never[] = [];
 const DEFAULT_EXTENSIONS: ReadonlySet<string> = new Set(bannedExtensions);
 const DEFAULT_CONTENT_TYPES: ReadonlySet<string> = new Set(bannedContentTypes);
 
+/** A set as it is: nobody wants a hundred extensions copied for each message. */
+function asSet(values: Iterable<string>): ReadonlySet<string> {
+  return values instanceof Set ? values : new Set(values);
+}
+
 /** How many times as long as one archive all archives of a message may take. */
 const ARCHIVES_TIME = 4;
 
@@ -145,8 +150,8 @@ export class Inspector {
 
   constructor(policy: InspectPolicy) {
     this.#policy = policy;
-    this.#extensions = policy.extensions ? new Set(policy.extensions) : DEFAULT_EXTENSIONS;
-    this.#contentTypes = policy.contentTypes ? new Set(policy.contentTypes) : DEFAULT_CONTENT_TYPES;
+    this.#extensions = policy.extensions ? asSet(policy.extensions) : DEFAULT_EXTENSIONS;
+    this.#contentTypes = policy.contentTypes ? asSet(policy.contentTypes) : DEFAULT_CONTENT_TYPES;
   }
 
   /**

@@ -144,7 +144,9 @@ export default defineModule({
             if (!isMeant || handled.has(part) || !isIn(part, tree.root)) continue;
             handled.add(part);
             if (how === 'rename' && isRenamed(part)) continue;
-            const name = how === 'rename' ? undefined : await saved?.save(part.toBytes());
+            // A file in a text is no part by itself, for whoever opens it later.
+            const whole = (part.isFileInText ? part.parent : undefined) ?? part;
+            const name = how === 'rename' ? undefined : await saved?.save(whole.toBytes());
             disarm(part, how, this.#warning(fault, name));
           }
         };

@@ -106,7 +106,7 @@ async function judgeParts(tree: MimeMessage, options: JudgeOptions, rules: Rules
   };
   if (parts.length > max_parts) return [tooMany];
   const poisons = await inspect(tree, {
-    extensions: extensions.sets().flatMap((set) => [...set]),
+    extensions: union(extensions.sets()),
     contentTypes: [],
     messages,
     ...(options.archives ? {} : { archives: false }),
@@ -130,6 +130,12 @@ async function judgeParts(tree: MimeMessage, options: JudgeOptions, rules: Rules
     );
   }
   return faults;
+}
+
+/** One set as it is: it is asked about every message. */
+function union(sets: readonly ReadonlySet<string>[]): ReadonlySet<string> {
+  const [first = new Set<string>(), ...others] = sets.filter(({ size }) => size > 0);
+  return others.length === 0 ? first : new Set(sets.flatMap((set) => [...set]));
 }
 
 function typeReasons(part: Part, types: GlobList): readonly PoisonReason[] {

@@ -70,6 +70,14 @@ describe('the original', () => {
     expect(saved).toContain(PROGRAM.toString('base64'));
   });
 
+  it('of a file in a text is the text', async () => {
+    await using filter = await testFilter(attachments('save = "removed/"'));
+    await filter.send({ eml: 'From: a@example.org\n\nhello\nbegin 644 a.exe\n#86)C\n`\nend\nbye\n' });
+    const [name = ''] = readdirSync(join(filter.data, 'removed'));
+    const saved = readFileSync(join(filter.data, 'removed', name), 'latin1');
+    expect(saved).toMatch(/^From: a@example\.org\r\n\r\nhello\r\nbegin 644 a\.exe/);
+  });
+
   it.each([
     ['is renamed', 'extension_action = "rename"\nprograms = "rename"'],
     ['stays', 'mode = "observe"'],
