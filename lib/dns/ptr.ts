@@ -86,6 +86,8 @@ export function isDynamicName(name: string | undefined, address: string): boolea
 function holdsOctets(host: string, bits: number): boolean {
   if (host.includes((bits >>> 0).toString(16).padStart(8, '0'))) return true;
   const octets = [bits >>> 24, (bits >>> 16) & 255, (bits >>> 8) & 255, bits & 255];
+  // It is in every form below.
+  if (!host.includes(String(octets[2]))) return false;
   const runs = [octets.slice(0, 3), octets.slice(1), octets.slice(2)].flatMap((run) => [
     run,
     run.toReversed(),

@@ -25,20 +25,19 @@ export abstract class ClientJudge extends Milter {
     this.#judging = judging;
   }
 
-  override async envrcpt(_recipient: string): Promise<void> {
+  override envrcpt(_recipient: string): Promise<void> | undefined {
     const judging = this.#judging;
-    if (judging === undefined) return;
-    const report = await judging;
-    // Once: the next recipient finds what the first one found.
-    if (this.#judging !== judging) return;
-    this.#judging = undefined;
-    report();
+    return judging?.then((report) => {
+      // Once: the next recipient finds what the first one found.
+      if (this.#judging !== judging) return;
+      this.#judging = undefined;
+      report();
+    });
   }
 
-  override async eom(): Promise<void> {
+  override eom(): Promise<void> | undefined {
     const { relayed, judged } = clientFact.get(this);
-    if (!relayed || judged === undefined) return;
-    const judging = this.judge(judged);
-    if (judging !== undefined) (await judging)();
+    if (!relayed || judged === undefined) return undefined;
+    return this.judge(judged)?.then((report) => report());
   }
 }

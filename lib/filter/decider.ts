@@ -18,40 +18,54 @@ import type { Running } from './running.ts';
 import { settleMessage, settleRefusal } from './settling.ts';
 
 type Answer = Reject | Tempfail | 'discard' | undefined;
+type GoesOn = MessageDecision & { readonly verdict: 'continue' };
 
 /** Makes the class for a configuration in force. */
 export function makeDecider(running: Running, quarantine: Quarantine): MilterClass {
   return class Decider extends Milter {
     static override readonly onError = 'tempfail';
 
-    override async envrcpt(recipient: string): Promise<Answer> {
+    override envrcpt(recipient: string): Answer | Promise<Answer> {
       const judgement = judgementFact.get(this);
       if (judgement === undefined) return undefined;
-      const exempt = await isExempt(running.roles, recipient);
-      const decision = decideRecipient(judgement.findings, rulesFor(this, running.roles), recipient, exempt);
-      if (decision.verdict !== 'continue') {
-        const { verdict, because } = decision;
-        const reply = replyTo(verdict, because, judgement, running);
-        judgement.outcomes.push({
-          address: recipient,
-          verdict,
-          reply: shown(reply),
-          finding: because.finding.name,
-        });
-        report(this, judgement, running, verdict, because, recipient);
-        running.remember(this, judgement, verdict, shown(reply));
-        settleRefusal(judgement, running, recipient);
-        return reply;
-      }
-      judgement.recipients.push({ address: recipient, exempt, out: decision.out });
-      return undefined;
+      const exempt = isExempt(running.roles, recipient);
+      return typeof exempt === 'boolean'
+        ? this.#decideRecipient(judgement, recipient, exempt)
+        : exempt.then((is) => this.#decideRecipient(judgement, recipient, is));
     }
 
-    override async eom(): Promise<Answer> {
+    #decideRecipient(judgement: Judgement, recipient: string, exempt: boolean): Answer {
+      const decision = decideRecipient(judgement.findings, rulesFor(this, running.roles), recipient, exempt);
+      if (decision.verdict === 'continue') {
+        judgement.recipients.push({ address: recipient, exempt, out: decision.out });
+        return undefined;
+      }
+      const { verdict, because } = decision;
+      const reply = replyTo(verdict, because, judgement, running);
+      judgement.outcomes.push({
+        address: recipient,
+        verdict,
+        reply: shown(reply),
+        finding: because.finding.name,
+      });
+      report(this, judgement, running, verdict, because, recipient);
+      running.remember(this, judgement, verdict, shown(reply));
+      settleRefusal(judgement, running, recipient);
+      return reply;
+    }
+
+    override eom(): Answer | Promise<Answer> {
       const judgement = judgementFact.get(this);
       if (judgement === undefined) return undefined;
       if (running.settings.too_big === 'reject' && !this.message.bodyComplete) running.report(this, tooBig());
-      await this.#spareReleased(judgement);
+      // Ours is above one that the message may have come with.
+      const mark = this.message.headers.get(RELEASED_HEADER);
+      return mark === undefined
+        ? this.#decideMessage(judgement)
+        : this.#spareReleased(judgement, mark.value).then(() => this.#decideMessage(judgement));
+    }
+
+    #decideMessage(judgement: Judgement): Answer | Promise<Answer> {
       const rules = rulesFor(this, running.roles);
       const decision = decideMessage(judgement.findings, rules, judgement.recipients);
       judgement.phase = 'decided';
@@ -68,15 +82,15 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         settleRefusal(judgement, running);
         return reply;
       }
-      return await this.#goOn(judgement, decision);
+      const held = decision.out.filter(({ how }) => how === 'quarantine').map(({ address }) => address);
+      return held.length === 0
+        ? this.#goOn(judgement, decision, 'discard')
+        : this.#hold(judgement, decision, held);
     }
 
     /** What was released from quarantine has been judged, by a person. */
-    async #spareReleased(judgement: Judgement): Promise<void> {
-      // Ours is above one that the message may have come with.
-      const mark = this.message.headers.get(RELEASED_HEADER);
-      if (mark === undefined) return;
-      const owner = await quarantine.releasedFor(mark.value);
+    async #spareReleased(judgement: Judgement, mark: string): Promise<void> {
+      const owner = await quarantine.releasedFor(mark);
       for (const [i, recipient] of judgement.recipients.entries()) {
         if (ownerOf(recipient.address) === owner)
           judgement.recipients[i] = { ...recipient, exempt: true, out: undefined };
@@ -87,17 +101,19 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       );
     }
 
-    async #goOn(judgement: Judgement, decision: MessageDecision & { verdict: 'continue' }): Promise<Answer> {
-      const { message } = this;
-      const held = decision.out.filter(({ how }) => how === 'quarantine').map(({ address }) => address);
-      // Safe before the MTA is told anything.
-      if (held.length > 0) {
-        try {
-          await quarantine.hold(this, judgement, held);
-        } catch (error) {
-          return this.#notHeld(judgement, error);
-        }
+    /** Safe before the MTA is told anything. */
+    async #hold(judgement: Judgement, decision: GoesOn, held: readonly string[]): Promise<Answer> {
+      try {
+        await quarantine.hold(this, judgement, held);
+      } catch (error) {
+        return this.#notHeld(judgement, error);
       }
+      return this.#goOn(judgement, decision, 'quarantine');
+    }
+
+    /** @param unlessLeft what becomes of the message where no copy of it goes on */
+    #goOn(judgement: Judgement, decision: GoesOn, unlessLeft: 'discard' | 'quarantine'): Answer {
+      const { message } = this;
       for (const { address, how, finding } of decision.out) {
         message.deleteRcpt(address);
         judgement.outcomes.push({ address, verdict: how, finding: finding.name });
@@ -106,9 +122,8 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       const left = judgement.recipients.filter(({ address }) => !out.has(address));
       for (const { address } of left) judgement.outcomes.push({ address, verdict: 'accept' });
       if (left.length === 0) {
-        const verdict = held.length > 0 ? 'quarantine' : 'discard';
-        report(this, judgement, running, verdict, undefined);
-        running.remember(this, judgement, verdict);
+        report(this, judgement, running, unlessLeft, undefined);
+        running.remember(this, judgement, unlessLeft);
         settleMessage(judgement, running);
         return 'discard';
       }

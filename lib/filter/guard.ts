@@ -2,6 +2,7 @@
  * What stands around every module: whether it has to do with a message at all, how long it may take, and what comes of
  * its failures. A failure is a finding like others (`NAME-error`), so that the other modules go on.
  */
+import { setAlarm, stopAlarm } from '../alarm.ts';
 import type { Milter, MilterClass } from '../index.ts';
 import type { ConfiguredModule } from './config/config.ts';
 import { clientFact, directionFact } from './facts.ts';
@@ -64,35 +65,29 @@ function call(
 ): Promise<void> | undefined {
   const judgement = judgementFact.get(milter);
   if (judgement === undefined || !applies(milter, judgement, entry, stage, values[0])) return undefined;
-  const fail = (error: unknown): void => failed(milter, judgement, stage, entry, host, error);
   if (running.has(milter)) {
-    fail(new Error('still busy with an earlier stage'));
+    failed(milter, judgement, stage, entry, host, new Error('still busy with an earlier stage'));
     return undefined;
   }
   serve(milter, judgement);
   let value: unknown;
   try {
-    value = handler.apply(milter, [...values]);
+    value = Reflect.apply(handler, milter, values);
   } catch (error) {
-    fail(error);
+    failed(milter, judgement, stage, entry, host, error);
     return undefined;
   }
-  if (value instanceof Promise) {
-    const began = performance.now();
-    return inTime(milter, judgement, value, entry)
-      .then(check, fail)
-      .finally(() => {
-        host.observe('module_seconds', (performance.now() - began) / 1_000, { module: entry.name });
-      });
-  }
-  check(value);
-  return undefined;
-
-  function check(answer: unknown): void {
+  // What answers at once, as most do, is to cost next to nothing.
+  if (value === undefined) return undefined;
+  const fail = (error: unknown): void => failed(milter, judgement, stage, entry, host, error);
+  const check = (answer: unknown): void => {
     if (answer !== undefined) {
       fail(new Error(`answered ${stage} with a verdict; a module reports findings (services.found)`));
     }
-  }
+  };
+  if (value instanceof Promise) return inTime(milter, judgement, value, entry, host, check, fail);
+  check(value);
+  return undefined;
 }
 
 /** Whether a module has to do with this message, at this stage. */
@@ -129,25 +124,37 @@ export function concerns({ match }: ConfiguredModule, recipient: string): boolea
   );
 }
 
-/** The handler, or a failure when its time is up. */
+/** Waits for the handler, but no longer than its time, and passes on what comes of it. */
 function inTime(
   milter: Milter,
   judgement: Judgement,
   handler: Promise<unknown>,
   entry: ConfiguredModule,
-): Promise<unknown> {
-  const left = Math.max(0, judgement.stageEnd - performance.now());
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(
-    () => {
+  host: Running,
+  check: (answer: unknown) => void,
+  fail: (error: unknown) => void,
+): Promise<void> {
+  const began = performance.now();
+  const left = Math.max(0, judgement.stageEnd - began);
+  return new Promise((resolve) => {
+    const done = (): void => {
+      host.observe('module_seconds', (performance.now() - began) / 1_000, { module: entry.name });
+      resolve();
+    };
+    const alarm = setAlarm(Math.min(left, entry.deadline ?? left), () => {
       const back = handler.finally(() => running.delete(milter));
       back.catch(() => {});
       running.set(milter, back);
-      reject(new Error('its time is up'));
-    },
-    Math.min(left, entry.deadline ?? left),
-  );
-  return Promise.race([handler, promise]).finally(() => clearTimeout(timer));
+      fail(new Error('its time is up'));
+      done();
+    });
+    const pass = (on: (came: unknown) => void) => (came: unknown) => {
+      if (!stopAlarm(alarm)) return;
+      on(came);
+      done();
+    };
+    handler.then(pass(check), pass(fail));
+  });
 }
 
 function failed(

@@ -125,10 +125,13 @@ function toNumber(value: number): string {
 }
 
 function toLabels(labels: Labels): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escapeValue(value)}"`);
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`;
+  let pairs = '';
+  for (const name in labels)
+    pairs += `${pairs === '' ? '' : ','}${name}="${escapeValue(labels[name] ?? '')}"`;
+  return pairs === '' ? '' : `{${pairs}}`;
 }
 
 function escapeValue(value: string): string {
+  if (/^[\w.:@-]*$/.test(value)) return value;
   return value.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('\n', '\\n').toWellFormed();
 }

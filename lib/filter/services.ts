@@ -6,7 +6,7 @@ import type { Logger, Milter } from '../index.ts';
 import type { ConfiguredModule } from './config/config.ts';
 import type { Template } from './config/template.ts';
 import { isMade } from './decision/is-made.ts';
-import { type SoFar, soFar } from './decision/so-far.ts';
+import { type SoFar, soFar, soFarAt } from './decision/so-far.ts';
 import type { Role } from './facts.ts';
 import type { Action } from './findings/action.ts';
 import type { About, FindingReply } from './findings/finding.ts';
@@ -85,7 +85,8 @@ export interface Services<Short extends string = string> {
    * What the findings so far come to: for one recipient before DATA, for the message at its end. Modules that ask say in
    * their definition when they judge (`judges`).
    */
-  soFar(milter: Milter, recipient?: string): Promise<SoFar>;
+  soFar(milter: Milter): SoFar;
+  soFar(milter: Milter, recipient: string): Promise<SoFar>;
   /**
    * Has something done when it is known what became of the message, or of this recipient: once, and neither late nor lost
    * unless the client breaks off. Nobody waits for it, and what it throws is logged. Observed modules are told too.
@@ -149,6 +150,16 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     if (known === undefined) changes.set(name, [{ step, change }]);
     else known.push({ step, change });
   };
+  function soFarOf(milter: Milter): SoFar;
+  function soFarOf(milter: Milter, recipient: string): Promise<SoFar>;
+  function soFarOf(milter: Milter, recipient?: string): SoFar | Promise<SoFar> {
+    const judgement = openJudgement(milter);
+    if (recipient === undefined)
+      return judgement === undefined ? nothing : soFar(milter, judgement, shared.roles);
+    return judgement === undefined
+      ? Promise.resolve(nothing)
+      : soFarAt(milter, judgement, shared.roles, recipient);
+  }
   return {
     name,
     observed,
@@ -188,11 +199,7 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
       const finding = short === undefined ? '' : `${name}-${short}`;
       return fillTemplate(template, { milter, finding, ref, values, ...shared });
     },
-    soFar: async (milter, recipient) => {
-      const judgement = openJudgement(milter);
-      if (judgement === undefined) return { passes: false, exempt: false, points: 0 };
-      return await soFar(milter, judgement, shared.roles, recipient);
-    },
+    soFar: soFarOf,
     whenSettled: (milter, work, recipient) => {
       openJudgement(milter)?.waiting.push({ module: name, work, recipient });
     },
@@ -203,6 +210,9 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     role: (role) => shared.roles.first(role),
   };
 }
+
+/** Of a message whose judgement is over. */
+const nothing: SoFar = { passes: false, exempt: false, points: 0 };
 
 function withFields(log: Logger, more: Readonly<Record<string, unknown>>): Logger {
   return {

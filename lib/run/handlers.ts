@@ -2,6 +2,7 @@
  * Calls the handlers of a session's members, one after another, and makes a verdict of whatever comes of each: an
  * answer, a failure, or no answer in time.
  */
+import { setAlarm, stopAlarm } from '../alarm.ts';
 import { MilterError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import type { Milter } from '../milter/milter.ts';
@@ -135,9 +136,19 @@ export class Handlers {
   #inTime(handler: Promise<unknown>, member: Member, stage: Stage, play: Play): Promise<unknown> {
     const time = timeFor(member, stage, play, this.#life);
     if (time === undefined) return handler;
-    const { promise, resolve } = Promise.withResolvers<unknown>();
-    const timer = setTimeout(() => resolve(late), time);
-    return Promise.race([handler, promise]).finally(() => clearTimeout(timer));
+    return new Promise((resolve, reject) => {
+      const alarm = setAlarm(time, () => resolve(late));
+      handler.then(
+        (value) => {
+          stopAlarm(alarm);
+          resolve(value);
+        },
+        (error: unknown) => {
+          stopAlarm(alarm);
+          reject(error);
+        },
+      );
+    });
   }
 
   /** What a handler's answer means. */

@@ -29,7 +29,7 @@
 #include "script.h"
 
 enum { PROTOCOL_VERSION = 6, ALL_ACTIONS = 0x1ff, ALL_STEPS = 0x1fffff };
-enum { STREAM_BUFFER = 4096, REPLY_BUFFER = 4096, PATIENCE_S = 30 };
+enum { STREAM_BUFFER = 4096, REPLY_BUFFER = 1 << 17, PATIENCE_S = 30 };
 
 static uint64_t now_ns(void) {
   struct timespec t;

@@ -25,32 +25,43 @@ export function rulesFor(milter: Milter, roles: Roles): Rules {
 }
 
 /** Whether no finding concerns a recipient. */
-export async function isExempt(roles: Roles, recipient: string): Promise<boolean> {
-  for (const exempt of roles.all(exemptRole)) {
+export function isExempt(roles: Roles, recipient: string): boolean | Promise<boolean> {
+  return anyFrom(0, roles.all(exemptRole), recipient);
+}
+
+function anyFrom(
+  first: number,
+  exempts: readonly ((recipient: string) => boolean | Promise<boolean>)[],
+  recipient: string,
+): boolean | Promise<boolean> {
+  for (const [index, exempt] of exempts.slice(first).entries()) {
     const answer = exempt(recipient);
-    if (typeof answer === 'boolean' ? answer : await answer) return true;
+    if (answer === true) return true;
+    if (answer !== false) return answer.then((is) => is || anyFrom(first + index + 1, exempts, recipient));
   }
   return false;
 }
 
-/** What the findings come to so far: for one recipient before DATA, for the message at its end. */
-export async function soFar(
+/** What the findings come to so far, before DATA, for one recipient. */
+export async function soFarAt(
   milter: Milter,
-  { findings, recipients }: Judgement,
+  { findings }: Judgement,
   roles: Roles,
-  recipient: string | undefined,
+  recipient: string,
 ): Promise<SoFar> {
   const rules = rulesFor(milter, roles);
-  if (recipient !== undefined) {
-    const exempt = await isExempt(roles, recipient);
-    const decision = decideRecipient(findings, rules, recipient, exempt);
-    return {
-      exempt,
-      passes: decision.verdict === 'continue' && decision.out === undefined,
-      points: exempt ? 0 : pointsAt(findings, rules, recipient),
-    };
-  }
-  const decision = decideMessage(findings, rules, recipients);
+  const exempt = await isExempt(roles, recipient);
+  const decision = decideRecipient(findings, rules, recipient, exempt);
+  return {
+    exempt,
+    passes: decision.verdict === 'continue' && decision.out === undefined,
+    points: exempt ? 0 : pointsAt(findings, rules, recipient),
+  };
+}
+
+/** What the findings come to so far, at the end of the message. */
+export function soFar(milter: Milter, { findings, recipients }: Judgement, roles: Roles): SoFar {
+  const decision = decideMessage(findings, rulesFor(milter, roles), recipients);
   return {
     exempt: recipients.every(({ exempt }) => exempt),
     passes: decision.verdict === 'continue' && decision.out.length < recipients.length,

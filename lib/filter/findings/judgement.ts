@@ -2,7 +2,7 @@
  * Everything that is known of one message's fate, from MAIL to its end. Modules add findings and changes to it; the
  * decision reads it, and the history keeps what it says in the end.
  */
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 import { type Message, type Milter, slot } from '../../index.ts';
 import type { Ruled } from '../decision/decide.ts';
 import type { ChangeStep } from '../module.ts';
@@ -11,9 +11,23 @@ import type { Finding, JudgedRecipient } from './finding.ts';
 /** No letters or digits that look like another. */
 const ALPHABET = 'ABCDEFGHJKLMNPQRSTUVWXYZ23456789';
 
+const REF_LENGTH = 6;
+
+/** Drawn for many references at once: the call costs more than the bytes. */
+const random = new Uint8Array(256 * REF_LENGTH);
+let drawn = random.length;
+
 /** A new name for a message: what every refusal ends with. 6 characters, one in a thousand million. */
 export function makeRef(): string {
-  return Array.from(randomBytes(6), (byte) => ALPHABET[byte % ALPHABET.length]).join('');
+  if (drawn === random.length) {
+    randomFillSync(random);
+    drawn = 0;
+  }
+  let ref = '';
+  for (const end = drawn + REF_LENGTH; drawn < end; drawn++) {
+    ref += ALPHABET[(random[drawn] ?? 0) % ALPHABET.length];
+  }
+  return ref;
 }
 
 /** What was said to one recipient. */

@@ -115,19 +115,22 @@ export default defineModule({
     services.provide(whoRole, who);
 
     return class Networks extends Milter {
-      override async envfrom(sender: string): Promise<void> {
+      override envfrom(sender: string): Promise<void> | undefined {
         const { kind, relayed } = clientFact.get(this);
         if (kind === 'external') {
           if (!relayed) this.#checkOutsider();
         } else if (sender !== '<>') {
           // A sender without a domain is a user of this machine.
-          if (domains.empty || isOurs(sender) || parseAddress(sender).domain === '') return;
+          if (domains.empty || isOurs(sender) || parseAddress(sender).domain === '') return undefined;
           if (kind === 'internal') services.found(this, 'internal-as-other', options.internal_as_other);
           else services.found(this, 'authenticated-as-other', options.authenticated_as_other);
-        } else if (kind === 'internal' && !null_senders.empty) {
-          if (!(await has(null_senders, this, seenClient(this))))
-            services.found(this, 'null-senders', { word: 'reject' });
-        }
+        } else if (kind === 'internal' && !null_senders.empty) return this.#checkNullSender();
+        return undefined;
+      }
+
+      async #checkNullSender(): Promise<void> {
+        if (!(await has(null_senders, this, seenClient(this))))
+          services.found(this, 'null-senders', { word: 'reject' });
       }
 
       override envrcpt(recipient: string): void {

@@ -36,8 +36,8 @@ export default defineModule({
     services.provide(scoreRole, { header: options.header });
 
     return class Score extends Milter {
-      override async eom(): Promise<void> {
-        const { points } = await services.soFar(this);
+      override eom(): void {
+        const { points } = services.soFar(this);
         const step = steps.find(([, from]) => points >= from);
         if (step === undefined) return;
         const action: Action = { word: step[0] };

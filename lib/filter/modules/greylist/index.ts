@@ -76,7 +76,7 @@ export default defineModule({
 
       override async eom(): Promise<void> {
         if (this.message.sender !== '<>') return;
-        const soFar = await services.soFar(this);
+        const soFar = services.soFar(this);
         await Promise.all(this.message.recipients.map(({ address }) => this.#look(address, soFar)));
       }
 

@@ -110,7 +110,7 @@ export default defineModule({
           return;
         }
         this.#report((await admit(this.#additions(ofClients, { size: bytes }))).over);
-        if (!(await services.soFar(this)).passes) return;
+        if (!services.soFar(this).passes) return;
         const { added, over } = await admit(this.#sizes(bytes));
         this.#report(over);
         this.#giveBackIfRefused(added);

@@ -194,8 +194,14 @@ export default defineModule({
         };
       }
 
-      override async eom(): Promise<void> {
-        await super.eom();
+      override eom(): Promise<void> | undefined {
+        const judging = super.eom();
+        if (judging !== undefined) return judging.then(() => this.#reportWaiting());
+        this.#reportWaiting();
+        return undefined;
+      }
+
+      #reportWaiting(): void {
         for (const report of this.#waiting.splice(0)) report();
       }
 
