@@ -1,4 +1,6 @@
 /** What module attachments finds, and what follows from it. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { openFilter } from '../../../../lib/filter/index.ts';
@@ -6,6 +8,7 @@ import { parseMessage } from '../../../../lib/mime/index.ts';
 import { fakeSession } from '../../../../lib/testing/index.ts';
 import { attached, PROGRAM } from '../../../fixtures/filter/attached.ts';
 import { makeTar, makeZip } from '../../../fixtures/mime/archives.ts';
+import { temporaryDirectory } from '../../../helpers/directory.ts';
 import { keepingLogger, type TestMail, testFilter } from '../../../helpers/filter.ts';
 
 const attachments = (options = ''): string => `[[module]]\nuse = "attachments"\n${options}\n`;
@@ -128,6 +131,19 @@ describe('what follows from it', () => {
   it('is done although another finding says accept', async () => {
     const accept = '[[module]]\nuse = "./probe.ts"\nmessage = "accept"\n';
     expect((await sent('extension_action = "reject"', EXE, {}, accept)).verdict).toBe('reject');
+  });
+
+  it('is nothing where access says so, or all recipients are exempt', async () => {
+    await using directory = await temporaryDirectory();
+    const map = join(directory.path, 'access');
+    writeFileSync(map, 'attachments-extensions:example.org\tOK\n');
+    const access = `[[module]]\nuse = "access"\nmap = "file:${map}"\n`;
+    expect((await sent('', EXE, {}, access)).parts).toContain('a.exe');
+    const recipients = '[[module]]\nuse = "recipients"\nunfiltered = ["postmaster@"]\n';
+    const abuse = { recipients: ['postmaster@example.com'] };
+    expect((await sent('', EXE, abuse, recipients)).parts).toContain('a.exe');
+    const both = { recipients: ['postmaster@example.com', 'b@example.com'] };
+    expect((await sent('', EXE, both, recipients)).parts).toContain('WARNING.TXT');
   });
 
   it('is nothing in observe mode', async () => {
