@@ -2,6 +2,8 @@
  * What one asks of DNS and what one gets. Everything in this package that needs DNS takes a {@link Resolver},
  * so it can be given this package's own client, a cache, Node's resolver or a table in a test.
  */
+import { wrongArgument } from '../errors.ts';
+import { checkOptions, checkValue, instance, type Kind, type Kinds, oneOf } from '../options.ts';
 
 /** One mail exchanger (RFC 1035 section 3.3.9). */
 export interface MxRecord {
@@ -79,11 +81,24 @@ export interface ResolveOptions {
   readonly signal?: AbortSignal;
 }
 
+/** Every {@link RecordType}. @internal */
+export const recordTypes: readonly RecordType[] = ['A', 'AAAA', 'CNAME', 'MX', 'NS', 'PTR', 'TXT'];
+const TYPE: Kind<RecordType> = oneOf(...recordTypes);
+const KINDS: Kinds<ResolveOptions> = { signal: instance(AbortSignal) };
+const NO_OPTIONS: ResolveOptions = {};
+
+/** Refuses a type that cannot be asked for, and options that are none. @internal */
+export function checkQuestion(type: RecordType, options: ResolveOptions = NO_OPTIONS): void {
+  checkValue('resolve: the record type', type, TYPE, wrongArgument);
+  checkOptions('resolve option', options, KINDS, wrongArgument);
+}
+
 /** Asks DNS. */
 export interface Resolver {
   /**
-   * Asks for the records of one type at a name; aliases (CNAME) are followed. Never throws and never rejects. An answer
-   * that is at hand may come without a promise.
+   * Asks for the records of one type at a name; aliases (CNAME) are followed. Never rejects. An answer that is at hand may
+   * come without a promise.
+   * @throws TypeError for an unknown record type or option; for nothing that DNS may answer
    */
   resolve<T extends RecordType>(
     name: string,

@@ -1,7 +1,15 @@
 /** A cache in front of a resolver. */
 import { wrongArgument } from '../errors.ts';
 import { checkOptions, checkValue, having, integer, type Kinds } from '../options.ts';
-import type { Absent, Answer, Found, RecordType, ResolveOptions, Resolver } from './answer.ts';
+import {
+  type Absent,
+  type Answer,
+  checkQuestion,
+  type Found,
+  type RecordType,
+  type ResolveOptions,
+  type Resolver,
+} from './answer.ts';
 import { queryName } from './name.ts';
 
 /** Bounds of a cache. TTLs are in seconds, as DNS has them. */
@@ -63,6 +71,7 @@ class CachingResolver implements Resolver {
     type: T,
     options?: ResolveOptions,
   ): Answer<T> | Promise<Answer<T>> {
+    checkQuestion(type, options);
     const asked = queryName(name);
     if (asked === undefined) return { status: 'badname', reason: `"${name}" cannot be asked` };
     const key = `${type} ${asked}`;

@@ -1,13 +1,14 @@
 /** The package's own DNS client: which server to ask, how often, and what its reply means. */
-import type {
-  Absent,
-  Answer,
-  Failed,
-  Found,
-  RecordOf,
-  RecordType,
-  ResolveOptions,
-  Resolver,
+import {
+  type Absent,
+  type Answer,
+  checkQuestion,
+  type Failed,
+  type Found,
+  type RecordOf,
+  type RecordType,
+  type ResolveOptions,
+  type Resolver,
 } from './answer.ts';
 import { queryName } from './name.ts';
 import { RCODE, type Reply } from './reply.ts';
@@ -56,6 +57,7 @@ export class DnsClient implements Resolver {
     type: T,
     options?: ResolveOptions,
   ): Answer<T> | Promise<Answer<T>> {
+    checkQuestion(type, options);
     const asked = queryName(name);
     if (asked === undefined) return { status: 'badname', reason: `"${name}" cannot be asked` };
     return this.#follow(asked, type, options?.signal);

@@ -1,6 +1,15 @@
 /** Node's own resolver (c-ares) behind the same interface: for comparison, and for who prefers it. */
 import { Resolver as NodeDnsResolver } from 'node:dns/promises';
-import type { Answer, Failed, Found, RecordOf, RecordType, ResolveOptions, Resolver } from './answer.ts';
+import {
+  type Answer,
+  checkQuestion,
+  type Failed,
+  type Found,
+  type RecordOf,
+  type RecordType,
+  type ResolveOptions,
+  type Resolver,
+} from './answer.ts';
 import type { ClientSettings } from './client.ts';
 import { queryName } from './name.ts';
 
@@ -35,6 +44,7 @@ export class NodeResolver implements Resolver {
     type: T,
     options?: ResolveOptions,
   ): Answer<T> | Promise<Answer<T>> {
+    checkQuestion(type, options);
     const asked = queryName(name);
     if (asked === undefined) return { status: 'badname', reason: `"${name}" cannot be asked` };
     const { signal } = options ?? {};

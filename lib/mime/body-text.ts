@@ -2,7 +2,7 @@
  * Text put before or behind what a message says: disclaimers, banners.
  */
 import { wrongArgument } from '../errors.ts';
-import { checkOptions, type Kinds, oneOf, text } from '../options.ts';
+import { checkOptions, checkValue, type Kinds, oneOf, text } from '../options.ts';
 import { isBodyText, sealOf } from './body.ts';
 import { decodeCharset, encodeCharset } from './charsets.ts';
 import { createPart } from './create.ts';
@@ -67,6 +67,7 @@ function addText(message: MimeMessage, addition: BodyText, place: Place): boolea
 /** Where the text goes: none for a part of its own; undefined where the message is to be left alone. */
 function chooseBodies(message: MimeMessage, addition: BodyText): readonly Part[] | undefined {
   checkOptions('option of a text', addition, KINDS, wrongArgument);
+  checkValue('option of a text "text"', addition.text, text, wrongArgument);
   if (addition.sealed === 'leave' && sealOf(message) !== undefined) return undefined;
   return findBodies(message.root);
 }

@@ -72,8 +72,15 @@ const KINDS: Kinds<{ readonly [K in keyof NewPart]: unknown }> = {
   message: object(),
 };
 
+const CONTENTS = ['content', 'parts', 'message'] as const;
+
 function writePart(description: NewPart, lineEnd: '\r\n' | '\n'): Buffer[] {
   checkOptions('createPart field', description, KINDS, wrongArgument);
+  const given = CONTENTS.filter((name) => description[name] !== undefined);
+  if (given.length !== 1)
+    throw wrongArgument(
+      `createPart needs one of content, parts and message, got ${given.join(' and ') || 'none'}`,
+    );
   const body = writeBody(description, lineEnd);
   const type = description.contentType ?? body.type;
   if (!/^[\w.+-]+\/[\w.+-]+$/.test(type))

@@ -2,7 +2,16 @@
  * What is poisonous in a message, and why. Nothing is changed here.
  */
 import { wrongArgument } from '../errors.ts';
-import { callback, checkOptions, flag, iterable, type Kind, type Kinds, object } from '../options.ts';
+import {
+  callback,
+  checkOptions,
+  checkValue,
+  flag,
+  iterable,
+  type Kind,
+  type Kinds,
+  object,
+} from '../options.ts';
 import type { ArchiveListing, ArchiveMember } from './archive.ts';
 import { type ArchiveLimits, type ArchiveProblem, defaultArchiveLimits } from './archive-budget.ts';
 import { archiveFormat, SIGNATURE_BYTES } from './archive-formats.ts';
@@ -132,9 +141,34 @@ const NONE: readonly never[] = [];
 const DEFAULT_EXTENSIONS: ReadonlySet<string> = new Set(bannedExtensions);
 const DEFAULT_CONTENT_TYPES: ReadonlySet<string> = new Set(bannedContentTypes);
 
-/** A set as it is: nobody wants a hundred extensions copied for each message. */
-function asSet(values: Iterable<string>): ReadonlySet<string> {
-  return values instanceof Set ? values : new Set(values);
+const EXTENSION: Kind<string> = {
+  must: 'name extensions in lower case and without dots, such as exe',
+  accepts: (value): value is string => typeof value === 'string' && /^[^\s.*\p{Lu}]+$/u.test(value),
+};
+const CONTENT_TYPE: Kind<string> = {
+  must: 'name content types in lower case, such as text/html',
+  accepts: (value): value is string =>
+    typeof value === 'string' && /^[^\s/*\p{Lu}]+\/[^\s/*\p{Lu}]+$/u.test(value),
+};
+
+/** Lists that were found right, as what. */
+const checked = new WeakMap<ReadonlySet<string>, Kind<string>>();
+
+/**
+ * A list of the policy, a set as it is: nobody wants a hundred extensions copied for each message. What is written otherwise
+ * would match nothing, and let everything pass.
+ */
+function readList(
+  name: keyof InspectPolicy,
+  given: Iterable<string> | undefined,
+  kind: Kind<string>,
+): ReadonlySet<string> | undefined {
+  if (given === undefined) return undefined;
+  const list = given instanceof Set ? given : new Set(given);
+  if (checked.get(list) === kind) return list;
+  for (const word of list) checkValue(`option "${name}"`, word, kind, wrongArgument);
+  checked.set(list, kind);
+  return list;
 }
 
 /** How many times as long as one archive all archives of a message may take. */
@@ -150,8 +184,8 @@ export class Inspector {
 
   constructor(policy: InspectPolicy) {
     this.#policy = policy;
-    this.#extensions = policy.extensions ? asSet(policy.extensions) : DEFAULT_EXTENSIONS;
-    this.#contentTypes = policy.contentTypes ? asSet(policy.contentTypes) : DEFAULT_CONTENT_TYPES;
+    this.#extensions = readList('extensions', policy.extensions, EXTENSION) ?? DEFAULT_EXTENSIONS;
+    this.#contentTypes = readList('contentTypes', policy.contentTypes, CONTENT_TYPE) ?? DEFAULT_CONTENT_TYPES;
   }
 
   /**

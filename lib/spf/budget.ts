@@ -9,13 +9,17 @@ export class Budget implements ResolveOptions {
   #controller: AbortController | undefined;
   #timer: NodeJS.Timeout | undefined;
   #stop: (() => void) | undefined;
-  /** Why the time is over; empty until then. */
-  over = '';
+  #over = '';
 
   constructor(timeout: number, outer: AbortSignal | undefined) {
     this.#timeout = timeout;
     this.#outer = outer;
-    if (outer?.aborted === true) this.over = 'the check was stopped';
+    if (outer?.aborted === true) this.#over = 'the check was stopped';
+  }
+
+  /** Why the time is over; empty until then. */
+  get over(): string {
+    return this.#over;
   }
 
   get signal(): AbortSignal {
@@ -29,13 +33,13 @@ export class Budget implements ResolveOptions {
   }
 
   #end(why: string): void {
-    this.over = why;
+    this.#over = why;
     this.#controller?.abort();
   }
 
   /** Runs the steps to their end. Undefined where the time is over before. */
   run<T>(steps: Steps<T>): T | undefined | Promise<T | undefined> {
-    if (this.over !== '') return undefined;
+    if (this.#over !== '') return undefined;
     const step = steps.next();
     return step.done === true ? step.value : this.#wait(steps, step.value);
   }
@@ -46,7 +50,7 @@ export class Budget implements ResolveOptions {
     // A resolver that ignores the signal must not hold us.
     for (let pending = first; ; ) {
       const answer = await Promise.race([pending, ended]);
-      if (this.over !== '') return undefined;
+      if (this.#over !== '') return undefined;
       const step = steps.next(answer);
       if (step.done === true) return step.value;
       pending = step.value;

@@ -3,6 +3,8 @@
  * All of the record is followed, as for a client that nothing matches, which is the dearest check there is.
  */
 import type { Answer, RecordType, Resolver } from '../dns/index.ts';
+import { wrongArgument } from '../errors.ts';
+import { text as aText, checkValue, having } from '../options.ts';
 import { failureText, joinText } from './answers.ts';
 import { isCheckable } from './identity.ts';
 import { MAX_LOOKUPS, MAX_NAMES, MAX_VOID_LOOKUPS } from './limits.ts';
@@ -60,8 +62,11 @@ const MECHANISM_NAMES = /^(?:all|include|a|mx|ptr|ip4|ip6|exists)=/i;
 /**
  * Reads the record of a domain and all that it includes.
  * @param text - a record to look at in place of the published one
+ * @throws TypeError for a domain that is no text, and for what is no resolver
  */
 export async function lintDomain(domain: string, resolver: Resolver, text?: string): Promise<LintReport> {
+  checkValue('lintDomain: the domain', domain, aText, wrongArgument);
+  checkValue('lintDomain: the resolver', resolver, having<Resolver>('resolve'), wrongArgument);
   const linter = new Linter(resolver);
   const tree = await linter.lint(domain, undefined, text);
   const { findings, voidLookups } = linter;

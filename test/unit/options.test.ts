@@ -3,7 +3,15 @@ import { describe, expect, it } from 'vitest';
 import { cached, createResolver } from '../../lib/dns/index.ts';
 import { wrongArgument } from '../../lib/errors.ts';
 import { Milter, type ServeOptions, serve } from '../../lib/index.ts';
-import { createPart, defang, listArchive, parseMessage, parseMessageStream } from '../../lib/mime/index.ts';
+import {
+  appendText,
+  createPart,
+  defang,
+  inspect,
+  listArchive,
+  parseMessage,
+  parseMessageStream,
+} from '../../lib/mime/index.ts';
 import {
   callback,
   checkValue,
@@ -21,7 +29,7 @@ import {
   text,
   texts,
 } from '../../lib/options.ts';
-import { bestGuess, checkHost } from '../../lib/spf/index.ts';
+import { bestGuess, checkHost, lintDomain } from '../../lib/spf/index.ts';
 import { connectMta, fakeSession, MemoryResolver } from '../../lib/testing/index.ts';
 
 class Idle extends Milter {
@@ -30,6 +38,7 @@ class Idle extends Milter {
 
 const message = parseMessage(Buffer.from('Subject: a\r\n\r\nb'));
 const resolver = new MemoryResolver({});
+const nodeResolver = createResolver({ backend: 'node' });
 const mail = { sender: 'a@example.com', recipients: ['b@example.com'] };
 const OPTION = { name: 'MilterError', code: 'ERR_MILTER_OPTION' };
 const ARGUMENT = { name: 'TypeError', code: 'ERR_MILTER_ARGUMENT' };
@@ -52,6 +61,14 @@ describe.each<[string, (options: object) => unknown, string, object]>([
   ['createResolver', (o) => createResolver(o as Loose), 'servers', ARGUMENT],
   ['cached', (o) => cached(resolver, o as Loose), 'maxEntries', ARGUMENT],
   ['MemoryResolver', (o) => new MemoryResolver({}, o as Loose), 'ttl', ARGUMENT],
+  ['resolve', (o) => createResolver().resolve('a.example', 'A', o as Loose), 'signal', ARGUMENT],
+  ["resolve by Node's", (o) => nodeResolver.resolve('a.example', 'A', o as Loose), 'signal', ARGUMENT],
+  [
+    'resolve of what is cached',
+    (o) => cached(resolver).resolve('a.example', 'A', o as Loose),
+    'signal',
+    ARGUMENT,
+  ],
   ['checkHost', (o) => checkHost({ sender: '', resolver, ...o } as Loose), 'receiver', ARGUMENT],
   ['bestGuess', (o) => bestGuess({ sender: '', resolver, ...o } as Loose), 'timeout', ARGUMENT],
   ['parseMessage', (o) => parseMessage(Buffer.alloc(0), o as Loose), 'limits', ARGUMENT],
@@ -62,6 +79,8 @@ describe.each<[string, (options: object) => unknown, string, object]>([
   ['createPart, of a part in it', (o) => createPart({ parts: [{ content: '', ...o }] }), 'name', ARGUMENT],
   ['createPart, of a message in it', (o) => createPart({ message: { content: '', ...o } }), 'name', ARGUMENT],
   ['defang', (o) => defang(message, o as Loose), 'extensions', ARGUMENT],
+  ['inspect', (o) => inspect(message, o as Loose), 'contentTypes', ARGUMENT],
+  ['appendText', (o) => appendText(message, { text: 'a', ...o } as Loose), 'html', ARGUMENT],
 ])('%s', (_, call, known, error) => {
   const made = async (options: object): Promise<unknown> => await call(options);
 
@@ -97,7 +116,19 @@ it.each<[string, () => unknown]>([
   ['parseMessage', () => parseMessage(Buffer.alloc(0), 5 as Loose)],
   ['createPart', () => createPart('text' as Loose)],
   ['createPart with a line end', () => createPart({ content: '' }, '\r' as Loose)],
+  ['createPart of nothing', () => createPart({} as Loose)],
+  ['createPart of two things', () => createPart({ content: 'a', parts: [] } as Loose)],
+  ['appendText without a text', () => appendText(message, { html: 'a' } as Loose)],
   ['defang', () => defang(message, ['exe'] as Loose)],
+  ['defang, of an extension with a dot', () => defang(message, { extensions: ['.exe'] })],
+  ['defang, of an extension in capitals', () => defang(message, { extensions: ['scr', 'EXE'] })],
+  ['inspect, of a pattern', () => inspect(message, { extensions: ['*'] })],
+  ['inspect, of no text', () => inspect(message, { extensions: [5] } as Loose)],
+  ['inspect, of half a content type', () => inspect(message, { contentTypes: ['text'] })],
+  ['inspect, of a pattern of content types', () => inspect(message, { contentTypes: ['image/*'] })],
+  ['resolve, of an unknown type', () => createResolver().resolve('a.example', 'AX' as Loose)],
+  ['lintDomain without a resolver', () => lintDomain('example.com', {} as Loose)],
+  ['lintDomain without a domain', () => lintDomain(5 as Loose, resolver)],
   ['connectMta', () => connectMta('inet:1@127.0.0.1', 6 as Loose)],
 ])('%s refuses what are no options at all', async (_, call) => {
   await expect((async () => await call())()).rejects.toMatchObject(ARGUMENT);
