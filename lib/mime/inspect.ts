@@ -143,13 +143,16 @@ const DEFAULT_CONTENT_TYPES: ReadonlySet<string> = new Set(bannedContentTypes);
 
 const EXTENSION: Kind<string> = {
   must: 'name extensions in lower case and without dots, such as exe',
-  accepts: (value): value is string => typeof value === 'string' && /^[^\s.*\p{Lu}]+$/u.test(value),
+  accepts: (value): value is string => isLowerCase(value) && /^[^\s.*]+$/.test(value),
 };
 const CONTENT_TYPE: Kind<string> = {
   must: 'name content types in lower case, such as text/html',
-  accepts: (value): value is string =>
-    typeof value === 'string' && /^[^\s/*\p{Lu}]+\/[^\s/*\p{Lu}]+$/u.test(value),
+  accepts: (value): value is string => isLowerCase(value) && /^[^\s/*]+\/[^\s/*]+$/.test(value),
 };
+
+function isLowerCase(value: unknown): value is string {
+  return typeof value === 'string' && value === value.toLowerCase();
+}
 
 /** Lists that were found right, as what. */
 const checked = new WeakMap<ReadonlySet<string>, Kind<string>>();
