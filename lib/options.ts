@@ -149,14 +149,18 @@ const MAX_WORD = 100;
 export function nearest(word: string, words: readonly string[]): string | undefined {
   if (word.length > MAX_WORD) return undefined;
   const ranked = words
-    .map((known) => ({ known, letters: distance(word.toLowerCase(), known.toLowerCase()) }))
-    .filter(({ known, letters }) => letters * 3 <= Math.max(word.length, known.length))
+    .map((known) => {
+      const most = Math.floor(Math.max(word.length, known.length) / 3);
+      return { known, letters: distance(word.toLowerCase(), known.toLowerCase(), most) };
+    })
+    .filter(({ letters }) => letters !== Number.POSITIVE_INFINITY)
     .toSorted((a, b) => a.letters - b.letters);
   return ranked[0]?.known;
 }
 
-/** How many letters differ: added, left out, replaced, or swapped with their neighbour. */
-export function distance(a: string, b: string): number {
+/** How many letters differ: added, left out, replaced, or swapped with their neighbour. Infinity where it is more than `most`. */
+export function distance(a: string, b: string, most: number): number {
+  if (Math.abs(a.length - b.length) > most) return Number.POSITIVE_INFINITY;
   let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
@@ -175,7 +179,8 @@ export function distance(a: string, b: string): number {
     }
     [before, row] = [row, next];
   }
-  return at(row, b.length);
+  const letters = at(row, b.length);
+  return letters <= most ? letters : Number.POSITIVE_INFINITY;
 }
 
 function at(row: readonly number[], index: number): number {

@@ -7,6 +7,7 @@ import { checkNode } from '../node-version.ts';
 import { optionFault, refuseUnknown } from '../options.ts';
 import { packageJson } from '../package.ts';
 import { commands, USAGE } from './commands.ts';
+import { keepCompiled } from './compile-cache.ts';
 import { printable } from './printable.ts';
 import type { CommandIo } from './usage.ts';
 
@@ -80,6 +81,7 @@ process.stdout.on('error', (error) => {
   lost ??= error;
 });
 process.stderr.on('error', () => {});
+keepCompiled();
 const [name = '', ...rest] = process.argv.slice(2);
 let status = await main(name, rest, process);
 const fault = name === 'run' ? undefined : await lostResult();

@@ -65,10 +65,7 @@ export async function runConfig(
     await filter.close();
     throw error;
   }
-  for (const { address } of servers) logger.info({ address, configuration: chosen.name }, 'listening');
-  if (!isForPrograms(settings.log.format)) stdout.write(banner(chosen, servers));
-  if (http !== undefined) logger.info({ address: http.address }, 'HTTP is listening');
-  return await untilEnd({
+  const end = untilEnd({
     servers,
     closing: () => {
       isOpen = false;
@@ -81,6 +78,11 @@ export async function runConfig(
       await filter.close();
     },
   });
+  // Who reads this may send a signal at once.
+  for (const { address } of servers) logger.info({ address, configuration: chosen.name }, 'listening');
+  if (!isForPrograms(settings.log.format)) stdout.write(banner(chosen, servers));
+  if (http !== undefined) logger.info({ address: http.address }, 'HTTP is listening');
+  return await end;
 }
 
 /** What is promised for later is refused rather than ignored. */

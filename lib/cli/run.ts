@@ -104,6 +104,12 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
 
   const filter = await loadFilter(file);
   const server = await serve(filter, options);
+  const end = untilEnd({
+    servers: [server],
+    grace: given<{ deadline?: number }>({ deadline: grace }),
+    logger,
+  });
+  // Who reads this may send a signal at once.
   if (values.json === true) {
     logger.info({ address: server.address, filter: filter.name, file }, 'listening');
   } else {
@@ -113,11 +119,7 @@ ${adviseMta(server.address)}
 Stop it with Ctrl-C or SIGTERM: running messages may finish first.
 `);
   }
-  return await untilEnd({
-    servers: [server],
-    grace: given<{ deadline?: number }>({ deadline: grace }),
-    logger,
-  });
+  return await end;
 }
 
 type NumberOption =

@@ -135,5 +135,5 @@ function stageMeant(name: string): Stage | undefined {
     .toLowerCase();
   const near = mistakenFor(bare, stages);
   // Words such as collect, content and helper are two letters from a stage.
-  return otherNames.get(bare) ?? stages.find((stage) => distance(stage, bare) <= (stage === near ? 1 : 0));
+  return otherNames.get(bare) ?? stages.find((stage) => distance(stage, bare, stage === near ? 1 : 0) <= 1);
 }

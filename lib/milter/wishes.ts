@@ -132,7 +132,7 @@ function checkMacro(what: string, name: string, fault: Fault): void {
   }
   const proper = macroName(name);
   if (proper.length === 1 || knownMacros.has(proper)) return;
-  const meant = [...knownMacros].find((known) => distance(proper.toLowerCase(), known.toLowerCase()) <= 1);
+  const meant = [...knownMacros].find((known) => distance(proper.toLowerCase(), known.toLowerCase(), 1) <= 1);
   if (meant !== undefined) throw fault(`${what} has "${name}", which no MTA sends; did you mean "${meant}"?`);
 }
 

@@ -3,7 +3,7 @@
  * that is trusted; whatever asks can neither hold it up nor use up its memory.
  */
 import { chmodSync } from 'node:fs';
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { MilterError } from '../../errors.ts';
 import type { Logger } from '../../index.ts';
 import { clearSocketFile } from '../../socket-file.ts';
@@ -62,6 +62,8 @@ export async function startHttp(
 ): Promise<HttpServer | undefined> {
   if (listen === undefined) return undefined;
   const pages = makePages(source, times.store);
+  // It brings all of Node's client for HTTP along.
+  const { createServer } = await import('node:http');
   const server = createServer(
     {
       maxHeaderSize: MAX_HEADER_BYTES,
