@@ -57,6 +57,7 @@ export function makeOpener(running: Running): MilterClass {
       judgement.stageEnd = performance.now() + MESSAGE_TIME;
       const client = clientFact.get(this);
       const who = running.roles.first(whoRole);
+      this.message.limitBody(running.settings.max_body);
       const outside = this.message.recipients.some(({ address }) => who?.isOurs(address) !== true);
       directionFact.set(this, client.kind === 'external' ? 'incoming' : outside ? 'outgoing' : 'local');
       if (!client.relayed || who === undefined) return undefined;
@@ -97,16 +98,20 @@ function exclude(
   { modules, resolver }: Running,
 ): Promise<void> | undefined {
   const { sender } = milter.message;
-  const { judged } = clientFact.get(milter);
+  const { judged, relayed } = clientFact.get(milter);
+  judgement.excluded.clear();
   const pending: Promise<void>[] = [];
   for (const { name, match } of modules) {
     const { from, not_from, client } = match;
     const fits =
       (from === undefined || from.has(sender)) && (not_from === undefined || !not_from.has(sender));
     if (!fits) judgement.excluded.add(name);
-    else if (client !== undefined && judged?.address !== undefined) {
+    // Who is behind a relay is known at the end: until then nobody is who was named.
+    else if (client !== undefined && judged === undefined) judgement.excluded.add(name);
+    else if (client !== undefined && judged !== undefined) {
       const has = client.has({
         address: judged.address,
+        certSubject: relayed ? undefined : seenClient(milter).certSubject,
         names: async () => (await namesOf(milter, judged, resolver)).names,
       });
       const note = (matches: boolean): void => {

@@ -81,6 +81,11 @@ export class MessageState {
     return this.#complete;
   }
 
+  /** A body larger than so many bytes counts as one that does not fit. */
+  limitBody(bytes: number): void {
+    if (this.#length > bytes) this.truncateBody();
+  }
+
   /** As received. */
   get body(): Buffer {
     const [only] = this.#chunks;
@@ -178,6 +183,11 @@ export class Message {
   /** The headers so far, as received. */
   get headers(): Headers {
     return this.#state.headers;
+  }
+
+  /** For a filter that wants less than `maxBody`, whoever serves it. @internal */
+  limitBody(bytes: number): void {
+    this.#state.limitBody(bytes);
   }
 
   /** Whether all of the body is here: not beyond `maxBody`, and no early `skip`. */

@@ -82,8 +82,13 @@ export function rule(findings: readonly Finding[], rules: Rules): readonly Ruled
         by: ruling?.by,
       };
     });
-  const accepted = ruled.some(({ action }) => action.word === 'accept');
-  return accepted ? ruled.filter(({ finding }) => finding.unsparing) : ruled;
+  const accepting = new Set(
+    ruled.filter(({ action }) => action.word === 'accept').map(({ finding }) => finding.module),
+  );
+  if (accepting.size === 0) return ruled;
+  // Of the one module that accepts, its own findings act.
+  const [own] = accepting.size === 1 ? accepting : [];
+  return ruled.filter(({ finding }) => finding.unsparing || finding.module === own);
 }
 
 function isRefusal({ word }: Ruling['action']): boolean {
@@ -141,14 +146,15 @@ export function pointsAt(findings: readonly Finding[], rules: Rules, address: st
   );
 }
 
-/** Without those that concern only recipients who are exempt or were refused. */
+/** Without those that concern only recipients who are exempt or were refused. What is found after DATA is for all. */
 function ofSomebody(
   findings: readonly Finding[],
   recipients: readonly JudgedRecipient[],
 ): readonly Finding[] {
   return findings.filter(
     (finding) =>
-      finding.recipient === undefined || recipients.some(({ address }) => concerns(finding, address)),
+      (finding.recipient === undefined && finding.when === 'message') ||
+      recipients.some(({ address }) => concerns(finding, address)),
   );
 }
 

@@ -40,12 +40,27 @@ function remove(message: Message, name: string): void {
 
 function tag(message: Message, tags: readonly Ruled[]): void {
   message.addHeader(FINDINGS_HEADER, [...new Set(tags.map(({ finding }) => finding.name))].join(', '));
-  const mark = tags.find(({ finding }) => finding.mark !== '')?.finding.mark;
-  if (mark === undefined || isSealed(message)) return;
+  const marks = new Set(tags.map(({ finding }) => finding.mark).filter((mark) => mark.trim() !== ''));
+  if (marks.size === 0 || isSealed(message)) return;
   const subject = message.headers.get('Subject');
   const text = subject === undefined ? '' : decodeWords(subject.value);
-  if (text.startsWith(mark.trimEnd()) || text.length > MAX_SUBJECT) return;
-  message.changeHeader('Subject', 1, encodeWords(`${mark}${text}`));
+  if (text.length > MAX_SUBJECT) return;
+  const found = marksOf(text, marks);
+  const missing = [...marks].filter((mark) => !found.has(mark));
+  if (missing.length > 0) message.changeHeader('Subject', 1, encodeWords([...missing, text].join('')));
+}
+
+/** The marks that stand where a person sees them: at the start of the subject, or behind the `Re:` of an answer. */
+function marksOf(text: string, marks: ReadonlySet<string>): ReadonlySet<string> {
+  const found = new Set<string>();
+  let rest = text;
+  for (;;) {
+    rest = rest.replace(/^(?:\s*\p{L}{1,4}:)*\s*/u, '');
+    const mark = [...marks].find((one) => rest.startsWith(one.trim()));
+    if (mark === undefined) return found;
+    found.add(mark);
+    rest = rest.slice(mark.trim().length);
+  }
 }
 
 /** Whether the message is signed or encrypted as a whole (RFC 1847, RFC 8551): readers compare or hide its subject. */

@@ -28,21 +28,21 @@ export default defineModule({
       text: 'the client’s address has no confirmed name',
       enhanced: '5.7.25',
       reply:
-        'Your mail server’s address %{client} has no name in DNS (PTR) that leads back to it: ask your provider for one',
+        "Your mail server's address %{client} has no name in DNS (PTR) that leads back to it: ask your provider for one",
     },
     dynamic: {
       about: 'client',
       text: 'the client’s name is that of a dial-up line',
       enhanced: '5.7.25',
       reply:
-        'Your mail server’s name %{ptr} (%{client}) looks like that of a dial-up line: send through your provider’s server',
+        "Your mail server's name %{ptr} (%{client}) looks like that of a dial-up line: send through your provider's server",
       values: ['ptr'],
     },
     localhost: {
       about: 'client',
       text: 'the client’s address claims to be localhost',
       enhanced: '5.7.25',
-      reply: 'Your mail server’s address %{client} has the name "%{ptr}" in DNS, which cannot be right',
+      reply: `Your mail server's address %{client} has the name "%{ptr}" in DNS, which cannot be right`,
       values: ['ptr'],
     },
   },

@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { fakeSession } from '../../../lib/testing/index.ts';
 import { temporaryDirectory } from '../../helpers/directory.ts';
 import { testFilter } from '../../helpers/filter.ts';
 
@@ -58,6 +59,19 @@ describe('a finding before DATA', () => {
       { name: 'probe-message', observed: true },
     ]);
   });
+
+  it.each(['hold', 'tag', 'score 9'])(
+    'of those alone who are exempt is no %s of the message',
+    async (action) => {
+      const modules = probe(
+        `sender = "${action}"\nmatch = { to = ["c@example.com"] }\nexempt = ["c@example.com"]`,
+      );
+      await using filter = await testFilter(`${modules}[[module]]\nuse = "score"\n`);
+      const { message, verdict } = await filter.send({ recipients: both });
+      expect({ verdict, hold: message.quarantine }).toEqual({ verdict: 'continue', hold: undefined });
+      expect(message.headers.map(({ name }) => name)).toEqual(['From', 'Subject']);
+    },
+  );
 
   it('of one recipient leaves the others alone', async () => {
     await using filter = await testFilter(probe('recipient = "tempfail"\nrecipients = ["c@example.com"]'));
@@ -132,6 +146,49 @@ describe('a finding at the end of the message', () => {
   it('is void where another module has seen why', async () => {
     await using filter = await testFilter(probe('void = "reject"'));
     expect((await filter.send()).verdict).toBe('continue');
+  });
+
+  it('marks the subject for each module that has a mark', async () => {
+    const modules =
+      probe('message = "tag"\nmark = "[A] "') +
+      probe('message = "tag"', 'plain') +
+      probe('message = "tag"\nmark = "[B] "', 'other');
+    await using filter = await testFilter(modules);
+    const { message } = await filter.send();
+    expect(message.headers.find(({ name }) => name === 'Subject')?.value).toBe('[A] [B] x');
+  });
+
+  it.each(['[A] x', 'Re: [A] x'])('never marks twice: %s', async (subject) => {
+    await using filter = await testFilter(probe('message = "tag"\nmark = "[A] "'));
+    const { message } = await filter.send({ eml: `From: a@example.org\nSubject: ${subject}\n\nhello\n` });
+    expect(message.headers.find(({ name }) => name === 'Subject')?.value).toBe(subject);
+  });
+
+  it('acts where its own module says accept, which is for those of others', async () => {
+    await using filter = await testFilter(probe('sender = "accept"\nmessage = "reject"'));
+    expect((await filter.send()).verdict).toBe('reject');
+  });
+
+  it('does not act where each of two says accept', async () => {
+    const modules = probe('sender = "accept"\nmessage = "reject"') + probe('sender = "accept"', 'other');
+    await using filter = await testFilter(modules);
+    expect((await filter.send()).verdict).toBe('continue');
+  });
+
+  it.each([
+    ['reject', 'reject'],
+    ['continue', 'continue'],
+  ])('is that it is too big, if too_big says %s, by whomever it is served', async (word, verdict) => {
+    await using filter = await testFilter('[[module]]\nuse = "html"\n', {
+      top: `max_body = "1kB"\ntoo_big = "${word}"`,
+    });
+    const eml = `From: a@example.org\nContent-Type: text/html\n\n<script>1</script>\n${'x'.repeat(70)}`;
+    expect((await filter.send({ eml })).verdict).toBe('continue');
+    expect((await filter.last())?.findings).toMatchObject([{ name: 'html-scripts' }]);
+    const result = await filter.send({ eml: `${eml}\n${'yy\n'.repeat(500)}` });
+    expect(result.verdict).toBe(verdict);
+    if (word === 'reject') expect(result.reply).toMatchObject({ code: 552, enhanced: '5.3.4' });
+    else expect(result.message.body.toString()).toContain('<script>');
   });
 
   it('acts no more where another says accept', async () => {
@@ -228,6 +285,41 @@ describe('which mail a module works for', () => {
     const ours = await filter.send({ recipients: both });
     expect(ours.recipients.map(({ verdict }) => verdict)).toEqual(['reject', 'continue']);
     expect((await filter.send({ sender: 'x@example.net' })).verdict).toBe('continue');
+  });
+
+  it.each([
+    ['cert:CN=relay.example.org', {}, true],
+    ['cert:CN=relay.example.org', { '{verify}': 'FAIL' }, false],
+    ['192.0.2.0/24', {}, true],
+    ['10.0.0.0/8', {}, false],
+    ['*.example.org', {}, true],
+  ])('is told by the client: %s, %j', async (client, macros, matches) => {
+    await using filter = await testFilter(probe(`sender = "reject"\nmatch = { client = ["${client}"] }`));
+    const seen = { '{cert_subject}': 'relay.example.org', '{verify}': 'OK', ...macros };
+    expect((await filter.send({ macros: seen })).verdict).toBe(matches ? 'reject' : 'continue');
+  });
+
+  it.each([
+    ['10.1.2.3', ['probe-sender', 'probe-message'], 'from x ([10.1.2.3]) by r (Postfix) with SMTP id 1; x'],
+    ['192.0.2.7', [], 'from x ([10.1.2.3]) by r (Postfix) with SMTP id 1; x'],
+    ['10.1.2.3', [], 'from nobody knows'],
+  ])('is told by the client behind a relay: %s, %j', async (client, findings, received) => {
+    const modules = `[[module]]\nuse = "networks"\nrelays = ["192.0.2.7"]\n`;
+    const match = `match = { client = ["${client}"] }`;
+    await using filter = await testFilter(
+      `${modules}${probe(`message = "continue"\nsender = "continue"\n${match}`)}`,
+    );
+    await filter.send({ eml: `Received: ${received}\nFrom: a@example.org\n\nhello\n` });
+    expect((await filter.last())?.findings.map(({ name }) => name)).toEqual(findings.slice(1));
+  });
+
+  it('is none by a client without address, where clients are named', async () => {
+    await using filter = await testFilter(probe('sender = "reject"\nmatch = { client = ["0.0.0.0/0"] }'));
+    const mta = fakeSession(filter.Filter);
+    await mta.connect('localhost');
+    await mta.envfrom('<a@example.org>');
+    expect((await mta.envrcpt('<b@example.com>')).verdict).toBe('continue');
+    await mta.close();
   });
 
   it('is told by the direction at the end', async () => {

@@ -1,6 +1,7 @@
 import { Milter } from 'libmilter';
 import { defineModule, kinds, z } from 'libmilter/filter';
 import { describe, expect, it } from 'vitest';
+import { ownModules } from '../../../lib/filter/modules/index.ts';
 
 const sound = {
   name: 'helo',
@@ -12,6 +13,16 @@ const sound = {
   findings: { address: 'HELO with a bare IP address' },
   setup: () => class Helo extends Milter {},
 };
+
+describe('the modules that come with the filter', () => {
+  it.each(Object.keys(ownModules))('%s replies in characters that SMTP has', async (name) => {
+    const { findings } = (await ownModules[name]?.())?.default ?? {};
+    const replies = Object.values(findings ?? {}).map((one) =>
+      typeof one === 'string' ? one : (one.reply ?? one.text),
+    );
+    expect(replies.filter((reply) => !/^[ -~]*$/.test(reply))).toEqual([]);
+  });
+});
 
 describe('defineModule', () => {
   it('gives the definition, whose options have their kinds', () => {

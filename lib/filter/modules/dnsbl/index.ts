@@ -71,7 +71,7 @@ export default defineModule({
     sender: {
       about: 'sender',
       text: 'a DNS list has the sender’s domain',
-      reply: 'The sender’s domain %{listed} is listed by %{zone}%{reason}',
+      reply: "The sender's domain %{listed} is listed by %{zone}%{reason}",
       values: VALUES,
     },
     links: {
