@@ -145,7 +145,10 @@ describe('the HTTP server', () => {
     const dripping = setInterval(() => slow.write('y'), 20);
     onTestFinished(() => clearInterval(dripping));
     expect(await text(silent)).toMatch(/^(HTTP\/1\.1 408 |$)/);
-    expect(await text(slow)).toMatch(/^HTTP\/1\.1 408 /);
+    // What it goes on sending may have the connection reset before it has read the answer.
+    expect(await text(slow).catch(({ code }: NodeJS.ErrnoException) => code)).toMatch(
+      /^(HTTP\/1\.1 408 |ECONNRESET$|EPIPE$)/,
+    );
   });
 
   it('has so many connections and no more', async () => {
