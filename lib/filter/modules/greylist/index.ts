@@ -15,7 +15,7 @@ import {
 import { spares } from './spare.ts';
 import { attempt, keepFor, read, type Times, waitOf, write } from './states.ts';
 
-/** Two machines may change a triple at once; so many times in turn they do not. */
+/** Others may change a triple at once, and theirs serves; so many times in turn it cannot expire meanwhile. */
 const MAX_TRIES = 10;
 
 export default defineModule({
@@ -126,6 +126,11 @@ export default defineModule({
             return next.count > 0 ? 0 : waitOf(next, now, times);
           }
           stored = await store.get(key);
+          // Another attempt has just been noted. What it came to holds for this one too, unless its time is over.
+          const noted = read(stored);
+          if (noted === undefined) continue;
+          const wait = noted.count > 0 ? 0 : waitOf(noted, now, times);
+          if (noted.count > 0 || wait > 0) return wait;
         }
         throw new Error('too many others change the same triple');
       }

@@ -273,6 +273,20 @@ describe('who need not wait', () => {
   });
 });
 
+describe('many connections', () => {
+  it('may bring the same triple at the same moment', async () => {
+    await using filter = await opened();
+    const together = async () => new Set(await Promise.all(Array.from({ length: 64 }, () => filter.told())));
+    expect(await together()).toEqual(new Set([wait]));
+    filter.pass(5 * MINUTE + 4_999);
+    expect(await together()).toEqual(new Set([wait]));
+    filter.pass(1);
+    expect(await together()).toEqual(new Set([go]));
+    expect(await together()).toEqual(new Set([go]));
+    expect(filter.logger.lines.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+});
+
 describe('options that are wrong', () => {
   it.each([
     ['delay = "5"', 'delay', /must be a duration/],
