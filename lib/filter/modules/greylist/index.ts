@@ -15,7 +15,7 @@ import {
 import { spares } from './spare.ts';
 import { attempt, keepFor, read, type Times, waitOf, write } from './states.ts';
 
-/** Others may change a triple at once, and theirs serves; so many times in turn it cannot expire meanwhile. */
+/** How often a triple is noted anew when others change it at the same moment. */
 const MAX_TRIES = 10;
 
 export default defineModule({
@@ -126,11 +126,13 @@ export default defineModule({
             return next.count > 0 ? 0 : waitOf(next, now, times);
           }
           stored = await store.get(key);
-          // Another attempt has just been noted. What it came to holds for this one too, unless its time is over.
+          // Another attempt has just been noted. Who has to wait after that need not be noted in turn; who is let through
+          // is, for the count, but does not wait for its sake.
           const noted = read(stored);
           if (noted === undefined) continue;
-          const wait = noted.count > 0 ? 0 : waitOf(noted, now, times);
-          if (noted.count > 0 || wait > 0) return wait;
+          if (noted.count > 0 && i === MAX_TRIES - 1) return 0;
+          const wait = waitOf(noted, now, times);
+          if (noted.count === 0 && wait > 0) return wait;
         }
         throw new Error('too many others change the same triple');
       }
