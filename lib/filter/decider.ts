@@ -4,12 +4,14 @@
  */
 import { type Message, Milter, type MilterClass, type Reject, type Tempfail } from '../index.ts';
 import { decideMessage, decideRecipient, type MessageDecision, type Ruled } from './decision/decide.ts';
-import { makeReply } from './decision/reply.ts';
+import { makeReply, showReply } from './decision/reply.ts';
 import { isExempt, rulesFor } from './decision/so-far.ts';
 import { writeDecision } from './decision/write.ts';
 import { directionFact, scoreRole } from './facts.ts';
 import { type Finding, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
+import { failureReply } from './guard.ts';
+import { MAX_RECIPIENTS } from './history.ts';
 import { QuarantineFull } from './quarantine/folder.ts';
 import { ownerOf } from './quarantine/held-mail.ts';
 import { RELEASED_HEADER } from './quarantine/mark.ts';
@@ -45,11 +47,14 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       judgement.outcomes.push({
         address: recipient,
         verdict,
-        reply: shown(reply),
+        reply: showReply(reply),
         finding: because.finding.name,
       });
       report(this, judgement, running, verdict, because, recipient);
-      running.remember(this, judgement, verdict, shown(reply));
+      // Of more the history knows nothing, and who sends to thousands is not to have it written anew for each.
+      if (judgement.outcomes.length <= MAX_RECIPIENTS) {
+        running.remember(this, judgement, verdict, showReply(reply));
+      }
       settleRefusal(judgement, running, recipient);
       return reply;
     }
@@ -75,10 +80,15 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         const { verdict, because } = decision;
         const reply = replyTo(verdict, because, judgement, running);
         for (const { address } of judgement.recipients) {
-          judgement.outcomes.push({ address, verdict, reply: shown(reply), finding: because.finding.name });
+          judgement.outcomes.push({
+            address,
+            verdict,
+            reply: showReply(reply),
+            finding: because.finding.name,
+          });
         }
         report(this, judgement, running, verdict, because);
-        running.remember(this, judgement, verdict, shown(reply));
+        running.remember(this, judgement, verdict, showReply(reply));
         settleRefusal(judgement, running);
         return reply;
       }
@@ -149,7 +159,7 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         'tempfail',
         isFull
           ? { code: 452, enhanced: '4.3.1', text: 'Insufficient system storage, please try again later' }
-          : { code: 451, enhanced: '4.3.0', text: 'Mail filter failed, please try again later' },
+          : failureReply('tempfail'),
         finding,
         { ref, help: undefined },
       );
@@ -158,10 +168,10 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         `message cannot be held in quarantine: ${error instanceof Error ? error.message : String(error)}`,
       );
       for (const { address } of judgement.recipients) {
-        judgement.outcomes.push({ address, verdict: 'tempfail', reply: shown(reply), finding });
+        judgement.outcomes.push({ address, verdict: 'tempfail', reply: showReply(reply), finding });
       }
       report(this, judgement, running, 'tempfail', undefined);
-      running.remember(this, judgement, 'tempfail', shown(reply));
+      running.remember(this, judgement, 'tempfail', showReply(reply));
       settleRefusal(judgement, running);
       return reply;
     }
@@ -175,10 +185,6 @@ function replyTo(
   running: Running,
 ) {
   return makeReply(verdict, reply, finding.name, { ref, help: running.settings.help });
-}
-
-function shown({ code, enhanced, lines }: Reject | Tempfail): string {
-  return [code, ...(enhanced === null ? [] : [enhanced]), lines.join(' ')].join(' ');
 }
 
 function holdReason({ finding }: Ruled, { ref }: Judgement): string {
@@ -214,9 +220,12 @@ function report(
   recipient?: string,
 ): void {
   const { session, message } = milter;
-  const findings = judgement.findings
-    .filter(holds)
-    .map(({ name, observed }) => (observed ? `${name}(observed)` : name));
+  const concerning = judgement.findings.filter(
+    (one) => recipient === undefined || one.recipient === undefined || one.recipient === recipient,
+  );
+  const names = concerning.filter(holds).map(({ name, observed }) => (observed ? `${name}(observed)` : name));
+  // What was found of a thousand recipients is named once.
+  const findings = [...new Set(names)];
   running.count('verdicts_total', { verdict });
   running.log.info(
     {

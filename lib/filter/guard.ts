@@ -6,7 +6,7 @@ import { setAlarm, stopAlarm } from '../alarm.ts';
 import type { Milter, MilterClass } from '../index.ts';
 import type { ConfiguredModule } from './config/config.ts';
 import { clientFact, directionFact } from './facts.ts';
-import type { Finding } from './findings/finding.ts';
+import type { Finding, FindingReply } from './findings/finding.ts';
 import { type Judgement, judgementFact, serve } from './findings/judgement.ts';
 import type { Running } from './running.ts';
 
@@ -157,7 +157,8 @@ function inTime(
   });
 }
 
-function failed(
+/** Logs, counts and reports that a module failed. */
+export function failed(
   milter: Milter,
   judgement: Judgement,
   stage: ModuleStage,
@@ -181,6 +182,13 @@ function failed(
   host.report(milter, failureOf(entry, judgement, error));
 }
 
+/** What a failure is answered with, where it is. */
+export function failureReply(onError: ConfiguredModule['onError']): FindingReply {
+  return onError === 'reject'
+    ? { code: 554, enhanced: '5.3.0', text: 'Mail filter failed' }
+    : { code: 451, enhanced: '4.3.0', text: 'Mail filter failed, please try again later' };
+}
+
 /** A module's failure as a finding. */
 function failureOf(entry: ConfiguredModule, judgement: Judgement, error: unknown): Finding {
   return {
@@ -193,10 +201,7 @@ function failureOf(entry: ConfiguredModule, judgement: Judgement, error: unknown
     when: judgement.phase === 'envelope' ? 'envelope' : 'message',
     recipient: undefined,
     unsparing: entry.definition.unsparing === true,
-    reply:
-      entry.onError === 'reject'
-        ? { code: 554, enhanced: '5.3.0', text: 'Mail filter failed' }
-        : { code: 451, enhanced: '4.3.0', text: 'Mail filter failed, please try again later' },
+    reply: failureReply(entry.onError),
     mark: '',
     note: error instanceof Error ? error.message : String(error),
     unless: undefined,

@@ -58,7 +58,7 @@ export interface HistoryQuery {
 /** How many messages wait for the store before the oldest are forgotten. */
 const MAX_WAITING = 10_000;
 /** A message with more recipients is kept with these, and the number of the others is lost. */
-const MAX_RECIPIENTS = 100;
+export const MAX_RECIPIENTS = 100;
 const FLUSH_EVERY = 1_000;
 /** Messages that are written, or read, in one batch. */
 const PAGE = 200;

@@ -40,6 +40,11 @@ export function makeReply(
   );
 }
 
+/** A reply on one line, for the history. */
+export function showReply({ code, enhanced, lines }: Reject | Tempfail): string {
+  return [code, ...(enhanced === null ? [] : [enhanced]), lines.join(' ')].join(' ');
+}
+
 function isOfClass<Class extends 4 | 5>(wanted: Class, code: number): code is ReplyCode<Class> {
   return Math.floor(code / 100) === wanted;
 }

@@ -205,6 +205,32 @@ describe('a module that fails', () => {
     expect(filter.logger.lines.some(({ level }) => level === 'error')).toBe(true);
   });
 
+  it.each(['tempfail', 'reject'] as const)('in a change is told as any other, with %s', async (word) => {
+    await using filter = await testFilter(probe(`throws = "change"\nadd = "x"\non_error = "${word}"`));
+    const { verdict, reply, message } = await filter.send();
+    const record = await filter.last();
+    expect(verdict).toBe(word);
+    expect(reply?.lines[0]).toContain(`[ref ${record?.ref}]`);
+    expect(message.headers.some(({ name }) => name === 'X-Probe')).toBe(false);
+    expect(record).toMatchObject({
+      verdict: word,
+      recipients: [{ address: '<b@example.com>', verdict: word, finding: 'probe-error' }],
+      findings: [{ name: 'probe-error', note: 'as asked' }],
+    });
+    const failures = filter.logger.lines.filter(({ level }) => level === 'error');
+    expect(failures).toMatchObject([
+      { message: 'module probe failed: as asked', fields: { module: 'probe', ref: record?.ref } },
+    ]);
+  });
+
+  it('in a change, with on_error = "accept", has the others change it all the same', async () => {
+    const failing = probe('throws = "change"\nadd = "bad"\non_error = "accept"');
+    await using filter = await testFilter(failing + probe('add = "b"', 'last'));
+    const { verdict, message } = await filter.send();
+    expect(verdict).toBe('continue');
+    expect(message.headers.find(({ name }) => name === 'X-Probe')?.value).toBe('b');
+  });
+
   it.each(['envfrom', 'envrcpt', 'eom', 'change'])('in %s leaves the others at work', async (stage) => {
     const failing = probe(`throws = "${stage}"\nadd = "bad"\non_error = "continue"`);
     await using filter = await testFilter(probe('add = "a"', 'first') + failing + probe('add = "b"', 'last'));
@@ -337,6 +363,19 @@ describe('which mail a module works for', () => {
 });
 
 describe('the log', () => {
+  it('names what was found of this recipient, or of all, and nothing twice', async () => {
+    const modules =
+      probe('recipient = "reject"\nrecipients = ["example.com"]') + probe('message = "tag"', 'other');
+    await using filter = await testFilter(modules);
+    await filter.send({ recipients: [...both, 'd@example.net'] });
+    const lines = filter.logger.lines.filter(({ message }) => /^(recipient|message): /.test(message));
+    expect(lines.map(({ fields }) => fields['findings'])).toEqual([
+      'probe-recipient',
+      'probe-recipient',
+      'probe-recipient,other-message',
+    ]);
+  });
+
   it.each([
     ['', undefined, undefined],
     ['[log]\nsubjects = true\nheaders = true', 'x', ['From: a@example.org', 'Subject: x']],
