@@ -2,7 +2,7 @@
  * What must be atomic in Redis: scripts in Lua, which Redis runs one at a time. They do what table.ts does.
  *
  * Under `milter:{PART}:` there are `e:KEY`, an entry (`ENDS:VALUE`; milliseconds since 1970, or nothing); `w:KEY`, a hash with
- * the amounts of a window by their slices; and two sorted sets, `listed` with the keys that scan finds and `ends` with those of
+ * the amounts of a window by their times; and two sorted sets, `listed` with the keys that scan finds and `ends` with those of
  * them that expire. Time is that of the filter, so that all stores agree on it; Redis lets go of what has expired a minute later.
  */
 
@@ -75,66 +75,83 @@ end
 return results`;
 
 /** Arguments of each window in {@link ADMIT} and {@link GIVE_BACK}. */
-export const WINDOW_ARGUMENTS = 5;
+export const WINDOW_ARGUMENTS = 6;
 
 const READ_WINDOW = `
 local function arguments(i)
   return unpack(ARGV, (i - 1) * ${WINDOW_ARGUMENTS} + 1, i * ${WINDOW_ARGUMENTS})
 end
 
-local function read(key, oldest)
-  local slices, total = {}, 0
+local function read(key, ended)
+  local window, total, over = {}, 0, {}
   local all = redis.call('HGETALL', key)
   for j = 1, #all, 2 do
-    if tonumber(all[j]) >= tonumber(oldest) then
-      slices[#slices + 1] = { all[j], tonumber(all[j + 1]) }
+    if tonumber(all[j]) > tonumber(ended) then
+      window[#window + 1] = { all[j], tonumber(all[j + 1]) }
       total = total + tonumber(all[j + 1])
     else
-      redis.call('HDEL', key, all[j])
+      over[#over + 1] = all[j]
     end
   end
-  table.sort(slices, function(a, b) return tonumber(a[1]) < tonumber(b[1]) end)
-  return slices, total
+  table.sort(window, function(a, b) return tonumber(a[1]) < tonumber(b[1]) end)
+  return window, total, over
+end
+
+local function forget(key, over)
+  for _, time in ipairs(over) do redis.call('HDEL', key, time) end
 end
 `;
 
 /**
- * KEYS: windows. ARGV, of each: the slice of now, the oldest that counts, what to add, the most, its time to live for Redis.
- * Returns nothing if it was added; else the number of the window, from 1, and its slices and amounts.
+ * KEYS: windows. ARGV, of each: now, when its slice began, the time up to which nothing counts any more, what to add, the
+ * most, its time to live for Redis. Returns nothing if it was added; else the number of the window, from 1, and its times
+ * and amounts.
  */
 export const ADMIT = `${READ_WINDOW}
 for i, key in ipairs(KEYS) do
-  local _, oldest, add, most = arguments(i)
-  local slices, total = read(key, oldest)
+  local _, _, ended, add, most = arguments(i)
+  local window, total = read(key, ended)
   if total + tonumber(add) > tonumber(most) then
     local result = { tostring(i) }
-    for _, slice in ipairs(slices) do
-      result[#result + 1] = slice[1]
-      result[#result + 1] = string.format('%.0f', slice[2])
+    for _, one in ipairs(window) do
+      result[#result + 1] = one[1]
+      result[#result + 1] = string.format('%.0f', one[2])
     end
     return result
   end
 end
 for i, key in ipairs(KEYS) do
-  local slice, _, add, _, ttl = arguments(i)
+  local now, began, ended, add, _, ttl = arguments(i)
   if add ~= '0' then
-    redis.call('HINCRBY', key, slice, add)
+    local window, _, over = read(key, ended)
+    forget(key, over)
+    local last = window[#window]
+    if last and tonumber(last[1]) >= tonumber(began) then
+      if tonumber(last[1]) >= tonumber(now) then now = last[1]
+      else
+        redis.call('HDEL', key, last[1])
+        redis.call('HINCRBY', key, now, string.format('%.0f', last[2]))
+      end
+    end
+    redis.call('HINCRBY', key, now, add)
     redis.call('PEXPIRE', key, ttl)
   end
 end
 return {}`;
 
-/** KEYS and ARGV as for {@link ADMIT}. Takes out of the newest slices first. */
+/** KEYS and ARGV as for {@link ADMIT}. Takes out of the newest first. */
 export const GIVE_BACK = `${READ_WINDOW}
 for i, key in ipairs(KEYS) do
-  local _, oldest, add = arguments(i)
-  local slices, left = read(key, oldest), tonumber(add)
-  for j = #slices, 1, -1 do
-    local slice, held = unpack(slices[j])
+  local _, _, ended, add = arguments(i)
+  local window, _, over = read(key, ended)
+  forget(key, over)
+  local left = tonumber(add)
+  for j = #window, 1, -1 do
+    local time, held = unpack(window[j])
     local taken = math.min(held, left)
     left = left - taken
-    if taken == held then redis.call('HDEL', key, slice)
-    elseif taken > 0 then redis.call('HINCRBY', key, slice, string.format('-%.0f', taken)) end
+    if taken == held then redis.call('HDEL', key, time)
+    elseif taken > 0 then redis.call('HINCRBY', key, time, string.format('-%.0f', taken)) end
   end
 end
 return {}`;

@@ -6,7 +6,7 @@ import { isReply, RedisConnection } from './redis-client.ts';
 import { ADMIT, CALLS, GIVE_BACK, GRACE } from './redis-scripts.ts';
 import type { Backend, Page, StoreAnswer, StoreRequest } from './request.ts';
 import { type StoreCall, StoreError, type WindowLimit } from './store.ts';
-import { admission, SLICES, sliceAt, type Window } from './window.ts';
+import { admission, sliceStart, type Window } from './window.ts';
 
 /** What a Redis store needs. */
 export interface RedisOptions {
@@ -169,7 +169,7 @@ async function admit(connection: RedisConnection, limits: readonly WindowLimit[]
   const index = Number(refused[0] ?? 0) - 1;
   if (index < 0) return { admitted: true } as const;
   const numbers = refused.slice(1).map(Number);
-  const window: Window = numbers.flatMap((slice, i) => (i % 2 === 0 ? [[slice, numbers[i + 1] ?? 0]] : []));
+  const window: Window = numbers.flatMap((time, i) => (i % 2 === 0 ? [[time, numbers[i + 1] ?? 0]] : []));
   const windows = limits.map((_, i) => (i === index ? window : []));
   return admission(limits, windows, now);
 }
@@ -182,10 +182,9 @@ async function runOnWindows(
 ): Promise<readonly string[]> {
   if (limits.length === 0) return [];
   const keys = limits.map(({ key }) => placeOf(key)).map(({ base, name }) => `${base}w:${name}`);
-  const values = limits.flatMap(({ add, most, per }) => {
-    const slice = sliceAt(now, per);
-    return [slice, slice - SLICES, add, most, timeToLive(2 * per)].map(String);
-  });
+  const values = limits.flatMap(({ add, most, per }) =>
+    [now, sliceStart(now, per), now - per, add, most, timeToLive(2 * per)].map(String),
+  );
   return (await run(connection, script, keys, values)) as readonly string[];
 }
 

@@ -200,7 +200,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
       expect(results.filter(({ admitted }) => admitted)).toHaveLength(30);
       expect(results.find(({ admitted }) => !admitted)).toMatchObject({ index: 0 });
 
-      clock.at += 3_600_000 * (61 / 60);
+      clock.at += 3_600_000;
       const later = await Promise.all(Array.from({ length: 30 }, () => store.admit([hour, day])));
       expect(later.filter(({ admitted }) => admitted)).toHaveLength(10);
       const refused = later.find((result) => !result.admitted);
@@ -216,6 +216,20 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
       await store.giveBack([{ ...hour, add: 1_000 }]);
       expect(await store.admit([{ ...hour, add: 31 }])).toMatchObject({ admitted: false });
       expect(await store.admit([{ ...hour, add: 30 }])).toEqual({ admitted: true });
+    }));
+
+  it('has a window slide by the millisecond', () =>
+    within(kind, async (store, clock) => {
+      const limit = { key: 'k', add: 1, most: 2, per: 3_600_000 };
+      clock.at += 12_345;
+      expect(await store.admit([limit])).toEqual({ admitted: true });
+      clock.at += 120_000;
+      expect(await store.admit([limit])).toEqual({ admitted: true });
+      clock.at += 3_600_000 - 120_000 - 1;
+      expect(await store.admit([limit])).toEqual({ admitted: false, index: 0, wait: 1 });
+      clock.at += 1;
+      expect(await store.admit([limit])).toEqual({ admitted: true });
+      expect(await store.admit([limit])).toEqual({ admitted: false, index: 0, wait: 120_000 });
     }));
 
   it('says how long to wait, and then it fits', () =>
