@@ -149,6 +149,7 @@ trace     unix       - - n -   0 bounce
 error     unix       - - n -   - error
 retry     unix       - - n -   - error
 discard   unix       - - n -   - discard
+smtp      unix       - - n -   - smtp
 virtual   unix       - n n -   - virtual
 showq     unix       n - n -   - showq
 anvil     unix       - - n -   1 anvil
