@@ -35,6 +35,8 @@ export class SharedTree<Tree extends EditableTree> {
   #holder: number | undefined;
   #handed: Promise<Tree> | undefined;
   #fields: readonly Field[] = [];
+  /** Nothing had been done to the message when it was last handed over. */
+  #untouched = false;
 
   constructor(source: TreeSource, parse: (headers: Iterable<Header>, body: Buffer) => Promise<Tree>) {
     this.#source = source;
@@ -57,11 +59,15 @@ export class SharedTree<Tree extends EditableTree> {
 
   async #hand(owner: number): Promise<Tree> {
     const { actions, headers, body: received } = this.#source;
+    const kept = this.#tree;
+    const wasUntouched = this.#untouched;
+    this.#untouched = actions.mark() === 0;
+    // Those who only look, one after another, get it as it is.
+    if (kept?.changed === false && this.#body === received && wasUntouched && this.#untouched) return kept;
     const body = actions.bodyBefore(owner) ?? received;
     const fields = actions.fieldsFor(owner, headers);
     const current = fields.map(({ header }) => header);
     this.#fields = fields;
-    const kept = this.#tree;
     if (kept !== undefined && this.#body === body && haveSameStructure(kept.root.headers, current)) {
       kept.rebase(current);
       return kept;
