@@ -1,6 +1,6 @@
 /** Keeps what Node compiled, so that the command starts faster the next time. */
 import { mkdirSync, statSync } from 'node:fs';
-import { enableCompileCache } from 'node:module';
+import nodeModule from 'node:module';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 
@@ -11,9 +11,10 @@ import { join } from 'node:path';
  */
 export function keepCompiled(environment: Readonly<Record<string, string | undefined>> = process.env): void {
   const { NODE_COMPILE_CACHE, CACHE_DIRECTORY } = environment;
-  if (NODE_COMPILE_CACHE !== undefined) return;
+  // A Node.js that is too old has no such thing, and shall live to say that it is too old.
+  if (NODE_COMPILE_CACHE !== undefined || !('enableCompileCache' in nodeModule)) return;
   const folder = cacheFolder(CACHE_DIRECTORY);
-  if (folder !== undefined && isOurs(folder)) enableCompileCache(join(folder, 'compiled'));
+  if (folder !== undefined && isOurs(folder)) nodeModule.enableCompileCache(join(folder, 'compiled'));
 }
 
 /** What systemd gives (CacheDirectory=), else the account's own: `$HOME` may be that of who called sudo. */

@@ -60,6 +60,7 @@ beforeAll(() => {
     'README.md',
     'LICENSE',
     '.ci/schema.mjs',
+    '.ci/man.mjs',
     ...manifest.files,
   ];
   for (const name of names.filter((name) => name !== 'dist' && name !== 'prebuilds')) {
