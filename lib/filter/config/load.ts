@@ -43,7 +43,8 @@ export async function loadConfig(
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
   } catch (error) {
-    const why = error instanceof TypeError ? 'is no text in UTF-8' : `cannot be read: ${String(error)}`;
+    const { message } = error as Error;
+    const why = error instanceof TypeError ? 'is no text in UTF-8' : `cannot be read: ${message}`;
     throw new FilterConfigError([{ file: path, line: 0, column: 0, key: '', message: why }]);
   }
   return parseConfig(text, { directory: dirname(resolve(path)), ...options, file: path });

@@ -441,7 +441,7 @@ describe('a configuration file', () => {
         { file: path, line: 0, column: 0, key: '', message: expect.stringMatching(expected) as unknown },
       ],
     });
-    await expect(loadConfig(path)).rejects.toThrow(`${path}: `);
+    await expect(loadConfig(path)).rejects.toThrow(`${path}: cannot be read: ENOENT`);
   });
 
   it('takes over lists that were read before, as long as it has them', async () => {
