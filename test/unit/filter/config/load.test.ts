@@ -432,7 +432,7 @@ describe('a configuration file', () => {
   });
 
   it.each([
-    ['is not there', {}, /cannot be read: .*ENOENT/],
+    ['is not there', {}, /^cannot be read: ENOENT/],
     ['is no text', { 'milter.toml': Buffer.from([0xff, 0xfe]) }, /is no text in UTF-8/],
   ])('that %s', async (_, files, expected) => {
     const path = join(setUp(files), 'milter.toml');
@@ -441,7 +441,7 @@ describe('a configuration file', () => {
         { file: path, line: 0, column: 0, key: '', message: expect.stringMatching(expected) as unknown },
       ],
     });
-    await expect(loadConfig(path)).rejects.toThrow(`${path}: cannot be read: ENOENT`);
+    await expect(loadConfig(path)).rejects.toThrow(`${path}: `);
   });
 
   it('takes over lists that were read before, as long as it has them', async () => {
