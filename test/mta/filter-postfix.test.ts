@@ -90,8 +90,11 @@ describeWith(['postfix'], 'a configuration under Postfix', () => {
     const { recipients, end } = await send('ann@dropped.test', ['bob', 'eve']);
     expect([...recipients, end].map((reply) => reply?.code)).toEqual([250, 250, 250]);
     expect((await delivered('ann@dropped.test')).map(({ to }) => to)).toEqual(['bob']);
-    const { out } = await milter(['why', '--config', file, '--from', 'dropped.test']);
-    expect(out).toContain('recipient   <eve@test.invalid> discarded because of dropping-recipient\n');
+    const why = await until('the history', async () => {
+      const { out } = await milter(['why', '--config', file, '--from', 'dropped.test']);
+      return out.includes('eve@') && out;
+    });
+    expect(why).toContain('recipient   <eve@test.invalid> discarded because of dropping-recipient\n');
   });
 
   it('edits after the decision, and not for a module that only observes', async () => {
