@@ -15,7 +15,17 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-const PACKAGES = ['postfix', 'miltertest', 'python3-milter', 'm4', 'nsd', 'python3-spf', 'redis-server'];
+const PACKAGES = [
+  ...['postfix', 'miltertest', 'python3-milter', 'm4', 'redis-server'],
+  // Name servers, and those who ask them.
+  ...['nsd', 'rbldnsd', 'dnsperf', 'bind9-dnsutils', 'python3-spf'],
+  // Scanners, and a learning filter to be compared with.
+  ...['clamav-daemon', 'spamassassin', 'spamc', 'spamd', 'rspamd', 'bogofilter'],
+  // Others who sign and verify.
+  ...['opendkim', 'opendkim-tools', 'python3-dkim'],
+  // The browser for the quarantine's page.
+  ...['chromium', 'fonts-dejavu-core'],
+];
 const SENDMAIL_PACKAGES = ['sendmail-bin', 'sendmail-cf', 'sendmail-base', 'libwrap0'];
 const SENDMAIL_BINARY = 'usr/libexec/sendmail/sendmail';
 const POLICY = '/usr/sbin/policy-rc.d';

@@ -86,6 +86,9 @@ export class Structured {
 
   /** The field's text with these parameters set, those given as undefined left out, all others as they were written. */
   with(changes: Readonly<Record<string, string | undefined>>): string {
+    // What was received may hold what must not be written; what takes its place may read otherwise (a space for a NUL).
+    const writable = this.#text.replace(/\0|\r(?!\n)|\r?\n(?![ \t])/g, ' ');
+    if (writable !== this.#text) return parseStructured(writable).with(changes);
     const kept = this.#raw.filter((raw) => !Object.hasOwn(changes, bareName(raw.name)));
     const isHeadless = (this.#raw[0]?.start ?? Infinity) < this.head.length;
     let text = isHeadless ? '' : this.head.trim();
@@ -97,8 +100,7 @@ export class Structured {
     for (const [name, value] of Object.entries(changes)) {
       if (value !== undefined) text += `${text === '' ? '' : ';\r\n\t'}${formatParameter(name, value)}`;
     }
-    // What was received may hold what must not be written.
-    return text.replace(/\0|\r(?!\n)|\r?\n(?![ \t])/g, ' ');
+    return text;
   }
 }
 

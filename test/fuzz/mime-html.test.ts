@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { cleanHtml } from '../../lib/mime/index.ts';
+import { fc, runs } from '../helpers/fuzz.ts';
 
 const page = fc
   .array(
@@ -72,7 +72,7 @@ describe('whatever the page', () => {
         const { html: clean } = cleanHtml(html);
         expect(cleanHtml(clean)).toEqual({ html: clean, removed: [] });
       }),
-      { numRuns: 5000 },
+      runs(5000),
     );
   });
 
@@ -86,7 +86,7 @@ describe('whatever the page', () => {
           expect(at).toBeGreaterThanOrEqual(0);
         }
       }),
-      { numRuns: 1000 },
+      runs(1000),
     );
   });
 });

@@ -1,6 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   appendText,
@@ -13,6 +12,7 @@ import {
   parseMessageStream,
 } from '../../lib/mime/index.ts';
 import { growth } from '../fixtures/mime/cost.ts';
+import { fc, runs } from '../helpers/fuzz.ts';
 
 /** Pieces that meet in mails, so that odd meetings of them are tried and not only noise. */
 const piece = fc.oneof(
@@ -102,7 +102,7 @@ describe('whatever the bytes', () => {
         readAll(message);
         expect(message.toBytes().equals(bytes)).toBe(true);
       }),
-      { numRuns: 2000 },
+      runs(2000),
     );
   });
 
@@ -113,7 +113,7 @@ describe('whatever the bytes', () => {
         for (let i = 0; i < bytes.length; i += size) chunks.push(bytes.subarray(i, i + size));
         expect(readAll(await parseMessageStream(chunks))).toBe(readAll(parseMessage(bytes)));
       }),
-      { numRuns: 300 },
+      runs(300),
     );
   });
 
@@ -143,7 +143,7 @@ describe('whatever the bytes', () => {
           Buffer.from(wanted).toString('latin1'),
         );
       }),
-      { numRuns: 2000 },
+      runs(2000),
     );
   });
 
@@ -157,7 +157,7 @@ describe('whatever the bytes', () => {
         const again = await defang(parseMessage(message.toBytes()));
         expect(again.removed).toEqual([]);
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 
@@ -217,7 +217,7 @@ describe('a tree that is built', () => {
         expectSame(built, wanted);
         expectSame(parseMessage(built.toBytes()).root, wanted);
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 
@@ -230,7 +230,7 @@ describe('a tree that is built', () => {
         expect(root.children).toHaveLength(wanted.length);
         for (const [i, part] of wanted.entries()) expectSame(root.children[i], part);
       }),
-      { numRuns: 200 },
+      runs(200),
     );
   });
 });

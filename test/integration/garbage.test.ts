@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Milter } from '../../lib/index.ts';
 import type { Stage, WireConnection } from '../../lib/testing/index.ts';
+import { fc, runs } from '../helpers/fuzz.ts';
 import { ENVELOPE, gate, MESSAGE, PLAYED_STAGES, playUpTo, serving } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 
@@ -144,7 +144,7 @@ describe('garbage on the socket', () => {
           await throwAt(t.server.address, Buffer.concat([negotiation, ...parts, rest]));
         },
       ),
-      { numRuns: 500 },
+      runs(500),
     );
     await t.idle();
     await stillServes(await t.mta());

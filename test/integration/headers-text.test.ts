@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Header, Milter, SMFIP } from '../../lib/index.ts';
 import type { WireConnection } from '../../lib/testing/index.ts';
+import { fc, runs } from '../helpers/fuzz.ts';
 import { ENVELOPE, serving } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 
@@ -81,7 +81,7 @@ describe('a header comes through unchanged', () => {
         const back = await echoed(mta, raws);
         expect(back.map((raw) => raw.toString('latin1'))).toEqual(raws.map((raw) => raw.toString('latin1')));
       }),
-      { numRuns: 60 },
+      runs(60),
     );
   });
 

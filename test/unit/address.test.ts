@@ -1,8 +1,8 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { inBrackets } from '../../lib/address.ts';
 import { parseAddress } from '../../lib/index.ts';
 import { growth } from '../fixtures/mime/cost.ts';
+import { fc } from '../helpers/fuzz.ts';
 
 describe('parseAddress', () => {
   it.each([

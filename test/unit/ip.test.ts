@@ -1,6 +1,5 @@
 /** IP addresses, against Node's own reading of them. */
 import { BlockList, isIP } from 'node:net';
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   dottedAddress,
@@ -12,6 +11,7 @@ import {
   sameNetwork4,
   sameNetwork6,
 } from '../../lib/ip.ts';
+import { fc, runs } from '../helpers/fuzz.ts';
 
 const anyAddress = fc.oneof(fc.ipV4(), fc.ipV6());
 
@@ -24,7 +24,7 @@ describe('an address', () => {
         fc.pre(!text.includes('%'));
         expect(parseIp(text) !== undefined).toBe(isIP(text) !== 0);
       }),
-      { numRuns: 2000 },
+      runs(2000),
     );
   });
 

@@ -1,4 +1,3 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { cached, createResolver } from '../../lib/dns/index.ts';
 import { wrongArgument } from '../../lib/errors.ts';
@@ -31,6 +30,7 @@ import {
 } from '../../lib/options.ts';
 import { bestGuess, checkHost, lintDomain } from '../../lib/spf/index.ts';
 import { connectMta, fakeSession, MemoryResolver } from '../../lib/testing/index.ts';
+import { fc } from '../helpers/fuzz.ts';
 
 class Idle extends Milter {
   override eom() {}

@@ -1,7 +1,7 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { makeHeader } from '../../lib/headers.ts';
 import { decodeText, encodeText } from '../../lib/text.ts';
+import { fc, runs } from '../helpers/fuzz.ts';
 
 const latin1 = (text: string): Buffer => Buffer.from(text, 'latin1');
 
@@ -28,7 +28,7 @@ describe('decodeText and encodeText', () => {
       fc.property(bytes, (original) => {
         expect(encodeText(decodeText(original)).equals(original)).toBe(true);
       }),
-      { numRuns: 2000 },
+      runs(2000),
     );
   });
 
@@ -39,7 +39,7 @@ describe('decodeText and encodeText', () => {
         const text = decodeText(original, 0, cut) + decodeText(original, cut);
         expect(encodeText(text).equals(original)).toBe(true);
       }),
-      { numRuns: 1000 },
+      runs(1000),
     );
   });
 
@@ -49,7 +49,7 @@ describe('decodeText and encodeText', () => {
         const wellFormed = text.toWellFormed();
         expect(decodeText(encodeText(wellFormed))).toBe(wellFormed);
       }),
-      { numRuns: 1000 },
+      runs(1000),
     );
   });
 

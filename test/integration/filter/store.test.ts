@@ -1,10 +1,11 @@
 /** What every store does, whatever it is kept in. */
-import * as fc from 'fast-check';
+
 import { describe, expect, it } from 'vitest';
 import { History, type HistoryRecord } from '../../../lib/filter/history.ts';
 import { openStore } from '../../../lib/filter/store/open.ts';
 import type { Store, WindowLimit } from '../../../lib/filter/store/store.ts';
 import { keepingLogger } from '../../helpers/filter.ts';
+import { fc, runs } from '../../helpers/fuzz.ts';
 import { killWriter, storeChild } from '../../helpers/store-child.ts';
 import { type StoreKind, sharedStores, surroundings } from '../../helpers/store-place.ts';
 
@@ -318,7 +319,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
             expect(await entries(real, '')).toEqual(await entries(expected, ''));
           },
         ),
-        { numRuns: 60 },
+        runs(60),
       );
     }));
 });

@@ -1,8 +1,9 @@
 /** What `milter try` finds different between the message sent and the one delivered. */
-import fc from 'fast-check';
+
 import { describe, expect, it } from 'vitest';
 import { type Changes, findChanges } from '../../../lib/cli/changes.ts';
 import { type Header, makeHeader } from '../../../lib/headers.ts';
+import { fc } from '../../helpers/fuzz.ts';
 
 function headers(...lines: readonly string[]): Header[] {
   return lines.map((line) => {

@@ -1,9 +1,9 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { createResolver, queryName } from '../../../lib/dns/index.ts';
 import { encodeQuery } from '../../../lib/dns/packet.ts';
 import { parseServer, type Server, ServerOrder, SILENCE_MS } from '../../../lib/dns/servers.ts';
 import { MemoryResolver } from '../../../lib/testing/resolver.ts';
+import { fc } from '../../helpers/fuzz.ts';
 
 describe('queryName', () => {
   it.each([

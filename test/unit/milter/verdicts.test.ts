@@ -1,6 +1,6 @@
-import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isReply, reject, safeText, tempfail } from '../../../lib/milter/verdicts.ts';
+import { fc, runs } from '../../helpers/fuzz.ts';
 
 describe('reject and tempfail', () => {
   it('make a verdict with its reply', () => {
@@ -91,7 +91,7 @@ describe('reject and tempfail', () => {
         }
         expect(lines.join('').replaceAll(' ', '')).toBe(long.replaceAll(' ', ''));
       }),
-      { numRuns: 200 },
+      runs(200),
     );
   });
 

@@ -1,5 +1,5 @@
 /** Received-SPF (RFC 7208 section 9.1) and Authentication-Results (RFC 8601). */
-import fc from 'fast-check';
+
 import { describe, expect, it } from 'vitest';
 import type { CheckResult } from '../../../lib/spf/index.ts';
 import {
@@ -10,6 +10,7 @@ import {
   receivedSpf,
 } from '../../../lib/spf/index.ts';
 import { MemoryResolver } from '../../../lib/testing/resolver.ts';
+import { fc } from '../../helpers/fuzz.ts';
 
 const resolver = new MemoryResolver({
   'example.com': { TXT: ['v=spf1 ip4:192.0.2.1 ~all'] },

@@ -1,8 +1,9 @@
 /** The grammar: RFC 7208 sections 4.5, 4.6, 5, 6, 7.1 and 12. */
-import fc from 'fast-check';
+
 import { describe, expect, it } from 'vitest';
 import { isSpfRecord, parseRecord } from '../../../lib/spf/index.ts';
 import { withLocalPolicy } from '../../../lib/spf/record.ts';
+import { fc } from '../../helpers/fuzz.ts';
 
 const problemsOf = (terms: string): readonly string[] =>
   parseRecord(`v=spf1 ${terms}`).problems.map(({ term }) => term);

@@ -1,7 +1,6 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { FindModule } from '../../../../lib/filter/config/find-module.ts';
 import { configuredValues } from '../../../../lib/filter/config/values.ts';
@@ -15,6 +14,7 @@ import {
 } from '../../../../lib/filter/index.ts';
 import { ownModules } from '../../../../lib/filter/modules/index.ts';
 import { Milter, MilterError } from '../../../../lib/index.ts';
+import { fc, runs } from '../../../helpers/fuzz.ts';
 import { findTestModule as findModule } from './modules.ts';
 
 const SOCKET = 'socket = "inet:8894@127.0.0.1"';
@@ -386,7 +386,7 @@ users = { group = "x" }`;
         );
         for (const fault of faults) expect(fault).toMatch(/^milter\.toml:\d+:\d+: \S+: [^\n]+$/);
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 });

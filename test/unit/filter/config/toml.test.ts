@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import fc from 'fast-check';
 import { stringify } from 'smol-toml';
 import { describe, expect, it } from 'vitest';
 import { type Path, parseToml, TomlFault } from '../../../../lib/filter/config/toml.ts';
+import { fc, runs } from '../../../helpers/fuzz.ts';
 
 function place(text: string, path: Path): string {
   const { line, column } = parseToml(text).position(path);
@@ -109,7 +109,7 @@ last = true`;
         const found = parseToml(text);
         check(found.values, [], text, found);
       }),
-      { numRuns: 500 },
+      runs(500),
     );
   });
 });
@@ -144,7 +144,7 @@ describe('what is no TOML', () => {
     );
     fc.assert(
       fc.property(hostile, (text) => void faultOf(text)),
-      { numRuns: 5_000 },
+      runs(5_000),
     );
   });
 });
