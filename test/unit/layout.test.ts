@@ -11,8 +11,13 @@ const rooms = [
   'dns',
   'spf',
   'mime',
+  'srs',
+  'bayes',
+  'scanners',
+  'nameserver',
   'protocol',
   'milter',
+  'engine',
   'run',
   'serve',
   'index.ts',
@@ -22,7 +27,15 @@ const rooms = [
 ];
 
 /** They know no milter and stand alone, but for what is said here. */
-const alone: Readonly<Record<string, readonly string[]>> = { dns: [], spf: ['dns'], mime: [] };
+const alone: Readonly<Record<string, readonly string[]>> = {
+  dns: [],
+  spf: ['dns'],
+  mime: [],
+  srs: [],
+  bayes: ['mime'],
+  scanners: [],
+  nameserver: ['srs'],
+};
 
 interface Import {
   /** Paths below lib/. */
