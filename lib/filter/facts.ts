@@ -147,3 +147,21 @@ export const scoreRole = role<{
   /** The header that lists them; empty for none. */
   readonly header: string;
 }>('score');
+
+/** Somebody who learns from people which mail is wanted. */
+export interface Learner {
+  /** For the log: the configured module's name, and what it asks where it asks several. */
+  readonly name: string;
+  /**
+   * Resolves when it has learned the message, or knows it already. Rejects where it could not; to be asked again then is harmless.
+   * @param message as it was received, with CRLF
+   * @param owner whose mail it is, an address without brackets; undefined where an administrator speaks for all
+   */
+  learn(message: Buffer, as: 'spam' | 'ham', owner?: string): Promise<void>;
+}
+
+/**
+ * Those who learn when somebody says what a message is. Several modules may: whoever hears it tells all of them
+ * (`services.holders`), one that fails without the others. A module in observe mode does not provide it.
+ */
+export const learnersRole = role<Learner>('learner');

@@ -31,6 +31,8 @@ export {
   exemptRole,
   type JudgedClient,
   knownRole,
+  type Learner,
+  learnersRole,
   ourDomainRole,
   type PtrFact,
   ptrFact,

@@ -98,6 +98,8 @@ export interface Services<Short extends string = string> {
   provide<T>(role: Role<T>, value: T): void;
   /** Who has that role; undefined where no module does. To be asked at run time: modules are set up in file order. */
   role<T>(role: Role<T>): T | undefined;
+  /** All who have that role, in file order. To be asked at run time. */
+  holders<T>(role: Role<T>): readonly T[];
 }
 
 /** What the services of all modules of a configuration share. */
@@ -208,6 +210,7 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     },
     provide: (role, value) => shared.roles.provide(role, value),
     role: (role) => shared.roles.first(role),
+    holders: (role) => shared.roles.all(role),
   };
 }
 
