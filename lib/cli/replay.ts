@@ -10,7 +10,7 @@ import { type CorpusItem, readCorpus } from './corpus.ts';
 import type { KnownEnvelope } from './envelope.ts';
 import { ReplayReport } from './replay-report.ts';
 import type { FromReplay, ReplayTask } from './replay-worker.ts';
-import { type CommandIo, given, readArguments } from './usage.ts';
+import { type CommandIo, checkAddress, given, readArguments } from './usage.ts';
 
 const USAGE = `Usage: milter replay [options] MBOX|MAILDIR|FOLDER|FILE…
 
@@ -27,7 +27,7 @@ of each message: Return-Path or From, Delivered-To or To, and the topmost Receiv
   --json              print JSON
   --help              show this
 
-Exit status: 0; 1 when a message could not be played, or the configuration has faults; 2 for wrong arguments.
+Exit status: 0; 1 when a message could not be played, or the configuration has faults; 2 for wrong arguments, or no message.
 `;
 
 const OPTIONS = {
@@ -56,6 +56,8 @@ export async function runReplay(args: readonly string[], { stdout, stderr }: Com
   if (positionals.length === 0)
     throw optionFault('say which messages: an mbox, a maildir, a folder or files');
   const { config, diff, from, rcpt, client, helo } = values;
+  if (from !== undefined) checkAddress('--from', from);
+  for (const one of rcpt ?? []) checkAddress('--rcpt', one);
   if (client !== undefined && isIP(client) === 0)
     throw optionFault(`--client needs an IP address, got "${client}"`);
   // Faults are told here, once, and not by each thread.
@@ -68,6 +70,9 @@ export async function runReplay(args: readonly string[], { stdout, stderr }: Com
     await playAll(readCorpus(positionals), { config, other: diff, envelope }, report);
   } finally {
     progress.end();
+  }
+  if (report.messages === 0 && report.unreadable.length === 0) {
+    throw optionFault(`no message in ${positionals.join(', ')}`);
   }
   stdout.write(values.json === true ? `${JSON.stringify(report, null, 2)}\n` : report.toText(diff));
   return report.unreadable.length > 0 ? 1 : 0;

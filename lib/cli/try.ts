@@ -11,7 +11,7 @@ import { connectMta, readEml, type SendOptions } from '../testing/index.ts';
 import { findChanges } from './changes.ts';
 import { loadFilter } from './filter-file.ts';
 import { formatOutcome, type Outcome } from './outcome.ts';
-import { type CommandIo, given, readArguments, readDeadlines, readPair } from './usage.ts';
+import { type CommandIo, checkAddress, given, readArguments, readDeadlines, readPair } from './usage.ts';
 
 const USAGE = `Usage: milter try [options] MESSAGE
        milter try [options] FILTER MESSAGE
@@ -74,6 +74,8 @@ export async function runTry(args: readonly string[], io: CommandIo): Promise<nu
   }
   if (file !== undefined && values.config !== undefined) throw wrongUse('--config goes with no FILTER');
   const { from = 'sender@example.com', rcpt = ['recipient@example.com'], macro = [], client, helo } = values;
+  checkAddress('--from', from);
+  for (const one of rcpt) checkAddress('--rcpt', one);
   if (client !== undefined && isIP(client) === 0)
     throw wrongUse(`--client needs an IP address, got "${client}"`);
   if (values.local === true && (client ?? helo) !== undefined)

@@ -45,6 +45,13 @@ export function readPair(option: string, text: string, example: string): readonl
   throw new MilterError('ERR_MILTER_OPTION', `${option} is written like ${example}, got "${text}"`);
 }
 
+/** What no MTA takes for an envelope address would be judged as nothing that comes by mail. */
+export function checkAddress(option: string, text: string): void {
+  if (/\p{Cc}/u.test(text) || /\s/.test(text.trim().replace(/"(?:[^"\\]|\\.)*"/g, ''))) {
+    throw optionFault(`${option} needs one address, got ${JSON.stringify(text)}`);
+  }
+}
+
 /** Reads a number that is written in digits; undefined stays undefined. */
 export function wholeNumber(option: string, text: string | undefined): number | undefined {
   if (text === undefined) return undefined;

@@ -47,6 +47,7 @@ export async function runWhy(args: readonly string[], io: CommandIo): Promise<nu
   const { from, to, since } = values;
   const [id, more] = positionals;
   if (more !== undefined) throw optionFault(`one REF or QUEUEID, got ${positionals.join(' ')}`);
+  if (id === '') throw optionFault('REF or QUEUEID is empty');
   if (id === undefined && (from ?? to ?? since) === undefined) {
     throw optionFault('say which message: REF, QUEUEID, --from, --to or --since');
   }

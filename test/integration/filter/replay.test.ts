@@ -53,11 +53,20 @@ describe('milter replay', () => {
   it.each([
     [[], 2, 'say which messages'],
     [['/nonexistent'], 2, 'cannot read /nonexistent'],
+    [['--rcpt', 'a@example.com b@example.com', '/dev/null'], 2, '--rcpt needs one address'],
     [['--client', 'x', '/dev/null'], 2, '--client needs an IP address'],
   ])('%j ends with one line', async (args, status, words) => {
     const result = await milter(['replay', '--config', configured(probe('')), ...args]);
     expect(result).toMatchObject({ status, out: '', err: expect.stringContaining(words) });
     expect(result.err).toMatch(/^milter replay: [^\n]*\n$/);
+  });
+
+  it('says so where there is no message', async () => {
+    const folder = folderWith({});
+    expect(await milter(['replay', '--config', configured(probe('')), folder])).toMatchObject({
+      status: 2,
+      err: expect.stringContaining(`milter replay: no message in ${folder}`),
+    });
   });
 
   it('leaves nothing behind', async () => {

@@ -44,6 +44,15 @@ header      + X-Probe: yes
     expect(existsSync(join(dirname(file), 'data'))).toBe(false);
   });
 
+  it.each([
+    ['--rcpt', 'a b'],
+    ['--from', 'a@example.com\n'],
+  ])('refuses %s %j', async (option, address) => {
+    const { status, err } = await milter(['try', option, address, '-'], EML);
+    expect(err).toContain(`milter try: ${option} needs one address, got ${JSON.stringify(address)}`);
+    expect(status).toBe(2);
+  });
+
   it('tells the faults of the configuration', async () => {
     const file = configured(probe('sendr = "tag"'));
     const { status, err } = await milter(['try', '--config', file, '-'], EML);

@@ -69,6 +69,7 @@ finding     helo-address: HELO with a bare IP address (192.0.2.7) → reject
 
   it.each([
     [[], 2, 'say which message'],
+    [[''], 2, 'REF or QUEUEID is empty'],
     [['A', 'B'], 2, 'one REF or QUEUEID'],
     [['--since', 'yesterday'], 2, '--since needs a time'],
     [['A'], 1, 'store.url is "memory:"'],

@@ -209,10 +209,11 @@ export default defineModule({
         const { check, helo, forwarder, names, guessed } = outcome;
         const values = valuesOf(check);
         const subject = sender === '<>' ? check.domain : sender;
-        if (helo !== check && helo.result === 'fail') {
+        const { action, note } = actionOf(outcome, sender);
+        // The null sender has no other name than that, and an exception made for it.
+        if (helo.result === 'fail' && !(helo === check && note === 'accept_fail')) {
           this.#found('helo-fail', options.helo_fail, { values: valuesOf(helo), subject: helo.domain });
         }
-        const { action, note } = actionOf(outcome, sender);
         const details = { values, subject, note };
         if (forwarder !== undefined) {
           const by = { ...details, note: `forwarded by ${forwarder}` };

@@ -87,8 +87,12 @@ describe('each result', () => {
       helo: 'fail.example',
       hostname: 'x.example',
     });
-    expect(findings).toEqual(['spf-fail reject']);
+    expect(findings).toEqual(['spf-helo-fail reject', 'spf-fail reject']);
     expect(reply?.lines[0]).toContain('fail.example');
+    const mail = { sender: '<>', helo: 'fail.example', hostname: 'x.example' };
+    expect((await send(spf('fail = "continue"'), mail)).reply?.lines[0]).toContain('HELO name fail.example');
+    expect((await send(spf('fail = "continue"\nhelo_fail = "continue"'), mail)).answer).toBe('continue');
+    expect((await send(spf('accept_fail = ["fail.example"]'), mail)).answer).toBe('continue');
   });
 });
 
