@@ -31,7 +31,7 @@ export function makeChanger(entry: ConfiguredModule, step: ChangeStep, running: 
       changes: readonly Change[],
     ): Promise<Reject | Tempfail | undefined> {
       const left = judgement.outcomes
-        .filter(({ verdict }) => verdict === 'accept')
+        .filter(({ verdict, address }) => verdict === 'accept' && !judgement.apart.includes(address))
         .map(({ address }) => address);
       try {
         for (const change of changes) await change(this.message, left);
@@ -51,7 +51,9 @@ export function makeChanger(entry: ConfiguredModule, step: ChangeStep, running: 
       const reply = makeReply(verdict, failureReply(verdict), finding, { ref: judgement.ref, help });
       const shown = showReply(reply);
       const refused = judgement.outcomes.map((outcome) =>
-        outcome.verdict === 'accept' ? { ...outcome, verdict, reply: shown, finding } : outcome,
+        outcome.verdict === 'accept' && !judgement.apart.includes(outcome.address)
+          ? { ...outcome, verdict, reply: shown, finding }
+          : outcome,
       );
       judgement.outcomes.splice(0, refused.length, ...refused);
       running.count('verdicts_total', { verdict });

@@ -3,12 +3,13 @@
  * takes out those recipients whose copy does not go on.
  */
 import { type Message, Milter, type MilterClass, type Reject, type Tempfail } from '../index.ts';
+import { sendApart, thoseApart } from './apart.ts';
 import { decideMessage, decideRecipient, type MessageDecision, type Ruled } from './decision/decide.ts';
 import { makeReply, showReply } from './decision/reply.ts';
 import { isExempt, rulesFor } from './decision/so-far.ts';
 import { writeDecision } from './decision/write.ts';
 import { directionFact, scoreRole } from './facts.ts';
-import { type Finding, holds } from './findings/finding.ts';
+import { type Finding, type FindingReply, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
 import { failureReply } from './guard.ts';
 import { MAX_RECIPIENTS } from './history.ts';
@@ -21,6 +22,7 @@ import { settleMessage, settleRefusal } from './settling.ts';
 
 type Answer = Reject | Tempfail | 'discard' | undefined;
 type GoesOn = MessageDecision & { readonly verdict: 'continue' };
+type Refusal = Exclude<MessageDecision, GoesOn>;
 
 /** Makes the class for a configuration in force. */
 export function makeDecider(running: Running, quarantine: Quarantine): MilterClass {
@@ -76,26 +78,51 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       judgement.phase = 'decided';
       judgement.ruled = decision.ruled;
       judgement.points = decision.points;
-      if (decision.verdict !== 'continue') {
-        const { verdict, because } = decision;
-        const reply = replyTo(verdict, because, judgement, running);
-        for (const { address } of judgement.recipients) {
-          judgement.outcomes.push({
-            address,
-            verdict,
-            reply: showReply(reply),
-            finding: because.finding.name,
-          });
-        }
-        report(this, judgement, running, verdict, because);
-        running.remember(this, judgement, verdict, showReply(reply));
-        settleRefusal(judgement, running);
-        return reply;
+      const apart = thoseApart(this, judgement, decision, running);
+      return apart.length === 0
+        ? this.#carryOut(judgement, decision)
+        : this.#splitOff(judgement, decision, apart);
+    }
+
+    /** The exempt have theirs before the others' is decided: whatever then happens, no copy is missing. */
+    async #splitOff(
+      judgement: Judgement,
+      decision: MessageDecision,
+      apart: readonly string[],
+    ): Promise<Answer> {
+      try {
+        await sendApart(this, apart, running);
+      } catch (error) {
+        return this.#notTaken(judgement, 'milter-split-error', failureReply('tempfail'), error);
       }
+      judgement.apart = apart;
+      running.log.info(
+        { session: this.session.id, ref: judgement.ref, recipient: apart.join(',') },
+        'copies were sent apart',
+      );
+      return await this.#carryOut(judgement, decision);
+    }
+
+    #carryOut(judgement: Judgement, decision: MessageDecision): Answer | Promise<Answer> {
+      if (decision.verdict !== 'continue') return this.#refuse(judgement, decision);
       const held = decision.out.filter(({ how }) => how === 'quarantine').map(({ address }) => address);
       return held.length === 0
         ? this.#goOn(judgement, decision, 'discard')
         : this.#hold(judgement, decision, held);
+    }
+
+    #refuse(judgement: Judgement, { verdict, because }: Refusal): Answer {
+      const reply = replyTo(verdict, because, judgement, running);
+      const refused = { verdict, reply: showReply(reply), finding: because.finding.name };
+      for (const { address } of judgement.recipients) {
+        judgement.outcomes.push(
+          judgement.apart.includes(address) ? { address, verdict: 'accept' } : { address, ...refused },
+        );
+      }
+      report(this, judgement, running, verdict, because);
+      running.remember(this, judgement, verdict, showReply(reply));
+      settleRefusal(judgement, running);
+      return reply;
     }
 
     /** What was released from quarantine has been judged, by a person. */
@@ -116,7 +143,15 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       try {
         await quarantine.hold(this, judgement, held);
       } catch (error) {
-        return this.#notHeld(judgement, error);
+        const isFull = error instanceof QuarantineFull;
+        return this.#notTaken(
+          judgement,
+          `milter-quarantine-${isFull ? 'full' : 'error'}`,
+          isFull
+            ? { code: 452, enhanced: '4.3.1', text: 'Insufficient system storage, please try again later' }
+            : failureReply('tempfail'),
+          error,
+        );
       }
       return this.#goOn(judgement, decision, 'quarantine');
     }
@@ -128,7 +163,11 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
         message.deleteRcpt(address);
         judgement.outcomes.push({ address, verdict: how, finding: finding.name });
       }
-      const out = new Set(decision.out.map(({ address }) => address));
+      for (const address of judgement.apart) {
+        message.deleteRcpt(address);
+        judgement.outcomes.push({ address, verdict: 'accept' });
+      }
+      const out = new Set([...decision.out.map(({ address }) => address), ...judgement.apart]);
       const left = judgement.recipients.filter(({ address }) => !out.has(address));
       for (const { address } of left) judgement.outcomes.push({ address, verdict: 'accept' });
       if (left.length === 0) {
@@ -150,22 +189,14 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       return undefined;
     }
 
-    /** What cannot be kept for review is not taken either: the MTA before ours tries again. */
-    #notHeld(judgement: Judgement, error: unknown): Answer {
+    /** What cannot be kept for review, or sent apart, is not taken either: the MTA before ours tries again. */
+    #notTaken(judgement: Judgement, finding: string, text: FindingReply, error: unknown): Answer {
       const { ref } = judgement;
-      const isFull = error instanceof QuarantineFull;
-      const finding = `milter-quarantine-${isFull ? 'full' : 'error'}`;
-      const reply = makeReply(
-        'tempfail',
-        isFull
-          ? { code: 452, enhanced: '4.3.1', text: 'Insufficient system storage, please try again later' }
-          : failureReply('tempfail'),
-        finding,
-        { ref, help: undefined },
-      );
+      const reply = makeReply('tempfail', text, finding, { ref, help: undefined });
+      const what = finding === 'milter-split-error' ? 'sent apart' : 'held in quarantine';
       running.log.error(
         { session: this.session.id, queueId: this.message.queueId, ref, error },
-        `message cannot be held in quarantine: ${error instanceof Error ? error.message : String(error)}`,
+        `message cannot be ${what}: ${error instanceof Error ? error.message : String(error)}`,
       );
       for (const { address } of judgement.recipients) {
         judgement.outcomes.push({ address, verdict: 'tempfail', reply: showReply(reply), finding });

@@ -186,6 +186,7 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
       shared.metrics.count('findings_total', { finding: finding.name, observed: String(observed) });
       const { change } = details;
       if (change === undefined) return;
+      judgement.edits.push(finding);
       add(judgement, (message, recipients) =>
         isMade(milter, finding, judgement, shared.roles, recipients)
           ? change(message, recipients)

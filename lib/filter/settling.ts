@@ -8,9 +8,11 @@ import type { Running } from './running.ts';
 
 /** Tells them that a recipient, or else the message and all its recipients, has been refused. */
 export function settleRefusal(judgement: Judgement, running: Running, recipient?: string): void {
-  settle(judgement, running, (waiting) =>
-    recipient === undefined || waiting === recipient ? 'refused' : undefined,
-  );
+  settle(judgement, running, (waiting) => {
+    if (recipient === undefined && waiting !== undefined && judgement.apart.includes(waiting))
+      return 'accepted';
+    return recipient === undefined || waiting === recipient ? 'refused' : undefined;
+  });
 }
 
 /** Tells them what became of a message that was not refused. */

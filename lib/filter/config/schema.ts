@@ -123,7 +123,7 @@ export const settingsSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe(
-      "A message whose recipients' rules differ is sent again through [outgoing], once for each group",
+      "A message whose recipients' rules differ is sent again through [outgoing], to those who are exempt",
     ),
 
   log: z

@@ -52,10 +52,9 @@ function checkSettings(settings: Settings, taker: FaultTaker): void {
   if (store.url.kind === 'memory' && threads > 1) {
     taker.fault(['store', 'url'], 'is "memory:", which several threads cannot share; use "sqlite:milter.db"');
   }
-  // Better no start than mail that is not split although it should be.
-  if (split) taker.fault(['split'], 'is not there yet: write split = false');
   const canSend = outgoing.smtp !== undefined || outgoing.sendmail !== undefined;
   const senders: readonly [path: Path, isAsked: boolean][] = [
+    [['split'], split],
     [['outgoing', 'alert'], outgoing.alert !== undefined],
     [['quarantine', 'digest'], quarantine.digest !== undefined],
   ];

@@ -59,6 +59,10 @@ export class Judgement {
   readonly outcomes: RecipientOutcome[] = [];
   /** What is to be changed, by the name of the module that wants it. */
   readonly changes: Map<string, { readonly step: ChangeStep; readonly change: Change }[]> = new Map();
+  /** Findings that come with a change. */
+  readonly edits: Finding[] = [];
+  /** Recipients who are sent a copy apart, and are none of the message any more. */
+  apart: readonly string[] = [];
   /** Who waits to hear what became of the message, or of a recipient. */
   readonly waiting: {
     readonly module: string;

@@ -244,7 +244,7 @@ users = { group = "x" }`;
       `${SOCKET}\nthreads = 2\nstore.url = "memory:"`,
       '3:7: store.url: is "memory:", which several threads cannot share; use "sqlite:milter.db"',
     ],
-    [`${SOCKET}\nsplit = true`, '2:1: split: is not there yet: write split = false'],
+    [`${SOCKET}\nsplit = true`, '2:1: split: sends mail, and needs smtp or sendmail in [outgoing]'],
     [`${SOCKET}\n[quarantine]\ndigest = "07:00"`, '3:1: quarantine.digest: sends mail, and needs'],
     [
       `${SOCKET}\n[outgoing]\nsmtp = "x:25"\nsendmail = "/x"`,
