@@ -74,6 +74,7 @@ export type { Details, Services } from './services.ts';
 export {
   type Admission,
   type Keep,
+  type ScanOptions,
   type Store,
   type StoreCall,
   StoreError,

@@ -1,10 +1,11 @@
 /** The store as its users see it, over any backend. A part of it puts a prefix before every key. */
 import type { Metrics } from '../metrics.ts';
 import type { Backend, Page, StoreAnswers, StoreRequest } from './request.ts';
-import type { Admission, Keep, Store, StoreCall, StoreResults, WindowLimit } from './store.ts';
+import type { Admission, Keep, ScanOptions, Store, StoreCall, StoreResults, WindowLimit } from './store.ts';
 
-/** How many keys a scan reads at once. */
+/** How many keys a scan reads at once, and how many where it looks for some of them. */
 const PAGE = 200;
+const SEARCHED = 2_000;
 
 /** A store over a backend. */
 export class BackedStore implements Store {
@@ -35,18 +36,27 @@ export class BackedStore implements Store {
     expected: string | undefined,
     value: string,
     keep: Keep = {},
+    along: readonly StoreCall[] = [],
   ): Promise<boolean> {
-    return await this.#ask(this.#own({ call: 'compareAndSet', key, expected, value, keep }));
+    const own = along.map((call) => this.#own(call));
+    return await this.#ask(this.#own({ call: 'compareAndSet', key, expected, value, keep, along: own }));
   }
 
   async delete(key: string): Promise<void> {
     await this.#ask({ call: 'delete', key: this.#prefix + key });
   }
 
-  async *scan(prefix: string): AsyncIterable<readonly [string, string]> {
+  async *scan(
+    prefix: string,
+    { after: start, holding, about = PAGE }: ScanOptions = {},
+  ): AsyncIterable<readonly [string, string]> {
     const whole = this.#prefix + prefix;
-    for (let after: string | undefined = ''; after !== undefined; ) {
-      const page: Page = await this.#ask({ call: 'page', prefix: whole, after, most: PAGE });
+    const most = holding === undefined ? Math.max(1, Math.min(PAGE, about)) : SEARCHED;
+    for (
+      let after: string | undefined = start === undefined ? '' : this.#prefix + start;
+      after !== undefined;
+    ) {
+      const page: Page = await this.#ask({ call: 'page', prefix: whole, after, most, holding });
       for (const [key, value] of page.entries) yield [key.slice(this.#prefix.length), value];
       after = page.next;
     }

@@ -68,6 +68,9 @@ for i = 3, #KEYS do
     if (before and '=' .. before or '') == expected then
       write(key, value, ends, ttl, listed)
       result = '1'
+    else
+      -- What was to be done together with it is not done.
+      return { false }
     end
   end
   results[#results + 1] = result

@@ -110,7 +110,7 @@ async function perform(
     case 'batch':
       return await runCalls(connection, request.calls, now);
     case 'compareAndSet': {
-      const [set] = await runCalls(connection, [request], now);
+      const [set] = await runCalls(connection, [request, ...(request.along ?? [])], now);
       return set === '1';
     }
     case 'page':
@@ -190,7 +190,7 @@ async function runOnWindows(
 
 async function readPage(
   connection: RedisConnection,
-  { prefix, after, most }: Extract<StoreRequest, { readonly call: 'page' }>,
+  { prefix, after, most, holding = '' }: Extract<StoreRequest, { readonly call: 'page' }>,
   now: number,
 ): Promise<Page> {
   const { base, name } = placeOf(prefix);
@@ -207,7 +207,7 @@ async function readPage(
   const start = prefix.slice(0, prefix.length - name.length);
   const entries = names.flatMap((one, index): Page['entries'] => {
     const value = liveValue(kept[index], now);
-    return value === undefined ? [] : [[start + one, value]];
+    return value?.includes(holding) === true ? [[start + one, value]] : [];
   });
   return { entries, next: names.length < most ? undefined : start + last };
 }

@@ -10,10 +10,17 @@ export type StoreRequest =
       readonly expected: string | undefined;
       readonly value: string;
       readonly keep?: Keep | undefined;
+      readonly along?: readonly StoreCall[] | undefined;
     }
   | { readonly call: 'batch'; readonly calls: readonly StoreCall[] }
-  /** Listed keys that begin with `prefix` and come behind `after`, at most `most` of them. */
-  | { readonly call: 'page'; readonly prefix: string; readonly after: string; readonly most: number }
+  /** Listed keys that begin with `prefix` and come behind `after`: of `most` that are looked at, those whose values hold a text. */
+  | {
+      readonly call: 'page';
+      readonly prefix: string;
+      readonly after: string;
+      readonly most: number;
+      readonly holding?: string | undefined;
+    }
   | { readonly call: 'admit'; readonly limits: readonly WindowLimit[] }
   | { readonly call: 'giveBack'; readonly limits: readonly WindowLimit[] };
 

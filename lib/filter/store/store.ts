@@ -32,6 +32,16 @@ export type Admission =
   /** `index` of the first limit that would be exceeded; nothing was added to any. `wait`: milliseconds until it fits. */
   | { readonly admitted: false; readonly index: number; readonly wait: number };
 
+/** Which of the keys with a prefix {@link Store.scan} gives. */
+export interface ScanOptions {
+  /** Those behind this key. @default from the first on */
+  readonly after?: string;
+  /** Those whose values hold this text: what does not is not sent here. @default all */
+  readonly holding?: string;
+  /** About how many are wanted. @default all */
+  readonly about?: number;
+}
+
 /** One call of a {@link Store.batch}. */
 export type StoreCall =
   | { readonly call: 'get'; readonly key: string }
@@ -62,12 +72,21 @@ export interface Store {
    * that is there, the time to live runs on.
    */
   increment(key: string, by: number, keep?: Keep): Promise<number>;
-  /** Sets the value if it is still `expected` (undefined: if there is none). Resolves to whether it was. */
-  compareAndSet(key: string, expected: string | undefined, value: string, keep?: Keep): Promise<boolean>;
+  /**
+   * Sets the value if it is still `expected` (undefined: if there is none). Resolves to whether it was.
+   * @param along done together with it: all or none
+   */
+  compareAndSet(
+    key: string,
+    expected: string | undefined,
+    value: string,
+    keep?: Keep,
+    along?: readonly StoreCall[],
+  ): Promise<boolean>;
   /** Forgets the value; nothing where there is none. */
   delete(key: string): Promise<void>;
   /** All keys that begin so and were written as `listed`, with their values, in the order of their UTF-8, read in pages. */
-  scan(prefix: string): AsyncIterable<readonly [key: string, value: string]>;
+  scan(prefix: string, options?: ScanOptions): AsyncIterable<readonly [key: string, value: string]>;
   /** Several calls in one round trip, all or none. */
   batch<const Calls extends readonly StoreCall[]>(calls: Calls): Promise<StoreResults<Calls>>;
   /** Adds to sliding windows, unless one of them would then hold more than its most: then to none. Exact. */

@@ -30,16 +30,21 @@ export interface Table {
 export function perform(table: Table, request: StoreRequest, now: number): StoreAnswer {
   switch (request.call) {
     case 'compareAndSet': {
-      const { key, expected, value, keep } = request;
+      const { key, expected, value, keep, along = [] } = request;
       if (table.read(key, now)?.value !== expected) return false;
       table.write(key, toEntry(value, keep, now));
+      for (const call of along) performCall(table, call, now);
       return true;
     }
     case 'batch':
       return request.calls.map((call) => performCall(table, call, now));
     case 'page': {
-      const entries = table.page(request.prefix, request.after, request.most, now);
-      return { entries, next: entries.length < request.most ? undefined : entries.at(-1)?.[0] };
+      const { prefix, after, most, holding } = request;
+      const entries = table.page(prefix, after, most, now);
+      return {
+        entries: holding === undefined ? entries : entries.filter(([, value]) => value.includes(holding)),
+        next: entries.length < most ? undefined : entries.at(-1)?.[0],
+      };
     }
     case 'admit': {
       const windows = request.limits.map(({ key }) => table.readWindow(key));

@@ -3,7 +3,7 @@
 import { describe, expect, it } from 'vitest';
 import { History, type HistoryRecord } from '../../../lib/filter/history.ts';
 import { openStore } from '../../../lib/filter/store/open.ts';
-import type { Store, WindowLimit } from '../../../lib/filter/store/store.ts';
+import type { ScanOptions, Store, WindowLimit } from '../../../lib/filter/store/store.ts';
 import { keepingLogger } from '../../helpers/filter.ts';
 import { fc, runs } from '../../helpers/fuzz.ts';
 import { killWriter, storeChild } from '../../helpers/store-child.ts';
@@ -139,6 +139,46 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
       clock.at += 1_000;
       expect(await store.compareAndSet('k', 'x', 'y')).toBe(false);
       expect(await store.compareAndSet('k', undefined, 'y')).toBe(true);
+    }));
+
+  it('does more together with what it sets, or none of it', () =>
+    within(kind, async (store) => {
+      await store.set('p/old', 'x', { listed: true });
+      const along = [
+        { call: 'delete', key: 'p/old' },
+        { call: 'set', key: 'p/new', value: 'y', keep: { listed: true } },
+        { call: 'increment', key: 'p/count', by: 2, keep: { listed: true } },
+      ] as const;
+      expect(await store.compareAndSet('p/k', 'other', 'a', {}, along)).toBe(false);
+      expect(await entries(store, 'p/')).toEqual([['p/old', 'x']]);
+      const won = await Promise.all(
+        Array.from({ length: 20 }, () => store.compareAndSet('p/k', undefined, 'a', {}, along)),
+      );
+      expect(won.filter((one) => one)).toHaveLength(1);
+      expect(await entries(store, 'p/')).toEqual([
+        ['p/count', '2'],
+        ['p/new', 'y'],
+      ]);
+    }));
+
+  it('goes on behind a key, and gives only what holds a text', () =>
+    within(kind, async (store) => {
+      const many = Array.from({ length: 4_500 }, (_, i) => String(i).padStart(4, '0'));
+      const keep = { listed: true };
+      await store.batch(
+        many.map((key) => ({ call: 'set', key: `p/${key}`, value: `ü${key}%_ı`, keep }) as const),
+      );
+      const found = async (options: ScanOptions): Promise<readonly string[]> => {
+        const keys = [];
+        for await (const [key] of store.scan('p/', options)) keys.push(key);
+        return keys;
+      };
+      expect(await found({ after: 'p/4497' })).toEqual(['p/4498', 'p/4499']);
+      expect(await found({ after: 'p/4497x', about: 1 })).toEqual(['p/4498', 'p/4499']);
+      expect(await found({ holding: '4499' })).toEqual(['p/4499']);
+      expect(await found({ holding: 'ü00' })).toHaveLength(100);
+      expect(await found({ holding: '%_', after: 'p/4000' })).toHaveLength(499);
+      expect(await found({ holding: '_%' })).toEqual([]);
     }));
 
   it('lists what is to be listed, in the order of its UTF-8, page by page', () =>
