@@ -15,6 +15,7 @@ import { settleRefusal } from './settling.ts';
 export function makeChanger(entry: ConfiguredModule, step: ChangeStep, running: Running): MilterClass {
   const Changer = class extends Milter {
     static override readonly onError = entry.onError;
+    static override readonly deadlines = entry.deadline === undefined ? {} : { eom: entry.deadline };
 
     override eom(): Promise<Reject | Tempfail | undefined> | undefined {
       const judgement = judgementFact.get(this);

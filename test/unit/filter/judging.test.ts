@@ -241,6 +241,17 @@ describe('a module that fails', () => {
     );
   });
 
+  it.each([
+    ['continue', 'continue'],
+    ['tempfail', 'tempfail'],
+  ])('leaves nothing of a change that is late by its own deadline: %s', async (onError, verdict) => {
+    const late = probe(`hangs = "change"\nadd = "x"\ndeadline = "20ms"\non_error = "${onError}"`);
+    await using filter = await testFilter(late);
+    const sent = await filter.send();
+    expect(sent.verdict).toBe(verdict);
+    expect(sent.message.headers.map(({ name }) => name)).not.toContain('X-Probe');
+  });
+
   it('is late by its own deadline, and is not asked again before it is back', async () => {
     await using filter = await testFilter(probe('hangs = "envrcpt"\ndeadline = "20ms"'));
     const { recipients } = await filter.send({ recipients: both });
