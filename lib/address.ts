@@ -54,7 +54,7 @@ export function splitAddress(text: string): { readonly local: string; readonly d
   const inner = meant.lastIndexOf('@');
   return inner < 0
     ? { local: pieces.join(''), domain: undefined }
-    : { local: written(meant.slice(0, inner)), domain: meant.slice(inner + 1) };
+    : { local: writtenLocal(meant.slice(0, inner)), domain: meant.slice(inner + 1) };
 }
 
 /**
@@ -95,8 +95,8 @@ function unquoted(pieces: readonly string[]): string {
     .join('');
 }
 
-/** A local part, in quotes only where it needs them. */
-function written(local: string): string {
+/** A local part, in quotes only where it needs them (RFC 5321 section 4.1.2). */
+export function writtenLocal(local: string): string {
   return local === '' || DOT_ATOM.test(local) ? local : `"${local.replace(/["\\]/g, '\\$&')}"`;
 }
 
@@ -110,9 +110,9 @@ function written(local: string): string {
  */
 export function parseAddress(text: string): Address {
   if (typeof text !== 'string') throw wrongArgument(`parseAddress needs a string, got ${typeof text}`);
-  const { local: writtenLocal, domain: writtenDomain } = splitAddress(text);
-  const local = unquoted(piecesOf(writtenLocal, false));
-  const domain = writtenDomain?.toLowerCase().replace(/\.$/, '');
-  const plain = written(local);
+  const { local: given, domain: givenDomain } = splitAddress(text);
+  const local = unquoted(piecesOf(given, false));
+  const domain = givenDomain?.toLowerCase().replace(/\.$/, '');
+  const plain = writtenLocal(local);
   return { local, domain: domain ?? '', address: domain === undefined ? plain : `${plain}@${domain}` };
 }

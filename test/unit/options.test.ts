@@ -29,6 +29,7 @@ import {
   texts,
 } from '../../lib/options.ts';
 import { bestGuess, checkHost, lintDomain } from '../../lib/spf/index.ts';
+import { createBatv, createSes, createSrs } from '../../lib/srs/index.ts';
 import { connectMta, fakeSession, MemoryResolver } from '../../lib/testing/index.ts';
 import { fc } from '../helpers/fuzz.ts';
 
@@ -71,6 +72,9 @@ describe.each<[string, (options: object) => unknown, string, object]>([
   ],
   ['checkHost', (o) => checkHost({ sender: '', resolver, ...o } as Loose), 'receiver', ARGUMENT],
   ['bestGuess', (o) => bestGuess({ sender: '', resolver, ...o } as Loose), 'timeout', ARGUMENT],
+  ['createSrs', (o) => createSrs({ secrets: ['a'], ...o } as Loose), 'hashLength', ARGUMENT],
+  ['createSes', (o) => createSes({ secrets: ['a'], ...o } as Loose), 'expiration', ARGUMENT],
+  ['createBatv', (o) => createBatv({ secrets: ['a'], ...o } as Loose), 'maxAge', ARGUMENT],
   ['parseMessage', (o) => parseMessage(Buffer.alloc(0), o as Loose), 'limits', ARGUMENT],
   ['parseMessageStream', (o) => parseMessageStream([], o as Loose), 'limits', ARGUMENT],
   ['parseMessage, of the limits', (limits) => parseMessage(Buffer.alloc(0), { limits }), 'depth', ARGUMENT],
@@ -130,6 +134,9 @@ it.each<[string, () => unknown]>([
   ['lintDomain without a resolver', () => lintDomain('example.com', {} as Loose)],
   ['lintDomain without a domain', () => lintDomain(5 as Loose, resolver)],
   ['connectMta', () => connectMta('inet:1@127.0.0.1', 6 as Loose)],
+  ['createSrs', () => createSrs(undefined as Loose)],
+  ['createSes', () => createSes('secret' as Loose)],
+  ['createBatv', () => createBatv(null as Loose)],
 ])('%s refuses what are no options at all', async (_, call) => {
   await expect((async () => await call())()).rejects.toMatchObject(ARGUMENT);
 });
