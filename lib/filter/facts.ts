@@ -68,7 +68,7 @@ export interface AuthFact {
   readonly dkim: readonly string[];
   /** DMARC's result for the From domain. */
   readonly dmarc: 'pass' | 'fail' | 'none' | 'temperror' | 'permerror';
-  /** A DKIM or SPF identity that passed is aligned with From. */
+  /** A DKIM or SPF identity that passed is aligned with From, or a sealer who is believed (`arc_sealers`) says that one was. */
   readonly aligned: boolean;
 }
 

@@ -8,7 +8,7 @@ export { type ClientNames, namesOf, seenClient } from './client.ts';
 export { ClientJudge } from './client-judge.ts';
 export { aLabels, isDomain } from './config/domains.ts';
 export { BadValue, wrongWord } from './config/faults.ts';
-export { textKind } from './config/kind.ts';
+export { reporting, textKind } from './config/kind.ts';
 export type { Endpoint } from './config/kinds.ts';
 export * as kinds from './config/kinds.ts';
 export type { AddressList } from './config/lists/addresses.ts';

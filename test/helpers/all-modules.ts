@@ -64,6 +64,7 @@ const ORDER = [
   'helo',
   'ptr',
   'spf',
+  'auth',
   'access',
   'dnsbl',
   'recipients',

@@ -5,6 +5,7 @@ import type { AnyModule } from '../module.ts';
 export const ownModules: Readonly<Record<string, () => Promise<{ readonly default: AnyModule }>>> = {
   access: () => import('./access/index.ts'),
   attachments: () => import('./attachments/index.ts'),
+  auth: () => import('./auth/index.ts'),
   copies: () => import('./copies/index.ts'),
   disclaimer: () => import('./disclaimer.ts'),
   dnsbl: () => import('./dnsbl/index.ts'),
