@@ -13,6 +13,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   quarantine: async () => (await import('./quarantine.ts')).runQuarantine,
   why: async () => (await import('./why.ts')).runWhy,
   access: async () => (await import('./access.ts')).runAccess,
+  user: async () => (await import('./user.ts')).runUser,
   replay: async () => (await import('./replay.ts')).runReplay,
   try: async () => (await import('./try.ts')).runTry,
   spf: async () => (await import('./spf.ts')).runSpf,
@@ -28,6 +29,7 @@ export const USAGE = `Usage: milter run [FILE.toml]                  serve the m
        milter try MESSAGE                      play a message through the filter and show what becomes of it
        milter replay MBOX|MAILDIR|FOLDER…      play many, and count what is found and what becomes of them
        milter access add|remove|list           exceptions of the postmaster
+       milter user add|passwd|remove|list      who may sign in to the quarantine's web page
        milter run|try FILTER …                 the same with a Milter class of one's own
        milter spf [options] IP SENDER HELO     ask SPF
        milter COMMAND --help                   show the options of a command

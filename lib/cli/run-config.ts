@@ -51,6 +51,7 @@ export async function runConfig(
         store: filter.current.store,
         log: logger,
         isListening: () => isOpen,
+        site: { current: () => filter.current, log: logger, troubles: () => filter.troubles },
       },
       settings.http,
     );

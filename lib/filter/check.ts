@@ -12,6 +12,7 @@ import { show } from '../options.ts';
 import type { Config, ConfiguredModule } from './config/config.ts';
 import type { Endpoint } from './config/kinds.ts';
 import type { Path } from './config/toml.ts';
+import { readAccounts } from './http/accounts.ts';
 import { makeResolver } from './open.ts';
 import { openStore } from './store/open.ts';
 
@@ -34,6 +35,7 @@ export async function checkConfig(config: Config): Promise<readonly Problem[]> {
   const found = await Promise.all([
     ...settingsProblems(config),
     folderProblems(config),
+    accountProblems(config),
     storeProblems(config),
     nameServerProblems(config),
     endpointProblems(config),
@@ -103,6 +105,63 @@ async function folderProblems(config: Config): Promise<Problem[]> {
     if (why !== undefined) problems.push({ isFault: true, ...placeOf(config, 'socket'), message: why });
   }
   return problems;
+}
+
+/** Who may sign in to the page, if there is one. */
+async function accountProblems(config: Config): Promise<Problem[]> {
+  const { http } = config.settings;
+  if (http.listen === undefined || !http.review) return [];
+  const problem = (key: string, message: string, isFault = false): Problem => ({
+    isFault,
+    ...placeOf(config, key),
+    message,
+  });
+  const problems: Problem[] = [];
+  const holds = config.modules.some(
+    ({ mode, options }) => mode === 'enforce' && Object.entries(options).some(isHolding),
+  );
+  if (!holds) {
+    problems.push(
+      problem('http.review', 'no module holds anything in the quarantine, so the page has nothing to review'),
+    );
+  }
+  const { accounts: path } = http;
+  if (path === undefined) {
+    return [
+      ...problems,
+      problem(
+        'http.accounts',
+        'names no file, so nobody can sign in to the page: write accounts = "file:accounts" and run `milter user add`, or review = false',
+      ),
+    ];
+  }
+  try {
+    const { accounts, mode } = await readAccounts(path);
+    if (accounts.size === 0) {
+      problems.push(
+        problem('http.accounts', 'nobody can sign in to the page yet: run `milter user add NAME`'),
+      );
+    }
+    if (mode !== undefined && (mode & 0o077) !== 0) {
+      const shown = `0${mode.toString(8)}`;
+      problems.push(
+        problem('http.accounts', `${show(path)} has mode ${shown}: others may read it; chmod 600 ${path}`),
+      );
+    }
+    const [admin] = [...accounts.values()].filter(({ isAdmin }) => isAdmin);
+    if (accounts.size > 0 && admin === undefined) {
+      problems.push(problem('http.accounts', 'has no --admin, so nobody sees the status page'));
+    }
+  } catch (error) {
+    problems.push(problem('http.accounts', `${show(path)} ${text(error)}`, true));
+  }
+  return problems;
+}
+
+/** `score` holds from so many points on. */
+function isHolding([key, value]: readonly [key: string, value: unknown]): boolean {
+  if (key === 'quarantine_from') return true;
+  return typeof value === 'object' && value !== null && 'word' in value && value.word === 'quarantine';
 }
 
 /** Where it is not there yet, the nearest folder above it counts, in which it would be made. */

@@ -8,12 +8,21 @@ export { loadConfig, parseConfig, type ReadConfigOptions } from './config/load.t
 export { type ConfiguredValue, configuredValues } from './config/values.ts';
 export { History, type HistoryFinding, type HistoryQuery, type HistoryRecord } from './history.ts';
 export {
+  type Account,
+  accountAddresses,
+  accountName,
+  readAccounts,
+  writeAccounts,
+} from './http/accounts.ts';
+export { hashPassword, MAX_PASSWORD, MIN_PASSWORD } from './http/passwords.ts';
+export {
   type HttpServer,
   type HttpSettings,
   type HttpSource,
   type HttpTimes,
   startHttp,
 } from './http/server.ts';
+export type { ShownFilter, SiteSource } from './http/site.ts';
 export * from './kit.ts';
 export { makeLogger } from './log.ts';
 export { StoredAccess } from './modules/access/stored.ts';
@@ -38,3 +47,4 @@ export type {
 } from './quarantine/quarantine.ts';
 export { type ReadConfig, ReloadableFilter, type ReloadOptions } from './reload.ts';
 export { openStore } from './store/open.ts';
+export type { Trouble } from './troubles.ts';

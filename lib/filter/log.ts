@@ -38,18 +38,28 @@ function toLine(
   fields: LogFields,
   message: string,
 ): string {
-  const plain = Object.entries(fields).flatMap(([name, value]) =>
-    value === undefined ? [] : [[name.replace(/[^\w.-]/g, '_'), toPlain(value, 1)] as const],
-  );
+  const plain = plainFields(fields);
   if (shape === 'json') {
     const time = new Date().toISOString();
     return asJson({ time, level, message: cut(message), ...Object.fromEntries(plain) });
   }
-  const text = [escapeControls(cut(message))];
-  for (const [name, value] of plain) text.push(`${name}=${asWord(value)}`);
-  return shape === 'journal'
-    ? `<${priorities[level]}>${text.join(' ')}`
-    : `milter: ${level}: ${text.join(' ')}`;
+  const text = [escapeControls(cut(message)), ...plain.map(asPair)].join(' ');
+  return shape === 'journal' ? `<${priorities[level]}>${text}` : `milter: ${level}: ${text}`;
+}
+
+/** Fields in one line, as the log writes them. */
+export function fieldsText(fields: LogFields): string {
+  return plainFields(fields).map(asPair).join(' ');
+}
+
+function plainFields(fields: LogFields): readonly (readonly [name: string, value: unknown])[] {
+  return Object.entries(fields).flatMap(([name, value]) =>
+    value === undefined ? [] : [[name.replace(/[^\w.-]/g, '_'), toPlain(value, 1)] as const],
+  );
+}
+
+function asPair([name, value]: readonly [name: string, value: unknown]): string {
+  return `${name}=${asWord(value)}`;
 }
 
 /** What JSON can say of it, and not too much: errors become text. */

@@ -19,7 +19,17 @@ export interface Metrics {
 }
 
 /** Upper ends of the buckets, in seconds. */
-const BUCKETS: readonly number[] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
+export const BUCKETS: readonly number[] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 60];
+
+/** What is known of durations. */
+export interface Durations {
+  /** How many there were. */
+  readonly count: number;
+  /** What they come to. */
+  readonly seconds: number;
+  /** How many were not longer than each of {@link BUCKETS}, but longer than the one before; in the end those beyond. */
+  readonly counts: readonly number[];
+}
 
 /** A label's value may come from mail; so many different ones are kept of each metric, the rest counts as one. */
 const MAX_SERIES = 1_000;
@@ -69,6 +79,17 @@ export class MetricsRegistry implements Metrics {
   read(name: string): ReadonlyMap<string, number> {
     const series = this.#families.get(`milter_${name}`)?.series ?? new Map<string, Series>();
     return new Map([...series].map(([labels, { value }]) => [labels, value]));
+  }
+
+  /** The durations of one histogram, by its labels as they stand in the text format. */
+  durations(name: string): ReadonlyMap<string, Durations> {
+    const series = this.#families.get(`milter_${name}`)?.series ?? new Map<string, Series>();
+    return new Map(
+      [...series].map(([labels, { value, buckets }]) => {
+        const counts = Array.from({ length: BUCKETS.length + 1 }, (_, i) => buckets[i] ?? 0);
+        return [labels, { seconds: value, count: counts.reduce((sum, one) => sum + one, 0), counts }];
+      }),
+    );
   }
 
   #series(kind: Family['kind'], name: string, labels: Labels): Series {

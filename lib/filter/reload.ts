@@ -10,6 +10,7 @@ import type { ReadConfigOptions } from './config/load.ts';
 import type { Settings } from './config/schema.ts';
 import { makeLogger } from './log.ts';
 import { type OpenConfigOptions, type OpenedFilter, openConfig } from './open.ts';
+import { type Trouble, Troubles } from './troubles.ts';
 
 /** Reads the configuration, anew each time that it is called. */
 export type ReadConfig = (options: Pick<ReadConfigOptions, 'files' | 'data' | 'trial'>) => Promise<Config>;
@@ -83,6 +84,11 @@ export class ReloadableFilter {
   /** Logs as the configuration in force says. */
   get logger(): Logger {
     return this.#log;
+  }
+
+  /** What went wrong of late, the newest last. */
+  get troubles(): readonly Trouble[] {
+    return this.#log.troubles.kept;
   }
 
   /** The filter in force. */
@@ -215,16 +221,18 @@ class Generation {
   }
 }
 
-/** Logs wherever it is told to at the time. */
+/** Logs wherever it is told to at the time, and keeps what went wrong. */
 class ReplaceableLogger implements Logger {
   logger: Logger;
+  readonly troubles = new Troubles();
+  readonly #watched = this.troubles.watching(() => this.logger);
 
   constructor(logger: Logger) {
     this.logger = logger;
   }
 
-  debug: Logger['debug'] = (fields, message) => this.logger.debug(fields, message);
-  info: Logger['info'] = (fields, message) => this.logger.info(fields, message);
-  warn: Logger['warn'] = (fields, message) => this.logger.warn(fields, message);
-  error: Logger['error'] = (fields, message) => this.logger.error(fields, message);
+  debug: Logger['debug'] = (fields, message) => this.#watched.debug(fields, message);
+  info: Logger['info'] = (fields, message) => this.#watched.info(fields, message);
+  warn: Logger['warn'] = (fields, message) => this.#watched.warn(fields, message);
+  error: Logger['error'] = (fields, message) => this.#watched.error(fields, message);
 }

@@ -1,6 +1,7 @@
 /**
- * The filter's HTTP server: metrics and health. It has nothing that is secret, and is for the machine itself or a network
- * that is trusted; whatever asks can neither hold it up nor use up its memory.
+ * The filter's HTTP server: metrics and health, which have nothing that is secret, and the pages for people. It is for the
+ * machine itself or a network that is trusted, or stands behind a proxy; whatever asks can neither hold it up nor use up its
+ * memory.
  */
 import { chmodSync } from 'node:fs';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
@@ -10,6 +11,8 @@ import { clearSocketFile } from '../../socket-file.ts';
 import type { Endpoint } from '../config/kinds.ts';
 import type { MetricsRegistry } from '../metrics.ts';
 import type { Store } from '../store/store.ts';
+import type { Answer } from './answer.ts';
+import type { Site, SiteSource } from './site.ts';
 
 /** What is told over HTTP. */
 export interface HttpSource {
@@ -18,6 +21,8 @@ export interface HttpSource {
   readonly log: Logger;
   /** Whether the MTA may come: the sockets are open, and are not about to be closed. */
   isListening(): boolean;
+  /** For the pages for people. @default there are none */
+  readonly site?: SiteSource;
 }
 
 /** Where it listens. */
@@ -43,13 +48,8 @@ export interface HttpServer {
 
 const MAX_CONNECTIONS = 50;
 const MAX_HEADER_BYTES = 8_192;
+const MAX_HEADERS = 64;
 const REQUESTS_PER_CONNECTION = 1_000;
-
-interface Answer {
-  readonly status: number;
-  readonly text: string;
-  readonly type?: string;
-}
 
 /**
  * Listens as `[http]` says; resolves to undefined where it says nothing.
@@ -62,6 +62,7 @@ export async function startHttp(
 ): Promise<HttpServer | undefined> {
   if (listen === undefined) return undefined;
   const pages = makePages(source, times.store);
+  const site = source.site === undefined ? undefined : await openSite(source.site);
   // It brings all of Node's client for HTTP along.
   const { createServer } = await import('node:http');
   const server = createServer(
@@ -73,12 +74,13 @@ export async function startHttp(
       keepAliveTimeout: times.request,
     },
     (request, response) => {
-      answer(pages, request, response).catch((error: unknown) => {
+      answer(pages, site, request, response).catch((error: unknown) => {
         source.log.error({ error }, 'a request over HTTP could not be answered');
         response.destroy();
       });
     },
   );
+  server.maxHeadersCount = MAX_HEADERS;
   server.maxConnections = MAX_CONNECTIONS;
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
   server.timeout = 2 * times.request + times.store;
@@ -87,11 +89,18 @@ export async function startHttp(
   return {
     address,
     close: async () => {
+      site?.close();
       const closed = new Promise((resolve) => server.close(resolve));
       server.closeAllConnections();
       await closed;
     },
   };
+}
+
+/** What is for people is loaded where there is some. */
+async function openSite(source: SiteSource): Promise<Site> {
+  const { Site: Opened } = await import('./site.ts');
+  return new Opened(source);
 }
 
 type Pages = ReadonlyMap<string, () => Answer | Promise<Answer>>;
@@ -106,7 +115,7 @@ function makePages(source: HttpSource, storeTime: number): Pages {
     return asking;
   };
   return new Map<string, () => Answer | Promise<Answer>>([
-    ['/healthz', () => ({ status: 200, text: 'alive\n' })],
+    ['/healthz', () => plain(200, 'alive\n')],
     [
       '/readyz',
       async () => {
@@ -114,19 +123,26 @@ function makePages(source: HttpSource, storeTime: number): Pages {
           source.isListening() ? undefined : 'the filter does not listen',
           await storeFault(),
         ].filter((fault) => fault !== undefined);
-        if (faults.length === 0) return { status: 200, text: 'ready\n' };
-        return { status: 503, text: `${faults.join('\n')}\n` };
+        return faults.length === 0 ? plain(200, 'ready\n') : plain(503, `${faults.join('\n')}\n`);
       },
     ],
-    [
-      '/metrics',
-      () => ({
-        status: 200,
-        text: source.metrics.toText(),
-        type: 'text/plain; version=0.0.4; charset=utf-8',
-      }),
-    ],
+    ['/metrics', () => plain(200, source.metrics.toText(), 'text/plain; version=0.0.4; charset=utf-8')],
   ]);
+}
+
+/** For machines. */
+function plain(status: number, body: string, type = 'text/plain; charset=utf-8'): Answer {
+  return {
+    status,
+    headers: {
+      'Content-Type': type,
+      'Cache-Control': 'no-store',
+      'X-Content-Type-Options': 'nosniff',
+      'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+      ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
+    },
+    body,
+  };
 }
 
 async function faultOf(store: Pick<Store, 'get'>, time: number): Promise<string | undefined> {
@@ -143,27 +159,32 @@ async function faultOf(store: Pick<Store, 'get'>, time: number): Promise<string 
   }
 }
 
-async function answer(pages: Pages, request: IncomingMessage, response: ServerResponse): Promise<void> {
-  const { status, text, type = 'text/plain; charset=utf-8' } = await find(pages, request);
-  // What has a body is not read to its end.
-  const hasBody = 'content-length' in request.headers || 'transfer-encoding' in request.headers;
+async function answer(
+  pages: Pages,
+  site: Site | undefined,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const { status, headers, body } =
+    (await machinePage(pages, request)) ??
+    (await site?.answer(request)) ??
+    plain(404, 'there is no such page\n');
+  // A body is not read to its end, unless the page wanted it.
+  const isUnread =
+    !request.complete && ('content-length' in request.headers || 'transfer-encoding' in request.headers);
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.writeHead(status, {
-    'Content-Type': type,
-    'Content-Length': Buffer.byteLength(text),
-    'Cache-Control': 'no-store',
-    'X-Content-Type-Options': 'nosniff',
-    'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
-    ...(status === 405 ? { Allow: 'GET, HEAD' } : {}),
-    ...(hasBody ? { Connection: 'close' } : {}),
+    'Content-Length': Buffer.byteLength(body),
+    ...(isUnread ? { Connection: 'close' } : {}),
   });
-  response.end(request.method === 'HEAD' ? undefined : text);
+  response.end(request.method === 'HEAD' ? undefined : body);
 }
 
-async function find(pages: Pages, { method, url = '' }: IncomingMessage): Promise<Answer> {
-  const page = pages.get(url.split('?', 1)[0] ?? '');
-  if (page === undefined) return { status: 404, text: 'there is no such page\n' };
-  if (method !== 'GET' && method !== 'HEAD') return { status: 405, text: 'this page is only to be read\n' };
-  return await page();
+async function machinePage(pages: Pages, { method, url = '' }: IncomingMessage): Promise<Answer | undefined> {
+  const found = pages.get(url.split('?', 1)[0] ?? '');
+  if (found === undefined) return undefined;
+  if (method !== 'GET' && method !== 'HEAD') return plain(405, 'this page is only to be read\n');
+  return await found();
 }
 
 async function bind(server: Server, listen: Endpoint): Promise<string> {
