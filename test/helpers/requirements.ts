@@ -9,12 +9,14 @@ import { describe, type SuiteFactory } from 'vitest';
 /** The Python that Debian's packages, python3-milter among them, belong to. */
 export const DEBIAN_PYTHON = '/usr/bin/python3';
 
+const ROOT = join(import.meta.dirname, '../..');
+
 /** Builds of libmilter as other systems have it (`.ci/libmilter.mjs`). */
 export const libraryOf = (build: 'select' | 'early'): string =>
-  join(import.meta.dirname, '../../.cache/libmilter', build, 'libmilter.so');
+  join(ROOT, '.cache/libmilter', build, 'libmilter.so');
 
 /** Where `.ci/mta.mjs` unpacks Sendmail. */
-export const SENDMAIL_ROOT: string = join(import.meta.dirname, '../../.cache/sendmail');
+export const SENDMAIL_ROOT: string = join(ROOT, '.cache/sendmail');
 
 /** A command that runs the one behind it as a user who is no root; each number is another. */
 export function asAnother(number: number): readonly [string, ...string[]] {
@@ -71,6 +73,16 @@ const NEEDS = {
       'they are not in .cache/libmilter (see .ci/libmilter.mjs)',
       () => existsSync(libraryOf('select')) && existsSync(libraryOf('early')),
     ],
+  ],
+  'prebuilt binaries': [
+    [
+      'npm run prebuild has not made them',
+      () => existsSync(join(ROOT, 'prebuilds/linux-arm64/libmilter.musl.node')),
+    ],
+    ['readelf is not installed', () => works('readelf', '--version')],
+  ],
+  'foreign machines': [
+    ['they are not in .cache/foreign (see .ci/foreign.mjs)', () => existsSync(join(ROOT, '.cache/foreign'))],
   ],
   'another user': ANOTHER_USER,
   'a limit of threads': [...ANOTHER_USER, ['prlimit is not installed', () => works('prlimit', '--version')]],
