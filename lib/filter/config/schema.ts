@@ -165,6 +165,9 @@ export const settingsSchema = z.strictObject({
         ),
       review: z.boolean().default(true).describe("The quarantine's web page"),
       accounts: kinds.givenPath('').describe('Who may sign in: a file made by `milter user add`'),
+      url: kinds
+        .url('')
+        .describe('How people reach the page, as in "https://quarantine.example.org": for links in digests'),
     })
     .prefault({})
     .describe('Metrics, health, and the web page'),
