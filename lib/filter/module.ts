@@ -83,6 +83,8 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
   readonly needs?: readonly Need<z.output<Schema>>[];
   /** Its findings act although another says `accept`. @default false */
   readonly unsparing?: boolean;
+  /** What it finds is dangerous: of mail that is held with such a finding, only an administrator releases it. @default false */
+  readonly dangerous?: boolean;
   /** When it judges, among the others. @default 'look' */
   readonly judges?: JudgeStep;
   /** When its changes are made, among those of the others; of several steps the first, unless it says so. @default 'edit' */

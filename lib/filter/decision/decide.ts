@@ -117,7 +117,9 @@ export function decideMessage(
   recipients: readonly JudgedRecipient[],
 ): MessageDecision {
   const concerned = recipients.filter(({ exempt }) => !exempt);
-  const ruled = rule(ofSomebody(findings, concerned), rules);
+  const ofThem = rule(ofSomebody(findings, concerned), rules);
+  const isAllowed = concerned.length > 0 && concerned.every(({ allows }) => allows === true);
+  const ruled = isAllowed ? ofThem.filter(({ finding }) => finding.unsparing) : ofThem;
   const points = sumUp(ruled);
   // What was found before DATA has acted at each recipient by then; of that only what concerns the message is left.
   const now = ruled.filter(({ finding }) => finding.when === 'message');
@@ -128,9 +130,11 @@ export function decideMessage(
   const hold = concerned.length > 0 && !quarantined ? first(ruled, 'hold') : undefined;
   // A message that is held is not dropped.
   const taking = hold === undefined ? now : now.filter(({ action }) => action.word !== 'discard');
-  const out = recipients.flatMap(({ address, exempt, out: before }) => {
+  const out = recipients.flatMap(({ address, exempt, allows = false, out: before }) => {
     if (exempt) return [];
-    const found = takenOut(taking.filter(({ finding }) => concerns(finding, address))) ?? before;
+    const acts = (finding: Finding): boolean => concerns(finding, address) && (!allows || finding.unsparing);
+    const earlier = before !== undefined && acts(before.finding) ? before : undefined;
+    const found = takenOut(taking.filter(({ finding }) => acts(finding))) ?? earlier;
     return found === undefined ? [] : [{ address, ...found }];
   });
   return { verdict: 'continue', ruled, out, hold, tags, points };

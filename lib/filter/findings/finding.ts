@@ -59,6 +59,8 @@ export interface JudgedRecipient {
   readonly address: string;
   /** Whom no finding concerns. */
   readonly exempt: boolean;
+  /** Always wants the mail of this sender, which is proved to be of it: no finding concerns them but unsparing ones. @default false */
+  readonly allows?: boolean;
   /** Set before DATA. */
   readonly out: { readonly how: TakenOut; readonly finding: Finding } | undefined;
 }
