@@ -5,6 +5,7 @@
 import type { Milter } from '../index.ts';
 import type { MessageDecision } from './decision/decide.ts';
 import { isMade } from './decision/is-made.ts';
+import { falls, type JudgedRecipient } from './findings/finding.ts';
 import type { Judgement } from './findings/judgement.ts';
 import { send } from './outgoing/outgoing.ts';
 import type { Running } from './running.ts';
@@ -17,10 +18,12 @@ export function thoseApart(
   running: Running,
 ): readonly string[] {
   if (!running.settings.split || decision.verdict === 'tempfail') return [];
-  const exempt = judgement.recipients.filter((recipient) => recipient.exempt);
+  const exempt = judgement.recipients.filter(
+    (recipient) => recipient.exempt !== false && !isCaught(recipient, decision),
+  );
   const taken = decision.verdict === 'continue' ? decision.out.map(({ address }) => address) : [];
   const others = judgement.recipients
-    .filter((recipient) => !recipient.exempt && !taken.includes(recipient.address))
+    .filter((recipient) => recipient.exempt === false && !taken.includes(recipient.address))
     .map(({ address }) => address);
   if (exempt.length === 0 || others.length === 0) return [];
   const isTouched =
@@ -29,6 +32,16 @@ export function thoseApart(
     decision.tags.length > 0 ||
     judgement.edits.some((finding) => isMade(milter, finding, judgement, running.roles, others));
   return isTouched ? exempt.map(({ address }) => address) : [];
+}
+
+/** Whether what befalls the message falls on an exempt recipient too: a virus is not sent apart. */
+function isCaught(recipient: JudgedRecipient, { ruled }: MessageDecision): boolean {
+  return ruled.some(
+    ({ finding, action }) =>
+      finding.concernsExempt &&
+      falls(finding, recipient) &&
+      !['continue', 'score', 'accept'].includes(action.word),
+  );
 }
 
 /**

@@ -8,15 +8,14 @@ import { decideMessage, decideRecipient, type MessageDecision, type Ruled } from
 import { makeReply, showReply } from './decision/reply.ts';
 import { isExempt, rulesFor } from './decision/so-far.ts';
 import { writeDecision } from './decision/write.ts';
-import { directionFact, scoreRole } from './facts.ts';
+import { directionFact, ownHeaderRole, scoreRole } from './facts.ts';
 import { type Finding, type FindingReply, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
 import { failureReply } from './guard.ts';
 import { MAX_RECIPIENTS } from './history.ts';
-import { type AllowedSenders, type Identity, provedIdentities } from './quarantine/allowed.ts';
 import { QuarantineFull } from './quarantine/folder.ts';
 import { ownerOf } from './quarantine/held-mail.ts';
-import { MARK_HEADER } from './quarantine/mark.ts';
+import { RELEASED_HEADER } from './quarantine/mark.ts';
 import type { Quarantine } from './quarantine/quarantine.ts';
 import type { Running } from './running.ts';
 import { settleMessage, settleRefusal } from './settling.ts';
@@ -26,11 +25,7 @@ type GoesOn = MessageDecision & { readonly verdict: 'continue' };
 type Refusal = Exclude<MessageDecision, GoesOn>;
 
 /** Makes the class for a configuration in force. */
-export function makeDecider(
-  running: Running,
-  quarantine: Quarantine,
-  allowed: Pick<AllowedSenders, 'allowing'>,
-): MilterClass {
+export function makeDecider(running: Running, quarantine: Quarantine): MilterClass {
   return class Decider extends Milter {
     static override readonly onError = 'tempfail';
 
@@ -71,32 +66,15 @@ export function makeDecider(
       if (judgement === undefined) return undefined;
       if (running.settings.too_big === 'reject' && !this.message.bodyComplete) running.report(this, tooBig());
       // Ours is above one that the message may have come with.
-      const mark = this.message.headers.get(MARK_HEADER);
+      const mark = this.message.headers.get(RELEASED_HEADER);
       return mark === undefined
-        ? this.#consider(judgement)
-        : this.#spareOwn(judgement, mark.value).then(() => this.#consider(judgement));
+        ? this.#decideMessage(judgement)
+        : this.#spareReleased(judgement, mark.value).then(() => this.#decideMessage(judgement));
     }
 
-    /** Asks whether recipients always want this sender's mail, where something else would become of it. */
-    #consider(judgement: Judgement): Answer | Promise<Answer> {
-      const decision = decideMessage(judgement.findings, rulesFor(this, running.roles), judgement.recipients);
-      const isClean =
-        decision.verdict === 'continue' &&
-        decision.out.length + decision.tags.length === 0 &&
-        decision.hold === undefined;
-      const identities = isClean ? [] : provedIdentities(this);
-      if (identities.length === 0) return this.#decideMessage(judgement, decision);
-      return this.#spareAllowed(judgement, identities).then((spared) =>
-        this.#decideMessage(
-          judgement,
-          spared
-            ? decideMessage(judgement.findings, rulesFor(this, running.roles), judgement.recipients)
-            : decision,
-        ),
-      );
-    }
-
-    #decideMessage(judgement: Judgement, decision: MessageDecision): Answer | Promise<Answer> {
+    #decideMessage(judgement: Judgement): Answer | Promise<Answer> {
+      const rules = rulesFor(this, running.roles);
+      const decision = decideMessage(judgement.findings, rules, judgement.recipients);
       judgement.phase = 'decided';
       judgement.ruled = decision.ruled;
       judgement.points = decision.points;
@@ -147,37 +125,17 @@ export function makeDecider(
       return reply;
     }
 
-    /** What was released from quarantine has been judged, by a person; what the filter writes itself need not be. */
-    async #spareOwn(judgement: Judgement, mark: string): Promise<void> {
-      const owners = judgement.recipients.map(({ address }) => ownerOf(address));
-      const owner = await quarantine.sparedBy(mark, owners);
+    /** What was released from quarantine has been judged, by a person. */
+    async #spareReleased(judgement: Judgement, mark: string): Promise<void> {
+      const owner = await quarantine.releasedFor(mark);
       for (const [i, recipient] of judgement.recipients.entries()) {
-        if (owners[i] === owner) judgement.recipients[i] = { ...recipient, exempt: true, out: undefined };
+        if (ownerOf(recipient.address) === owner)
+          judgement.recipients[i] = { ...recipient, exempt: 'released', out: undefined };
       }
       running.log.info(
         { session: this.session.id, ref: judgement.ref, owner },
-        owner === undefined ? 'a mark of the filter is not good' : 'message is released, or the filter’s own',
+        owner === undefined ? 'a mark of released mail is not good' : 'message was released from quarantine',
       );
-    }
-
-    /** Resolves to whether a recipient wants it. */
-    async #spareAllowed(judgement: Judgement, identities: readonly Identity[]): Promise<boolean> {
-      const owners = judgement.recipients.map(({ address }) => ownerOf(address));
-      const wanting = await allowed.allowing(owners, identities);
-      if (wanting.size === 0) return false;
-      for (const [i, recipient] of judgement.recipients.entries()) {
-        if (wanting.has(owners[i] ?? '')) judgement.recipients[i] = { ...recipient, allows: true };
-      }
-      running.log.info(
-        {
-          session: this.session.id,
-          ref: judgement.ref,
-          sender: identities[0]?.address,
-          recipients: [...wanting].join(','),
-        },
-        'recipients always allow this sender',
-      );
-      return true;
     }
 
     /** Safe before the MTA is told anything. */
@@ -219,12 +177,13 @@ export function makeDecider(
         return 'discard';
       }
       // Nobody else shall see it, nor make one.
-      for (let n = message.headers.getAll(MARK_HEADER).length; n > 0; n--) {
-        message.changeHeader(MARK_HEADER, n, null);
+      for (let n = message.headers.getAll(RELEASED_HEADER).length; n > 0; n--) {
+        message.changeHeader(RELEASED_HEADER, n, null);
       }
       if (decision.hold !== undefined) message.quarantine(holdReason(decision.hold, judgement));
       const header = running.roles.first(scoreRole)?.header ?? '';
-      writeDecision(message, decision, directionFact.get(this), header);
+      const forgeable = running.roles.all(ownHeaderRole);
+      writeDecision(message, decision, directionFact.get(this), header, forgeable);
       const verdict = decision.hold === undefined ? 'accept' : 'hold';
       report(this, judgement, running, verdict, decision.hold);
       running.remember(this, judgement, verdict);
@@ -275,6 +234,7 @@ function tooBig(): Finding {
     when: 'message',
     recipient: undefined,
     unsparing: true,
+    concernsExempt: false,
     reply: { code: 552, enhanced: '5.3.4', text: 'Message too big' },
     mark: '',
     note: undefined,

@@ -148,6 +148,12 @@ export const scoreRole = role<{
   readonly header: string;
 }>('score');
 
+/**
+ * The name of a header that a module writes into incoming mail. Where a message from outside brings one along it is taken out,
+ * whatever becomes of the module: people's own rules go by it. Several modules may.
+ */
+export const ownHeaderRole = role<string>('own-header');
+
 /** Somebody who learns from people which mail is wanted. */
 export interface Learner {
   /** For the log: the configured module's name, and what it asks where it asks several. */

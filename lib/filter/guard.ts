@@ -201,6 +201,7 @@ function failureOf(entry: ConfiguredModule, judgement: Judgement, error: unknown
     when: judgement.phase === 'envelope' ? 'envelope' : 'message',
     recipient: undefined,
     unsparing: entry.definition.unsparing === true,
+    concernsExempt: entry.definition.concernsExempt === true,
     reply: failureReply(entry.onError),
     mark: '',
     note: error instanceof Error ? error.message : String(error),

@@ -3,7 +3,7 @@ export { networkOf, parseIp } from '../ip.ts';
 export { isAligned } from './aligned.ts';
 export { askSmtp, type SmtpAnswer, type SmtpQuestion, SmtpTrouble } from './ask-smtp.ts';
 export { isAutomatic } from './automatic.ts';
-export { Backend, BackendError, type BackendOptions } from './backend.ts';
+export { type AskOptions, Backend, BackendError, type BackendOptions } from './backend.ts';
 export { type ClientNames, namesOf, seenClient } from './client.ts';
 export { ClientJudge } from './client-judge.ts';
 export { aLabels, isDomain } from './config/domains.ts';
@@ -34,6 +34,7 @@ export {
   type Learner,
   learnersRole,
   ourDomainRole,
+  ownHeaderRole,
   type PtrFact,
   ptrFact,
   type Role,

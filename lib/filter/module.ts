@@ -83,8 +83,11 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
   readonly needs?: readonly Need<z.output<Schema>>[];
   /** Its findings act although another says `accept`. @default false */
   readonly unsparing?: boolean;
-  /** What it finds is dangerous: of mail that is held with such a finding, only an administrator releases it. @default false */
-  readonly dangerous?: boolean;
+  /**
+   * What it finds after DATA acts on mail to exempt recipients too: who takes everything does not want a virus. What a person
+   * released from quarantine is let through all the same. @default false
+   */
+  readonly concernsExempt?: boolean;
   /** When it judges, among the others. @default 'look' */
   readonly judges?: JudgeStep;
   /** When its changes are made, among those of the others; of several steps the first, unless it says so. @default 'edit' */

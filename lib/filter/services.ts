@@ -82,6 +82,11 @@ export interface Services<Short extends string = string> {
     values?: Readonly<Record<string, string>>,
   ): string;
   /**
+   * Milliseconds that the module's work for this message may take from now on: its `deadline`, where none is set so many, and
+   * no longer than the stage. A little less, so that what was asked can say itself that it was late.
+   */
+  timeFor(milter: Milter, otherwise: number): number;
+  /**
    * What the findings so far come to: for one recipient before DATA, for the message at its end. Modules that ask say in
    * their definition when they judge (`judges`).
    */
@@ -119,16 +124,9 @@ export interface Shared {
 /** The periodic work of a configuration. */
 export class Timers {
   readonly #timers: NodeJS.Timeout[] = [];
-  readonly #idle: boolean;
-
-  /** @param idle nothing is done */
-  constructor(idle = false) {
-    this.#idle = idle;
-  }
 
   /** Does it again and again; while it is under way it is not begun anew. */
   every(milliseconds: number, work: () => void | Promise<void>, failed: (error: unknown) => void): void {
-    if (this.#idle) return;
     let busy = false;
     const timer = setInterval(() => {
       if (busy) return;
@@ -208,6 +206,10 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
       const ref = judgementFact.get(milter)?.ref ?? '';
       const finding = short === undefined ? '' : `${name}-${short}`;
       return fillTemplate(template, { milter, finding, ref, values, ...shared });
+    },
+    timeFor: (milter, otherwise) => {
+      const left = (judgementFact.get(milter)?.stageEnd ?? 0) - performance.now();
+      return Math.max(0, Math.floor(Math.min(left, entry.deadline ?? otherwise) * 0.95));
     },
     soFar: soFarOf,
     whenSettled: (milter, work, recipient) => {

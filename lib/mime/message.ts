@@ -66,6 +66,13 @@ export class MimeMessage {
     return this.root.walk();
   }
 
+  /** Whether a part is in this message now: not if it, or what it stood in, was taken out or is read in another way. */
+  has(part: Part): boolean {
+    let top = part;
+    while (top.parent !== undefined) top = top.parent;
+    return top === this.root;
+  }
+
   /** The message as it is now. Unchanged, these are the very bytes that were parsed: do not write to them. */
   toBytes(): Buffer {
     return this.root.toBytes();

@@ -2,11 +2,13 @@
  * From findings to verdicts. Pure: what is known goes in, what shall be done comes out.
  *
  * Before DATA, findings act at every recipient whom they concern and who is not exempt. At the end of the message those
- * found since then act on the message as a whole, but never on one all of whose recipients are exempt.
+ * found since then act on the message as a whole, but never on one all of whose recipients are exempt; those of some
+ * modules do, unless a person has released it.
  */
 import type { Action } from '../findings/action.ts';
 import {
   type Finding,
+  falls,
   holds,
   type JudgedRecipient,
   type Ruling,
@@ -116,25 +118,23 @@ export function decideMessage(
   rules: Rules,
   recipients: readonly JudgedRecipient[],
 ): MessageDecision {
-  const concerned = recipients.filter(({ exempt }) => !exempt);
-  const ofThem = rule(ofSomebody(findings, concerned), rules);
-  const isAllowed = concerned.length > 0 && concerned.every(({ allows }) => allows === true);
-  const ruled = isAllowed ? ofThem.filter(({ finding }) => finding.unsparing) : ofThem;
+  const concerned = recipients.filter(({ exempt }) => exempt === false);
+  const ruled = rule(ofSomebody(findings, concerned), rules);
   const points = sumUp(ruled);
   // What was found before DATA has acted at each recipient by then; of that only what concerns the message is left.
-  const now = ruled.filter(({ finding }) => finding.when === 'message');
-  const refusal = concerned.length > 0 ? refusalOf(now) : undefined;
+  const falling = ruled.filter(({ finding }) => recipients.some((recipient) => falls(finding, recipient)));
+  const now = falling.filter(({ finding }) => finding.when === 'message');
+  const refusal = refusalOf(now);
   if (refusal !== undefined) return { ...refusal, ruled, points };
-  const tags = concerned.length > 0 ? ruled.filter(({ action }) => action.word === 'tag') : [];
+  const tags = falling.filter(({ action }) => action.word === 'tag');
   const quarantined = now.some(({ action }) => action.word === 'quarantine');
-  const hold = concerned.length > 0 && !quarantined ? first(ruled, 'hold') : undefined;
+  const hold = quarantined ? undefined : first(falling, 'hold');
   // A message that is held is not dropped.
   const taking = hold === undefined ? now : now.filter(({ action }) => action.word !== 'discard');
-  const out = recipients.flatMap(({ address, exempt, allows = false, out: before }) => {
-    if (exempt) return [];
-    const acts = (finding: Finding): boolean => concerns(finding, address) && (!allows || finding.unsparing);
-    const earlier = before !== undefined && acts(before.finding) ? before : undefined;
-    const found = takenOut(taking.filter(({ finding }) => acts(finding))) ?? earlier;
+  const out = recipients.flatMap(({ address, exempt, out: before }) => {
+    const found =
+      takenOut(taking.filter(({ finding }) => falls(finding, { exempt }) && concerns(finding, address))) ??
+      before;
     return found === undefined ? [] : [{ address, ...found }];
   });
   return { verdict: 'continue', ruled, out, hold, tags, points };

@@ -1,6 +1,6 @@
 /** Whether the change that a finding leads to is made. */
 import type { Milter } from '../../index.ts';
-import { type Finding, holds } from '../findings/finding.ts';
+import { type Finding, falls, holds } from '../findings/finding.ts';
 import type { Judgement } from '../findings/judgement.ts';
 import type { Roles } from '../roles.ts';
 import { rulesFor } from './so-far.ts';
@@ -20,6 +20,9 @@ export function isMade(
   const ruling = rulesFor(milter, roles).ruling(finding);
   if (ruling !== undefined && ruling.action.word !== finding.action.word) return false;
   return judgement.recipients.some(
-    ({ address, exempt }) => !exempt && recipients.includes(address) && finding.concerns(address),
+    (recipient) =>
+      falls(finding, recipient) &&
+      recipients.includes(recipient.address) &&
+      finding.concerns(recipient.address),
   );
 }

@@ -63,7 +63,7 @@ export async function soFarAt(
 export function soFar(milter: Milter, { findings, recipients }: Judgement, roles: Roles): SoFar {
   const decision = decideMessage(findings, rulesFor(milter, roles), recipients);
   return {
-    exempt: recipients.every(({ exempt }) => exempt),
+    exempt: recipients.every(({ exempt }) => exempt !== false),
     passes: decision.verdict === 'continue' && decision.out.length < recipients.length,
     points: decision.points,
   };

@@ -13,17 +13,22 @@ const FINDINGS_HEADER = 'X-Milter-Findings';
 /** A longer subject is left alone: nobody reads its end, and a folded one would have to be folded anew. */
 const MAX_SUBJECT = 900;
 
-/** Writes what was decided into the message. `scoreHeader` is empty where points are not to be told. */
+/**
+ * Writes what was decided into the message.
+ * @param scoreHeader empty where points are not to be told
+ * @param forgeable headers besides that only the filter may write
+ */
 export function writeDecision(
   message: Message,
   { tags, points, ruled }: MessageDecision & { readonly verdict: 'continue' },
   direction: Direction,
   scoreHeader: string,
+  forgeable: readonly string[],
 ): void {
   const incoming = direction === 'incoming';
   if (incoming) {
-    remove(message, FINDINGS_HEADER);
-    if (scoreHeader !== '') remove(message, scoreHeader);
+    const own = [FINDINGS_HEADER, scoreHeader, ...forgeable].filter((name) => name !== '');
+    for (const name of new Map(own.map((one) => [one.toLowerCase(), one])).values()) remove(message, name);
   }
   if (tags.length > 0) tag(message, tags);
   const scored = ruled.filter(({ action }) => action.word === 'score');

@@ -34,6 +34,8 @@ export interface Finding {
   readonly recipient: string | undefined;
   /** Acts although another finding says `accept`. */
   readonly unsparing: boolean;
+  /** Acts on mail to exempt recipients too, if it was found after DATA. */
+  readonly concernsExempt: boolean;
   readonly reply: FindingReply;
   /** Put before the subject by `tag`. */
   readonly mark: string;
@@ -50,6 +52,11 @@ export function holds({ unless }: Finding): boolean {
   return unless?.() !== true;
 }
 
+/** Whether what follows from a finding of the message falls on this recipient. */
+export function falls({ concernsExempt }: Finding, { exempt }: Pick<JudgedRecipient, 'exempt'>): boolean {
+  return exempt === false || (exempt === true && concernsExempt);
+}
+
 /** What is done with a recipient's copy, where not what is done with the message. */
 export type TakenOut = 'discard' | 'quarantine';
 
@@ -57,10 +64,8 @@ export type TakenOut = 'discard' | 'quarantine';
 export interface JudgedRecipient {
   /** In angle brackets, as the MTA knows it. */
   readonly address: string;
-  /** Whom no finding concerns. */
-  readonly exempt: boolean;
-  /** Always wants the mail of this sender, which is proved to be of it: no finding concerns them but unsparing ones. @default false */
-  readonly allows?: boolean;
+  /** Whom no finding concerns, but for those that concern the exempt too; `released`: a person has judged, and none does. */
+  readonly exempt: boolean | 'released';
   /** Set before DATA. */
   readonly out: { readonly how: TakenOut; readonly finding: Finding } | undefined;
 }

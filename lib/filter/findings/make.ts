@@ -60,6 +60,7 @@ export function makeFinding(
     when: judgement.phase === 'envelope' ? 'envelope' : 'message',
     recipient: details.recipient,
     unsparing: entry.definition.unsparing === true,
+    concernsExempt: entry.definition.concernsExempt === true,
     mark: entry.mark,
     note: details.note,
     unless: details.unless,

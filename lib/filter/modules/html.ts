@@ -102,8 +102,7 @@ function inEveryPage(clean: Look): Change {
     const tree = await message.mime();
     for (const part of await listParts(tree)) {
       // A part of which readers take another reading may have gone meanwhile.
-      const isThere = part.parent !== undefined || part === tree.root;
-      if (isThere && isMarkup(part)) await clean(part);
+      if (tree.has(part) && isMarkup(part)) await clean(part);
     }
   };
 }

@@ -141,7 +141,7 @@ export default defineModule({
             const { part } = fault;
             const isMeant = fault.short === short && fault.action.word === how;
             // What was around it, or another reading of it, may have gone meanwhile.
-            if (!isMeant || handled.has(part) || !isIn(part, tree.root)) continue;
+            if (!isMeant || handled.has(part) || !tree.has(part)) continue;
             handled.add(part);
             if (how === 'rename' && isRenamed(part)) continue;
             // A file in a text is no part by itself, for whoever opens it later.
@@ -179,12 +179,6 @@ function byGravity([one]: readonly Fault[], [other]: readonly Fault[]): number {
 function isRenamed({ names, contentTypes }: Part): boolean {
   const isPlain = contentTypes.every((type) => type === 'application/octet-stream');
   return isPlain && names.length > 0 && names.every((name) => name.endsWith('.defang'));
-}
-
-function isIn(part: Part, root: Part): boolean {
-  let top = part;
-  while (top.parent !== undefined) top = top.parent;
-  return top === root;
 }
 
 /** Half a sentence on one line. */
