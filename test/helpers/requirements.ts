@@ -96,6 +96,15 @@ const NEEDS = {
   redis: [['redis-server is not installed', () => works('redis-server', '--version')]],
   openssl: [['openssl is not installed', () => works('openssl', 'version')]],
   nsd: [['nsd is not installed, or /usr/sbin not in PATH', () => works('nsd', '-v')]],
+  clamd: [['clamd is not installed, or /usr/sbin not in PATH', () => works('clamd', '--version')]],
+  spamd: [
+    ['spamd is not installed, or /usr/sbin not in PATH', () => works('spamd', '--version')],
+    ['spamd can only be given its user by root', () => process.getuid?.() === 0],
+  ],
+  rspamd: [
+    ['rspamd is not installed', () => works('rspamd', '--version')],
+    ['rspamd can only be given its user by root', () => process.getuid?.() === 0],
+  ],
   miltertest: [['miltertest is not installed', () => works('miltertest', '-V')]],
   pymilter: [['python3-milter is not installed', () => works(DEBIAN_PYTHON, '-c', 'import milter')]],
 } as const;
