@@ -79,7 +79,9 @@ function settingsProblems(config: Config): Problem[] {
     );
   }
   if (!running.some(({ definition }) => definition.name === 'score')) {
-    const scoring = running.find(({ options }) => Object.values(options).some(isScore));
+    const scoring = running.find(
+      ({ definition, options }) => definition.name === 'spam' || Object.values(options).some(isScore),
+    );
     if (scoring !== undefined) {
       warn('module', `there is no "score", which would add up the points of "${scoring.name}"`);
     }

@@ -4,6 +4,7 @@ import type { AnyModule } from '../module.ts';
 /** By name; each is loaded when a configuration uses it. */
 export const ownModules: Readonly<Record<string, () => Promise<{ readonly default: AnyModule }>>> = {
   access: () => import('./access/index.ts'),
+  antivirus: () => import('./antivirus/index.ts'),
   attachments: () => import('./attachments/index.ts'),
   auth: () => import('./auth/index.ts'),
   copies: () => import('./copies/index.ts'),
@@ -19,5 +20,6 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   ratelimit: () => import('./ratelimit/index.ts'),
   recipients: () => import('./recipients/index.ts'),
   score: () => import('./score.ts'),
+  spam: () => import('./spam/index.ts'),
   spf: () => import('./spf/index.ts'),
 };

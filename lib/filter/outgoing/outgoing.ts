@@ -1,6 +1,15 @@
 /** How the filter's own mail leaves: by the mail server or the program that `[outgoing]` names. */
 import type { Settings } from '../config/schema.ts';
-import { type Handing, OutgoingError, type OutgoingMail } from './mail.ts';
+
+/** A message for one recipient. */
+export interface OutgoingMail {
+  /** In angle brackets; `<>` for the null sender. */
+  readonly sender: string;
+  /** In angle brackets. */
+  readonly recipient: string;
+  /** Lines end in CRLF. */
+  readonly message: Buffer;
+}
 
 /** Whether the configuration says how mail leaves. */
 export function canSend({ smtp, sendmail }: Settings['outgoing']): boolean {
@@ -9,21 +18,17 @@ export function canSend({ smtp, sendmail }: Settings['outgoing']): boolean {
 
 /**
  * Sends it. Resolves when it is in the mail server's hands.
- * @throws OutgoingError where that did not take it, with what it said; what `handing` rejects with
+ * @throws Error where that did not take it, with what it said
  */
-export async function send(
-  { outgoing, hostname }: Pick<Settings, 'outgoing' | 'hostname'>,
-  mail: OutgoingMail,
-  handing: Handing = async () => {},
-): Promise<void> {
+export async function send({ outgoing, hostname }: Settings, mail: OutgoingMail): Promise<void> {
   const { smtp, sendmail } = outgoing;
   if (smtp !== undefined) {
     const { sendBySmtp } = await loadSmtp();
-    await sendBySmtp(smtp, hostname, mail, handing);
+    await sendBySmtp(smtp, hostname, mail);
   } else if (sendmail !== undefined) {
-    await (await import('./sendmail.ts')).sendByProgram(sendmail, mail, handing);
+    await (await import('./sendmail.ts')).sendByProgram(sendmail, mail);
   } else {
-    throw new OutgoingError('later', '[outgoing] says neither smtp nor sendmail');
+    throw new Error('[outgoing] says neither smtp nor sendmail');
   }
 }
 
@@ -32,7 +37,6 @@ async function loadSmtp(): Promise<typeof import('./smtp.ts')> {
     return await import('./smtp.ts');
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    const message = 'smtp in [outgoing] needs nodemailer: npm install nodemailer';
-    throw new OutgoingError('later', message, { cause: error });
+    throw new Error('smtp in [outgoing] needs nodemailer: npm install nodemailer', { cause: error });
   }
 }
