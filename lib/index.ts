@@ -4,6 +4,8 @@
 import { checkNode } from './node-version.ts';
 
 export { type Address, parseAddress } from './address.ts';
+export type { Counter } from './engine/engine.ts';
+export { type LibmilterInfo, libmilterInfo } from './engine/libmilter/addon.ts';
 export { MilterError, type MilterErrorCode } from './errors.ts';
 export type { Header } from './headers.ts';
 export type { LogFields, Logger } from './logger.ts';
@@ -30,9 +32,8 @@ export {
 } from './milter/verdicts.ts';
 export { parseSocket, type Socket } from './protocol/socket.ts';
 export { SMFIF, SMFIP } from './protocol/stages.ts';
-export { type LibmilterInfo, libmilterInfo } from './run/native.ts';
 export type { Deadlines } from './run/plan.ts';
-export type { ServeOptions } from './serve/options.ts';
-export { type CloseOptions, type Counter, type Server, type ServerStats, serve } from './serve/serve.ts';
+export type { EngineName, ServeOptions } from './serve/options.ts';
+export { type CloseOptions, type Server, type ServerStats, serve } from './serve/serve.ts';
 
 checkNode();

@@ -6,10 +6,11 @@ import {
   stageDeadlines,
   startHttp,
 } from '../filter/index.ts';
-import { libmilterInfo, MilterError, type ServeOptions, type Server, serve } from '../index.ts';
+import { MilterError, type ServeOptions, type Server, serve } from '../index.ts';
 import { MAX_INT } from '../options.ts';
 import { packageJson } from '../package.ts';
 import { type ChosenConfig, opening } from './config-file.ts';
+import { engineInWords } from './engine.ts';
 import { adviseMta } from './mta-advice.ts';
 import { Privileges } from './privileges.ts';
 import { untilEnd } from './until-end.ts';
@@ -87,13 +88,8 @@ export async function runConfig(
 }
 
 /** What is promised for later is refused rather than ignored. */
-function refuseWhatIsNotThere({ settings: { engine, threads } }: Config): void {
-  if (engine === 'js') throw notThere('engine = "js" does not exist yet; leave it out, or write "libmilter"');
-  if (threads > 1) throw notThere('threads = 1 is all that there is yet');
-}
-
-function notThere(message: string): MilterError {
-  return new MilterError('ERR_MILTER_UNSUPPORTED', message);
+function refuseWhatIsNotThere({ settings: { threads } }: Config): void {
+  if (threads > 1) throw new MilterError('ERR_MILTER_UNSUPPORTED', 'threads = 1 is all that there is yet');
 }
 
 function serveOptions(
@@ -102,9 +98,10 @@ function serveOptions(
   { debug }: RunFlags,
   logger: ServeOptions['logger'],
 ): ServeOptions {
-  const { socket_mode, socket_group, on_error, max_body, max_connections, timeout } = settings;
+  const { engine, socket_mode, socket_group, on_error, max_body, max_connections, timeout } = settings;
   return given<ServeOptions>({
     socket,
+    engine,
     socketMode: socket_mode,
     socketGroup: socket_group,
     onError: on_error,
@@ -126,8 +123,10 @@ function isForPrograms(format: Config['settings']['log']['format']): boolean {
 
 function banner({ name, path }: ChosenConfig, servers: readonly Server[]): string {
   const addresses = servers.map(({ address }) => address);
+  const [first] = servers;
+  const engine = first === undefined ? '' : `, ${engineInWords(first)}`;
   const what = path === undefined ? `${name}, which refuses and changes nothing,` : name;
-  return `milter ${packageJson.version}, libmilter ${libmilterInfo().version}: ${what} listens at ${addresses.join(' and at ')}
+  return `milter ${packageJson.version}${engine}: ${what} listens at ${addresses.join(' and at ')}
 
 ${adviseMta(addresses[0] ?? '')}
 ${path === undefined ? 'Make a configuration of your own with: milter init\n' : ''}Stop it with Ctrl-C or SIGTERM: running messages may finish first. SIGHUP has it read its configuration again.

@@ -1,8 +1,9 @@
 /** The command `milter run`. */
 import { basename } from 'node:path';
-import { libmilterInfo, MilterError, type OnError, type ServeOptions, serve } from '../index.ts';
+import { type EngineName, MilterError, type OnError, type ServeOptions, serve } from '../index.ts';
 import { stderrLogger } from '../logger.ts';
 import { packageJson } from '../package.ts';
+import { engineInWords } from './engine.ts';
 import { loadFilter } from './filter-file.ts';
 import { makeJsonLogger } from './json-logger.ts';
 import { adviseMta } from './mta-advice.ts';
@@ -37,6 +38,8 @@ Or serves the Milter class that the file FILTER (.ts, .js, .mjs, .cjs) exports. 
   --max-body BYTES        how much of a body is kept (default 67108864)
   --max-data-size BYTES   the largest packet taken from an MTA (default 65535)
   --backlog N             connections that may wait to be accepted
+  --engine ENGINE         who speaks the milter protocol: libmilter (default), js for Node.js itself, or auto for
+                          libmilter where it can be loaded
   --json                  log in JSON, one object a line
 
 Here SIGHUP ends the command too. The log goes to standard error.
@@ -58,6 +61,7 @@ const OPTIONS = {
   backlog: { type: 'string' },
   grace: { type: 'string' },
   debug: { type: 'string' },
+  engine: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -91,6 +95,7 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
     removeSocket: values['no-remove-socket'] === true ? false : undefined,
     // serve() refuses any other word.
     onError: values['on-error'] as OnError | undefined,
+    engine: values.engine as EngineName | undefined,
     deadlines: readDeadlines(values.deadline),
     timeout: number('timeout'),
     maxConnections: number('max-connections'),
@@ -113,7 +118,7 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
   if (values.json === true) {
     logger.info({ address: server.address, filter: filter.name, file }, 'listening');
   } else {
-    io.stdout.write(`milter ${packageJson.version}, libmilter ${libmilterInfo().version}: ${filter.name} of ${basename(file)} listens at ${server.address}
+    io.stdout.write(`milter ${packageJson.version}, ${engineInWords(server)}: ${filter.name} of ${basename(file)} listens at ${server.address}
 
 ${adviseMta(server.address)}
 Stop it with Ctrl-C or SIGTERM: running messages may finish first.

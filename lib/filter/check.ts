@@ -46,7 +46,7 @@ export async function checkConfig(config: Config): Promise<readonly Problem[]> {
 
 function settingsProblems(config: Config): Problem[] {
   const { settings, modules } = config;
-  const { socket, on_error, store, history, http, threads, engine } = settings;
+  const { socket, on_error, store, history, http, threads } = settings;
   const problems: Problem[] = [];
   const fault = (key: string, message: string): void => {
     problems.push({ isFault: true, ...placeOf(config, key), message });
@@ -54,7 +54,6 @@ function settingsProblems(config: Config): Problem[] {
   const warn = (key: string, message: string): void => {
     problems.push({ isFault: false, ...placeOf(config, key), message });
   };
-  if (engine === 'js') fault('engine', 'there is no engine "js" yet');
   if (threads > 1) fault('threads', 'there is one thread only yet');
   if (socket.some(isEverywhere)) {
     warn(

@@ -1,8 +1,7 @@
 /**
- * A message's headers: kept as the packed bytes in which they came, and taken apart when somebody looks.
+ * A message's headers: kept as the bytes in which they came, and taken apart when somebody looks.
  */
 import { type Header, makeHeader } from '../headers.ts';
-import { decodeText } from '../text.ts';
 
 /** The headers of a message, in wire order, as received: pending edits do not show. */
 export interface Headers extends Iterable<Header> {
@@ -14,22 +13,27 @@ export interface Headers extends Iterable<Header> {
   getAll(name: string): readonly Header[];
 }
 
+/** Some headers as an engine has them. */
+export interface HeaderBatch {
+  /** Calls `take` for each of them, in order. */
+  read(take: (name: string, value: Buffer) => void): void;
+}
+
 const SPACE = Buffer.of(0x20);
 
 /** Headers that are still coming in. */
 export class HeaderList implements Headers {
   readonly #headers: Header[] = [];
   readonly #spaced: boolean;
-  #unread: { readonly packed: Buffer; readonly count: number }[] = [];
+  #unread: HeaderBatch[] = [];
 
   /** @param spaced whether values bring their leading space (SMFIP_HDR_LEADSPC); else one is assumed before each */
   constructor(spaced: boolean) {
     this.#spaced = spaced;
   }
 
-  /** Takes note of `count` headers, packed as name and value with their lengths before. */
-  add(packed: Buffer, count: number): void {
-    this.#unread.push({ packed, count });
+  add(batch: HeaderBatch): void {
+    this.#unread.push(batch);
   }
 
   get length(): number {
@@ -56,16 +60,10 @@ export class HeaderList implements Headers {
   }
 
   #read(): readonly Header[] {
-    for (const { packed, count } of this.#unread) {
-      let at = 0;
-      for (let i = 0; i < count; i++) {
-        const nameEnd = at + 4 + packed.readUInt32LE(at);
-        const valueEnd = nameEnd + 4 + packed.readUInt32LE(nameEnd);
-        const value = packed.subarray(nameEnd + 4, valueEnd);
-        const raw = this.#spaced ? value : Buffer.concat([SPACE, value]);
-        this.#headers.push(makeHeader(decodeText(packed, at + 4, nameEnd), raw));
-        at = valueEnd;
-      }
+    for (const batch of this.#unread) {
+      batch.read((name, value) => {
+        this.#headers.push(makeHeader(name, this.#spaced ? value : Buffer.concat([SPACE, value])));
+      });
     }
     this.#unread = [];
     return this.#headers;

@@ -2,8 +2,7 @@
  * The MTA's macros: which names are fetched when, and what is known of them during a session.
  */
 
-import type { MacroStage, Stage } from '../protocol/stages.ts';
-import { decodeText } from '../text.ts';
+import type { MacroStage } from '../protocol/stages.ts';
 
 /** Names that a class wants besides the well-known ones, by the stage with which the MTA shall send them. */
 export type MacroWishes = { readonly [Place in MacroStage]?: readonly string[] };
@@ -69,30 +68,29 @@ export function namesAt(stage: MacroStage, wishes: MacroWishes): readonly string
   return [...new Set(names.map(macroName))];
 }
 
-/** Stands for a length, where a name has no value any more. */
-export const GONE = 0xffff_ffff;
-
-/** Macros as they came, in pieces of packed bytes that are looked into only when somebody asks. */
-interface Piece {
-  readonly bytes: Buffer;
-  readonly start: number;
-  readonly end: number;
+/** What an engine has to tell of macros at one stage. It is looked into only when somebody asks for a macro. */
+export interface MacroNews {
+  /** Writes into `values` what became of `names`, which are those of the plan. */
+  read(names: readonly string[], values: Map<string, string>): void;
 }
+
+/** So many news are kept unread: an MTA that tells of macros without end fills no memory. */
+const MOST_UNREAD = 64;
 
 /** The macros that came during one session, or during one message. */
 export class Macros {
   readonly #names: readonly string[];
   readonly #values = new Map<string, string>();
-  #unread: Piece[] = [];
+  #unread: MacroNews[] = [];
 
-  /** @param names by the index with which they are packed */
+  /** @param names those of the plan */
   constructor(names: readonly string[]) {
     this.#names = names;
   }
 
-  /** Takes note of `bytes[start..end)`, packed news of macros; an empty range where there is none. */
-  add(bytes: Buffer, start: number, end: number): void {
-    if (start < end) this.#unread.push({ bytes, start, end });
+  add(news: MacroNews): void {
+    this.#unread.push(news);
+    if (this.#unread.length > MOST_UNREAD) this.#read();
   }
 
   /** The value of a name in libmilter's form. */
@@ -102,35 +100,7 @@ export class Macros {
   }
 
   #read(): void {
-    for (const { bytes, start, end } of this.#unread) {
-      for (let at = start; at < end; ) {
-        const name = this.#names[bytes.readUInt8(at)] ?? '';
-        const length = bytes.readUInt32LE(at + 1);
-        at += 5;
-        if (length === GONE) {
-          this.#values.delete(name);
-        } else {
-          this.#values.set(name, decodeText(bytes, at, at + length));
-          at += length;
-        }
-      }
-    }
+    for (const news of this.#unread) news.read(this.#names, this.#values);
     this.#unread = [];
   }
-}
-
-/** The stages with which an MTA sends macros. */
-export const macroStages: readonly MacroStage[] = [
-  'connect',
-  'helo',
-  'envfrom',
-  'envrcpt',
-  'data',
-  'eoh',
-  'eom',
-];
-
-/** Whether an MTA sends macros with this stage. */
-export function isMacroStage(stage: Stage): stage is MacroStage {
-  return (macroStages as readonly Stage[]).includes(stage);
 }

@@ -14,8 +14,8 @@ import {
   refuseUnknown,
   texts,
 } from '../options.ts';
-import { allowedVerdicts, type VerdictStage } from '../protocol/stages.ts';
-import { knownMacros, type MacroWishes, macroName, macroStages } from './macros.ts';
+import { allowedVerdicts, macroStages, type VerdictStage } from '../protocol/stages.ts';
+import { knownMacros, type MacroWishes, macroName } from './macros.ts';
 import { classesOf, type EarlyStage, type MilterClass, type OnError } from './milter.ts';
 
 /** What a class wishes, with the defaults filled in. */

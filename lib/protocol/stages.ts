@@ -48,6 +48,9 @@ export const scope: Readonly<Record<Stage, 'connection' | 'message'>> = {
 /** The stages with which an MTA sends macros. */
 export type MacroStage = 'connect' | 'helo' | 'envfrom' | 'envrcpt' | 'data' | 'eoh' | 'eom';
 
+/** The places of SMFIM_ numbers: which stage a list of requested macros is for. */
+export const smfim: readonly MacroStage[] = ['connect', 'helo', 'envfrom', 'envrcpt', 'data', 'eom', 'eoh'];
+
 /** The number of a stage at the border. */
 export const stageIndex: Readonly<Record<Stage, number>> = Object.fromEntries(
   stages.map((stage, index) => [stage, index]),
@@ -124,3 +127,31 @@ export const SMFIP = {
   NR_BODY: 0x80000,
   HDR_LEADSPC: 0x100000,
 } as const;
+
+/** Every flag that says a stage gets no reply. libmilter knows them all, whatever the MTA offers: it can reply itself. */
+export const noReplyOfAll: number =
+  SMFIP.NR_HDR |
+  SMFIP.NR_CONN |
+  SMFIP.NR_HELO |
+  SMFIP.NR_MAIL |
+  SMFIP.NR_RCPT |
+  SMFIP.NR_DATA |
+  SMFIP.NR_UNKN |
+  SMFIP.NR_EOH |
+  SMFIP.NR_BODY;
+
+/** The stages with which an MTA sends macros. */
+export const macroStages: readonly MacroStage[] = [
+  'connect',
+  'helo',
+  'envfrom',
+  'envrcpt',
+  'data',
+  'eoh',
+  'eom',
+];
+
+/** Whether an MTA sends macros with this stage. */
+export function isMacroStage(stage: Stage): stage is MacroStage {
+  return (macroStages as readonly Stage[]).includes(stage);
+}

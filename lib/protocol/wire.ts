@@ -1,8 +1,6 @@
 /**
- * The milter wire protocol, seen from the MTA: flags, frames and payloads, without any input or output.
- *
- * A frame is a 32-bit big-endian length, one command byte and the payload; the length counts the last two.
- * Text in a payload ends in NUL. The SMFI… names in comments are those of libmilter/mfdef.h.
+ * The milter wire protocol, seen from the MTA: flags and payloads, without any input or output. The other side is in
+ * filter-wire.ts. The SMFI… names in comments are those of libmilter/mfdef.h.
  */
 import { isIPv4, isIPv6 } from 'node:net';
 import { MilterError, wrongArgument } from '../errors.ts';
@@ -17,32 +15,8 @@ import type {
   Reply,
   StageReply,
 } from './exchange.ts';
-import { type MacroStage, SMFIP, type VerdictStage as Stage } from './stages.ts';
-
-/** MILTER_CHUNK_SIZE: the most payload that libmilter takes in one frame. */
-export const CHUNK_SIZE = 65_535;
-
-/** How a stage travels: its command byte, and the SMFIP_ flags that switch off the stage or its reply. */
-interface StageWire {
-  readonly command: string;
-  readonly off: number;
-  readonly noReply: number;
-  /** The protocol version in which the stage appeared. */
-  readonly since: number;
-}
-
-export const STAGES: Readonly<Record<Stage, StageWire>> = {
-  connect: { command: 'C', off: SMFIP.NOCONNECT, noReply: SMFIP.NR_CONN, since: 2 },
-  helo: { command: 'H', off: SMFIP.NOHELO, noReply: SMFIP.NR_HELO, since: 2 },
-  envfrom: { command: 'M', off: SMFIP.NOMAIL, noReply: SMFIP.NR_MAIL, since: 2 },
-  envrcpt: { command: 'R', off: SMFIP.NORCPT, noReply: SMFIP.NR_RCPT, since: 2 },
-  data: { command: 'T', off: SMFIP.NODATA, noReply: SMFIP.NR_DATA, since: 4 },
-  unknown: { command: 'U', off: SMFIP.NOUNKNOWN, noReply: SMFIP.NR_UNKN, since: 3 },
-  header: { command: 'L', off: SMFIP.NOHDRS, noReply: SMFIP.NR_HDR, since: 2 },
-  eoh: { command: 'N', off: SMFIP.NOEOH, noReply: SMFIP.NR_EOH, since: 2 },
-  body: { command: 'B', off: SMFIP.NOBODY, noReply: SMFIP.NR_BODY, since: 2 },
-  eom: { command: 'E', off: 0, noReply: 0, since: 2 },
-};
+import { encodeFrame, type Frame, STAGES, splitTexts } from './frames.ts';
+import { type MacroStage, type VerdictStage as Stage, smfim } from './stages.ts';
 
 /** Every SMFIF_ flag that an MTA of that protocol version can offer. */
 export function actionsOfVersion(version: number): number {
@@ -53,49 +27,6 @@ export function actionsOfVersion(version: number): number {
 export function stepsOfVersion(version: number): number {
   if (version >= 6) return 0x1fffff;
   return version >= 4 ? 0x37f : version === 3 ? 0x17f : 0x7f;
-}
-
-/** One frame, taken apart. */
-export interface Frame {
-  /** The command byte as a character. */
-  readonly command: string;
-  readonly payload: Buffer;
-}
-
-export function encodeFrame(command: string, ...payload: readonly Buffer[]): Buffer {
-  const head = Buffer.from(`\0\0\0\0${command}`, 'latin1');
-  const frame = Buffer.concat([head, ...payload]);
-  frame.writeUInt32BE(frame.length - 4);
-  return frame;
-}
-
-// Nothing that libmilter sends is longer than a chunk; the margin is for other implementations.
-const MAX_FRAME = 1 << 20;
-
-/** Cuts a stream of bytes into frames. */
-export class FrameReader {
-  #bytes: Buffer = Buffer.alloc(0);
-
-  push(bytes: Buffer): void {
-    this.#bytes = this.#bytes.length === 0 ? bytes : Buffer.concat([this.#bytes, bytes]);
-  }
-
-  /**
-   * The next whole frame, or undefined until more bytes have come.
-   * @throws MilterError ERR_MILTER_PROTOCOL when the length is none
-   */
-  next(): Frame | undefined {
-    if (this.#bytes.length < 4) return undefined;
-    const length = this.#bytes.readUInt32BE(0);
-    if (length === 0 || length > MAX_FRAME) {
-      throw protocolError(`a frame of ${length} bytes, where 1 to ${MAX_FRAME} are possible`);
-    }
-    if (this.#bytes.length < 4 + length) return undefined;
-    const command = this.#bytes.toString('latin1', 4, 5);
-    const payload = this.#bytes.subarray(5, 4 + length);
-    this.#bytes = this.#bytes.subarray(4 + length);
-    return { command, payload };
-  }
 }
 
 // From the MTA.
@@ -175,21 +106,6 @@ export function protocolError(what: string): MilterError {
   return new MilterError('ERR_MILTER_PROTOCOL', `the filter sent ${what}`);
 }
 
-/** The places of SMFIM_ numbers. */
-const MACRO_STAGES: readonly MacroStage[] = ['connect', 'helo', 'envfrom', 'envrcpt', 'data', 'eom', 'eoh'];
-
-/** The NUL-ended texts of a payload from `start` on; the last one may lack its NUL. */
-export function splitTexts(payload: Buffer, start = 0): Buffer[] {
-  const texts: Buffer[] = [];
-  for (let from = start; from < payload.length; ) {
-    const nul = payload.indexOf(0, from);
-    const end = nul < 0 ? payload.length : nul;
-    texts.push(payload.subarray(from, end));
-    from = end + 1;
-  }
-  return texts;
-}
-
 /** The texts of a payload that a filter sent, which ends them all. */
 function splitStrings(payload: Buffer, start = 0): Buffer[] {
   if (payload.length > start && payload.at(-1) !== 0) throw protocolError('text without its final NUL');
@@ -203,7 +119,7 @@ export function decodeNegotiation({ command, payload }: Frame): Negotiated {
   const symlists: { [stage in MacroStage]?: readonly string[] } = {};
   for (let from = 12; from < payload.length; ) {
     const end = payload.indexOf(0, from + 4);
-    const stage = end < 0 ? undefined : MACRO_STAGES[payload.readUInt32BE(from)];
+    const stage = end < 0 ? undefined : smfim[payload.readUInt32BE(from)];
     if (stage === undefined) throw protocolError('a broken list of macros while negotiating');
     symlists[stage] = payload
       .toString('latin1', from + 4, end)

@@ -1,5 +1,5 @@
 /**
- * How long a handler is waited for. The libmilter side watches the deadline of a stage, but its answer is one for all
+ * How long a handler is waited for. The engine watches the deadline of a stage, but its answer is one for all
  * members, and without the actions that it has not been given yet. Where either matters time is up here, a little
  * earlier, so that members behind a hanging one are still asked and the answer can still be given.
  */
@@ -14,7 +14,7 @@ const SLACK = 250;
 /** Stages whose tickets bring late handlers along. */
 export const batchStages: ReadonlySet<Stage> = new Set(['eoh', 'body', 'eom']);
 
-/** Milliseconds from now until the handler's time is up; undefined where the libmilter side watches it alone. */
+/** Milliseconds from now until the handler's time is up; undefined where the engine watches it alone. */
 export function timeFor(
   member: Member,
   stage: Stage,
@@ -28,7 +28,7 @@ export function timeFor(
   if (members.length === 1 && state.message?.actions.changed !== true && (own === undefined || isOfTicket)) {
     return undefined;
   }
-  const whole = plan.native.deadlines[ticket.stage] ?? 0;
+  const whole = plan.engine.deadlines[ticket.stage] ?? 0;
   const left = Math.max(begun + whole - Math.min(SLACK, whole / 4) - performance.now(), 0);
   return own === undefined ? fairShare(left, member, stage, ticket.stage, life) : Math.min(own, left);
 }

@@ -1,25 +1,16 @@
 /**
- * Between the libmilter side and the sessions: hands each ticket of a batch to its session's runner, keeps the
- * plans that were made of filter classes, and counts and logs what fails.
+ * Between the engine and the sessions: hands each ticket to its session's runner, keeps the plans that were made of
+ * filter classes, and counts and logs what fails.
  */
+import type { AnswerParts, Backend, Ticket } from '../engine/engine.ts';
 import type { Logger } from '../logger.ts';
 import { checkClass } from '../milter/check-class.ts';
 import { type Filter, membersOfFilter } from '../milter/compose.ts';
 import { isMilterClass, type MilterClass } from '../milter/milter.ts';
 import { verdictCode } from '../protocol/stages.ts';
 import type { Failure } from './handlers.ts';
-import type { NativePlan } from './native.ts';
 import { makePlan, type Plan, type PlanSettings } from './plan.ts';
-import { readBatch, type Ticket } from './records.ts';
 import { type RunnerHost, SessionRunner } from './runner.ts';
-
-/** The libmilter side as the dispatcher needs it: the addon, or what stands in for it in a test. */
-export interface Backend {
-  addPlan(plan: NativePlan): void;
-  removePlan(id: number): void;
-  settle(ticket: number, verdict: number, packed?: Buffer): boolean;
-  lookup(ticket: number, name: string): Buffer | undefined;
-}
 
 /**
  * So many plans are kept that were made for what factories chose and that no session follows any longer: a factory that
@@ -104,20 +95,18 @@ export class Dispatcher implements RunnerHost {
     return choice.plan;
   }
 
-  /** Takes a batch as the addon packs it. */
-  batch(tickets: Buffer, bodies: readonly Buffer[] | undefined): void {
-    readBatch(tickets, bodies, (ticket) => this.#runnerOf(ticket).take(ticket));
+  /** Takes what the engine hands up. */
+  take(ticket: Ticket): void {
+    this.#runnerOf(ticket).take(ticket);
   }
 
-  /** The border to the libmilter side: what is no verdict is a tempfail there, for the sender to try again. */
-  settle(ticket: number, verdict: number, packed?: Buffer): boolean {
-    if (!verdicts.has(verdict)) return this.#backend.settle(ticket, verdictCode.tempfail);
-    return packed === undefined
-      ? this.#backend.settle(ticket, verdict)
-      : this.#backend.settle(ticket, verdict, packed);
+  /** The border to the engine: what is no verdict is a tempfail there, for the sender to try again. */
+  settle(ticket: number, verdict: number, parts: AnswerParts = {}): boolean {
+    if (!verdicts.has(verdict)) return this.#backend.settle(ticket, verdictCode.tempfail, {});
+    return this.#backend.settle(ticket, verdict, parts);
   }
 
-  lookup(ticket: number, name: string): Buffer | undefined {
+  lookup(ticket: number, name: string): string | undefined {
     return this.#backend.lookup(ticket, name);
   }
 
@@ -180,7 +169,7 @@ export class Dispatcher implements RunnerHost {
   #addPlan(classes: readonly MilterClass[], asks = false): Plan {
     const plan = makePlan(++this.#lastPlan, classes, this.#settings, asks);
     this.#plans.set(plan.id, plan);
-    this.#backend.addPlan(plan.native);
+    this.#backend.addPlan(plan.engine);
     return plan;
   }
 }

@@ -130,7 +130,7 @@ export class Life {
     return fate;
   }
 
-  /** The libmilter side gave the policy's verdict in our place. */
+  /** The engine gave the policy's verdict in our place. */
   expired(stage: Stage, fault: Fault): void {
     const word = this.plan.onError;
     if (fateOf(stage, word) === 'goes on') return;

@@ -1,21 +1,22 @@
 /**
- * From a Milter class to what libmilter shall do: overriding a method is the negotiation.
+ * From a Milter class to what the engine shall do: overriding a method is the negotiation.
  */
+import type { EnginePlan } from '../engine/engine.ts';
 import { MilterError } from '../errors.ts';
-import {
-  defaultMacros,
-  isMacroStage,
-  type MacroWishes,
-  macroName,
-  macroStages,
-  namesAt,
-} from '../milter/macros.ts';
+import { defaultMacros, type MacroWishes, macroName, namesAt } from '../milter/macros.ts';
 import { type MilterClass, type OnError, overrides } from '../milter/milter.ts';
 import { type Reject, reject, type Tempfail, tempfail } from '../milter/verdicts.ts';
 import { readWishes, type Wishes } from '../milter/wishes.ts';
-import { type MacroStage, Mode, type Stage, scope, stages, verdictCode } from '../protocol/stages.ts';
-import { packAnswer } from './answers.ts';
-import type { NativePlan } from './native.ts';
+import {
+  isMacroStage,
+  type MacroStage,
+  Mode,
+  macroStages,
+  type Stage,
+  scope,
+  stages,
+  verdictCode,
+} from '../protocol/stages.ts';
 
 /** The longest a handler may take, in milliseconds, by stage. */
 export type Deadlines = Readonly<Record<DeadlineStage, number>>;
@@ -49,7 +50,7 @@ export interface Plan {
   readonly macroNames: readonly string[];
   /** What a stage that overran as a whole is answered with. */
   readonly onError: OnError;
-  readonly native: NativePlan;
+  readonly engine: EnginePlan;
 }
 
 const contentStages: readonly Stage[] = ['header', 'eoh', 'body', 'eom'];
@@ -117,7 +118,7 @@ export function makePlan(
     decides: members.some((member) => !member.wishes.observe),
     macroNames,
     onError,
-    native: {
+    engine: {
       id,
       modes: stages.map(modeOf),
       deadlines: stages.map((stage) => deadlineOf(stage, settings.deadlines, members)),
@@ -125,7 +126,7 @@ export function makePlan(
       rejectedRecipients: members.some((member) => member.wishes.rejectedRecipients),
       bodyChunks: late.has('body'),
       maxBody: settings.maxBody,
-      onError: { verdict: verdictCode[onError], packed: packAnswer({ reply: failureReply(onError) }) },
+      onError: { verdict: verdictCode[onError], reply: failureReply(onError) },
       macros: macroNames,
       stageMacros,
       requestedMacros: stages.map((stage) =>

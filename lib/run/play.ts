@@ -2,12 +2,12 @@
  * The words that the parts of a session's work share: a play, which is a ticket being worked on, the pauses in it, and
  * what comes of a stage.
  */
+import type { Ticket } from '../engine/engine.ts';
 import { MilterError } from '../errors.ts';
 import type { Negotiated } from '../milter/session.ts';
 import type { Reject, Tempfail } from '../milter/verdicts.ts';
 import type { Stage, VerdictWord } from '../protocol/stages.ts';
 import type { Member } from './member.ts';
-import type { Ticket } from './records.ts';
 
 /** What came of a stage. */
 export interface Decision {

@@ -1,27 +1,24 @@
 /**
  * The life of a session's tickets. `take` queues a ticket while a handler of this session runs; its play reads its
  * records (stage-player.ts), calls handlers (handlers.ts), and is suspended at each that is not done at once; `#finish`
- * settles it. A ticket whose deadline passes is answered by the libmilter side, and its play is abandoned.
+ * settles it. A ticket whose deadline passes is answered by the engine, and its play is abandoned.
  */
+import { Notice, type Ticket } from '../engine/engine.ts';
 import { MilterError } from '../errors.ts';
 import { Macros } from '../milter/macros.ts';
 import { nobody, Session } from '../milter/session.ts';
 import { SMFIP, type Stage, stages, verdictCode } from '../protocol/stages.ts';
-import { decodeText } from '../text.ts';
-import { packAnswer } from './answers.ts';
 import { batchStages } from './deadline.ts';
 import { Handlers, type HandlersHost } from './handlers.ts';
 import { closed, fateOf, Life, type LiveState } from './life.ts';
-import { Notice } from './native.ts';
 import type { OutcomeHost } from './outcome.ts';
 import type { Plan } from './plan.ts';
 import { type Decision, goOn, type Outcome, overdue, type Pausing, type Play } from './play.ts';
-import type { Ticket } from './records.ts';
 import { type PlayerHost, StagePlayer } from './stage-player.ts';
 
 /** What a runner needs of its surroundings. */
 export interface RunnerHost extends PlayerHost, HandlersHost, OutcomeHost {
-  lookup(ticket: number, name: string): Buffer | undefined;
+  lookup(ticket: number, name: string): string | undefined;
   plan(id: number): Plan;
 }
 
@@ -126,7 +123,7 @@ export class SessionRunner {
     if (!play.answered) {
       const keepsActions = fateOf(own, word) !== 'over' || word === 'accept';
       const actions = keepsActions ? message?.takeActions() : undefined;
-      if (!this.#host.settle(play.ticket.id, verdictCode[word], packAnswer({ reply, actions }))) {
+      if (!this.#host.settle(play.ticket.id, verdictCode[word], { reply, actions })) {
         // What goes on goes on with what was recorded, the next time that something is answered.
         message?.actions.giveBack();
         this.#settledTooLate(own);
@@ -155,7 +152,7 @@ export class SessionRunner {
       case Notice.replayFailed:
         this.#host.logger.warn(
           { session: this.#life.state.id },
-          'libmilter could not send an action to the MTA; it will retry',
+          'an action could not be sent to the MTA; it will retry',
         );
         this.#life.lost(closed('the MTA is gone: an action could not be sent'));
         return;
@@ -167,7 +164,7 @@ export class SessionRunner {
     }
   }
 
-  /** A ticket was answered by the libmilter side: its deadline passed, or the server is closing. */
+  /** A ticket was answered by the engine: its deadline passed, or the server is closing. */
   #answeredForUs(ticket: number, expired: boolean): void {
     const playing = this.#play;
     if (playing === undefined) return;
@@ -199,7 +196,6 @@ export class SessionRunner {
 
   #lookUp(name: string): string | undefined {
     const id = this.#play?.ticket.id ?? 0;
-    const value = id === 0 ? undefined : this.#host.lookup(id, name);
-    return value === undefined ? undefined : decodeText(value);
+    return id === 0 ? undefined : this.#host.lookup(id, name);
   }
 }

@@ -2,6 +2,7 @@
  * Plays the stages of one session: reads the records of a ticket into the session's and the message's state, and has
  * the handlers called that are due.
  */
+import { type AnswerParts, BY_PLAN, type Records } from '../engine/engine.ts';
 import { MilterError } from '../errors.ts';
 import type { Filter } from '../milter/compose.ts';
 import { Macros } from '../milter/macros.ts';
@@ -9,18 +10,16 @@ import { MessageState } from '../milter/message.ts';
 import type { MilterClass } from '../milter/milter.ts';
 import type { Negotiated } from '../milter/session.ts';
 import { Mode, SMFIP, type Stage, stageIndex, verdictCode } from '../protocol/stages.ts';
-import { BY_PLAN, packAnswer } from './answers.ts';
 import type { Handlers } from './handlers.ts';
 import { closed, givenUp, type Life } from './life.ts';
 import type { Member } from './member.ts';
 import type { Plan } from './plan.ts';
 import { type Decision, goOn, type Pausing, type Play } from './play.ts';
-import type { RecordReader } from './records.ts';
 
 /** What playing the stages needs of its surroundings. */
 export interface PlayerHost {
   /** False when the ticket was answered already. */
-  settle(ticket: number, verdict: number, packed?: Buffer): boolean;
+  settle(ticket: number, verdict: number, parts?: AnswerParts): boolean;
   /** What the filter is made of, where factories choose some of it. */
   readonly choices: readonly Filter[] | undefined;
   choose(session: number, classes: readonly MilterClass[]): Plan;
@@ -84,7 +83,7 @@ export class StagePlayer {
         if (ticket.id === 0) this.#life.end();
         if (state.message !== undefined) {
           const leftOut = (state.negotiated.steps & (SMFIP.NOHDRS | SMFIP.NOBODY)) !== 0;
-          const bodyOff = this.#life.plan.native.modes[stageIndex.body] === Mode.off;
+          const bodyOff = this.#life.plan.engine.modes[stageIndex.body] === Mode.off;
           state.message.received = !leftOut && !bodyOff;
         }
         return asks && ticket.id !== 0 ? yield* this.#handlers.ask(stage, play) : goOn;
@@ -109,7 +108,7 @@ export class StagePlayer {
     const { address, parameters } = recipient;
     // Heard of only where SMFIP_RCPT_REJ was wished for; both MTAs mark it so.
     play.refusedByMta =
-      this.#life.plan.native.rejectedRecipients &&
+      this.#life.plan.engine.rejectedRecipients &&
       this.#life.state.message?.macros.get('{rcpt_mailer}') === 'error';
     const decision = asks ? yield* this.#handlers.ask('envrcpt', play, address, parameters) : goOn;
     this.#life.answeredRecipient(recipient, play.refusedByMta, decision);
@@ -117,11 +116,11 @@ export class StagePlayer {
   }
 
   *#headers(asks: boolean, play: Play): Pausing<Decision> {
-    const { packed, count } = play.ticket.records.headers();
+    const batch = play.ticket.records.headers();
     const headers = this.#life.state.message?.headers;
     if (headers === undefined) return goOn;
     const before = asks ? headers.length : 0;
-    headers.add(packed, count);
+    headers.add(batch);
     for (let i = before; asks && i < headers.length; i++) {
       const header = headers.at(i);
       if (header === undefined) break;
@@ -132,17 +131,14 @@ export class StagePlayer {
   }
 
   *#body(asks: boolean, play: Play): Pausing<Decision> {
-    const { complete, bytes, chunkLengths } = play.ticket.records.body();
+    const { complete, chunks } = play.ticket.records.body();
     const message = this.#life.state.message;
     if (message === undefined) return goOn;
-    message.addBody(bytes);
+    for (const chunk of chunks) message.addBody(chunk);
     if (!complete) message.truncateBody();
-    if (!asks) return goOn;
     const late = this.#life.plan.late.has('body');
-    let at = 0;
-    for (const length of late ? chunkLengths : [bytes.length]) {
-      const chunk = bytes.subarray(at, at + length);
-      at += length;
+    if (!asks || (late && !complete)) return goOn;
+    for (const chunk of chunks) {
       const decision = yield* this.#handlers.ask('body', play, chunk);
       if (decision.word === 'skip' && late) return goOn; // All of it is here; nobody wants to hear more.
       if (decision.word !== 'continue') return decision;
@@ -183,7 +179,7 @@ export class StagePlayer {
 
   /** Lets factories choose the filter, and a filter choose its flags. */
   *negotiate(play: Play): Pausing<void> {
-    play.ticket.records.macros(() => {});
+    play.ticket.records.macros();
     const offer = play.ticket.records.negotiation();
     this.#life.state.negotiated = offer;
     const { choices } = this.#host;
@@ -216,10 +212,11 @@ export class StagePlayer {
       actions: wanted.actions ?? offer.actions,
       steps: wanted.steps ?? BY_PLAN,
     };
-    this.#host.settle(play.ticket.id, verdictCode.continue, packAnswer({ plan }));
+    this.#host.settle(play.ticket.id, verdictCode.continue, { plan });
   }
 
-  #readMacros(records: RecordReader, into: Macros): void {
-    records.macros((bytes, start, end) => into.add(bytes, start, end));
+  #readMacros(records: Records, into: Macros): void {
+    const news = records.macros();
+    if (news !== undefined) into.add(news);
   }
 }

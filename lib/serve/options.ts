@@ -22,6 +22,9 @@ import { parseSocket, type Socket } from '../protocol/socket.ts';
 import type { DeadlineStage, Deadlines } from '../run/plan.ts';
 import { groupId } from './group.ts';
 
+/** Who speaks the milter protocol. */
+export type EngineName = 'libmilter' | 'js' | 'auto';
+
 /** Options of {@link serve}. Durations are in milliseconds. */
 export interface ServeOptions {
   /** Where to listen, in libmilter's words: `unix:/path`, `inet:port@host`, `inet6:port@host`, `fd:3`. */
@@ -51,7 +54,12 @@ export interface ServeOptions {
   readonly logVerdicts?: boolean;
   /** Where to report. @default one line each on standard error */
   readonly logger?: Logger;
-  /** libmilter's own debugging output on standard output, 0 to 6 (smfi_setdbg). @default 0 */
+  /**
+   * Who speaks the milter protocol: `libmilter`, which is Sendmail's own and needs it on this machine; `js`, which is
+   * Node.js alone; `auto`, libmilter where it can be loaded, else `js`. @default `$MILTER_ENGINE`, or `libmilter`
+   */
+  readonly engine?: EngineName;
+  /** libmilter's own debugging output on standard output, 0 to 6 (smfi_setdbg); the engine `js` has none. @default 0 */
   readonly debug?: number;
   /** The largest packet taken from an MTA, in bytes (smfi_setmaxdatasize). @default 65 535 */
   readonly maxDataSize?: number;
@@ -64,15 +72,17 @@ export interface Settings {
   readonly socketGroup: number;
   readonly removeSocket: boolean;
   readonly backlog: number;
-  readonly timeoutSeconds: number;
+  readonly timeout: number;
   readonly deadlines: Deadlines;
   readonly onError: OnError;
   readonly maxBody: number;
-  readonly maxConnections: number;
+  /** Undefined: not asked for. */
+  readonly maxConnections: number | undefined;
   readonly logVerdicts: boolean;
   readonly logger: Logger;
   readonly debug: number;
-  readonly maxDataSize: number;
+  readonly maxDataSize: number | undefined;
+  readonly engine: EngineName;
 }
 
 /** Under the 10 s that Sendmail waits for a reply; eom keeps the MTA patient with progress. */
@@ -94,6 +104,8 @@ const duration = integer(1);
 
 const groupIds = integer(0);
 
+const engineName = oneOf('libmilter', 'js', 'auto');
+
 /** For the checker of options. */
 export const SERVE_KINDS: Kinds<ServeOptions> = {
   socket: text,
@@ -111,6 +123,7 @@ export const SERVE_KINDS: Kinds<ServeOptions> = {
   maxConnections: integer(1),
   logVerdicts: flag,
   logger: having<Logger>('debug', 'info', 'warn', 'error'),
+  engine: engineName,
   debug: integer(0, 6),
   maxDataSize: integer(1),
 };
@@ -132,16 +145,24 @@ export function readOptions(options: ServeOptions): Settings {
     socketGroup: options.socketGroup === undefined ? -1 : readGroup(options.socketGroup),
     removeSocket: options.removeSocket ?? true,
     backlog: options.backlog ?? 0,
-    timeoutSeconds: Math.ceil((options.timeout ?? 0) / 1000),
+    timeout: options.timeout ?? 7_210_000,
     deadlines: readDeadlines(options.deadlines),
     onError: options.onError ?? 'tempfail',
     maxBody: options.maxBody ?? 64 * 1024 * 1024,
-    maxConnections: options.maxConnections ?? 1_000,
+    maxConnections: options.maxConnections,
     logVerdicts: options.logVerdicts ?? false,
     logger: options.logger ?? stderrLogger,
     debug: options.debug ?? 0,
-    maxDataSize: options.maxDataSize ?? 0,
+    maxDataSize: options.maxDataSize,
+    engine: options.engine ?? engineOfEnvironment(),
   };
+}
+
+function engineOfEnvironment(): EngineName {
+  const { MILTER_ENGINE: name = '' } = process.env;
+  if (name === '') return 'libmilter';
+  checkValue('MILTER_ENGINE', name, engineName, optionFault);
+  return name as EngineName;
 }
 
 function readGroup(group: number | string): number {

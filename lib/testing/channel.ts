@@ -1,14 +1,17 @@
 /** Frames over a stream, one exchange after another, with a deadline for every wait. */
 import type { Duplex } from 'node:stream';
 import { MilterError, type MilterErrorCode } from '../errors.ts';
-import { type Frame, FrameReader } from '../protocol/wire.ts';
+import { type Frame, FrameReader } from '../protocol/frames.ts';
+
+// Nothing that libmilter sends is longer than a chunk; the margin is for other implementations.
+const MAX_PAYLOAD = (1 << 20) - 1;
 
 /** A connection to a milter. After a MilterError it is of no more use: filter and we may be out of step. */
 export class Channel {
   readonly #spec: string;
   readonly #timeout: number;
   readonly #stream: Duplex;
-  readonly #reader: FrameReader = new FrameReader();
+  readonly #reader: FrameReader = new FrameReader(MAX_PAYLOAD, 'the filter');
   readonly #frames: Frame[] = [];
   #opened: boolean = false;
   #failure: MilterError | undefined;

@@ -1,16 +1,18 @@
 /**
- * A Milter class in this very process, with no addon, no libmilter and no socket.
+ * A Milter class in this very process, with no addon, no libmilter and no socket: the engine in TypeScript over a stream in
+ * memory.
  */
 import { duplexPair } from 'node:stream';
+import { openJs } from '../engine/js.ts';
 import { MilterError } from '../errors.ts';
 import type { Filter } from '../milter/compose.ts';
 import { Milter } from '../milter/milter.ts';
 import { checkOptions, type Kinds, optionFault } from '../options.ts';
-import { actionsOfVersion, stepsOfVersion } from '../protocol/wire.ts';
+import { FrameReader } from '../protocol/frames.ts';
+import { actionsOfVersion, decodeNegotiation, encodeNegotiation, stepsOfVersion } from '../protocol/wire.ts';
 import { Dispatcher } from '../run/dispatcher.ts';
 import { readOptions, SERVE_KINDS, type ServeOptions } from '../serve/options.ts';
 import { Channel } from './channel.ts';
-import { FakeFilter } from './fake-filter.ts';
 import { ChannelConnection, CONNECT_KINDS, type ConnectOptions, type WireConnection } from './mta.ts';
 
 /** What the MTA offers, and how the filter is run. */
@@ -41,21 +43,22 @@ export function fakeSession(filter: Filter, options: FakeOptions = {}): WireConn
     actions: actions ?? actionsOfVersion(version),
     steps: steps ?? stepsOfVersion(version),
   };
-  const fake = new FakeFilter();
-  const dispatcher = new Dispatcher(fake, filter, Milter, settings, settings.logger);
-  fake.batch = (tickets) => dispatcher.batch(tickets, undefined);
-  const negotiated = agree(() => fake.negotiate(offer, dispatcher.initialPlan));
-  const [mta, filterSide] = duplexPair();
-  void fake.serve(filterSide, negotiated.steps).catch((error: unknown) => {
-    mta.destroy(error instanceof Error ? error : new Error(String(error)));
-  });
-  return new ChannelConnection(new Channel('the fake session', mta, timeout), negotiated);
-}
-
-function agree<T>(negotiate: () => T): T {
-  try {
-    return negotiate();
-  } catch (cause) {
-    throw new MilterError('ERR_MILTER_FILTER', 'the filter did not negotiate', { cause });
+  const engine = openJs(settings, (ticket) => dispatcher.take(ticket));
+  const dispatcher = new Dispatcher(engine, filter, Milter, settings, settings.logger);
+  engine.usePlan(dispatcher.initialPlan);
+  const [mta, filterSide] = duplexPair({ allowHalfOpen: true });
+  engine.accept(filterSide, false).receive(encodeNegotiation(offer));
+  const answer: unknown = mta.read();
+  if (!Buffer.isBuffer(answer)) {
+    mta.destroy();
+    throw new MilterError(
+      'ERR_MILTER_FILTER',
+      'the filter did not negotiate, or not at once, which a fake session cannot wait for',
+    );
   }
+  const reader = new FrameReader(answer.length, 'the filter');
+  reader.push(answer);
+  const agreement = reader.next() ?? { command: '', payload: answer };
+  const channel = new Channel('the fake session', mta, timeout);
+  return new ChannelConnection(channel, decodeNegotiation(agreement));
 }

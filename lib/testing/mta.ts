@@ -4,23 +4,21 @@ import { wrongArgument } from '../errors.ts';
 import { checkOptions, integer, type Kinds, milliseconds } from '../options.ts';
 import { parseDialSpec } from '../protocol/dial-spec.ts';
 import type { Action, ClientAddress, Macros, Negotiated, StageReply } from '../protocol/exchange.ts';
+import { CHUNK_SIZE, encodeFrame, STAGES } from '../protocol/frames.ts';
 import type { VerdictStage as Stage } from '../protocol/stages.ts';
 import { SMFIP } from '../protocol/stages.ts';
 import {
   actionsOfVersion,
-  CHUNK_SIZE,
   decodeEomRequest,
   decodeNegotiation,
   decodeVerdict,
   describeFrame,
   encodeConnect,
-  encodeFrame,
   encodeHeader,
   encodeMacros,
   encodeNegotiation,
   encodeString,
   protocolError,
-  STAGES,
   stepsOfVersion,
 } from '../protocol/wire.ts';
 import { encodeText } from '../text.ts';

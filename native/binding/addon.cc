@@ -1,4 +1,4 @@
-// The addon's exports; lib/run/native.ts declares them. JavaScript thread only.
+// The addon's exports; lib/engine/libmilter/addon.ts declares them. JavaScript thread only.
 #include "../core/library.h"
 #include "napi_setup.h"
 #include "native_server.h"

@@ -19,7 +19,7 @@ class NativeServer : public Napi::ObjectWrap<NativeServer> {
   ~NativeServer() override;
 
  private:
-  // Each is declared, with its arguments, in lib/run/native.ts.
+  // Each is declared, with its arguments, in lib/engine/libmilter/addon.ts.
   void Start(const Napi::CallbackInfo& info);
   void AddPlan(const Napi::CallbackInfo& info);
   void UsePlan(const Napi::CallbackInfo& info);

@@ -1,6 +1,6 @@
 // Writing and reading the packed bytes that cross the border: little-endian numbers, strings with a length
-// before and a NUL behind them (so that libmilter can be given a pointer into the packet). lib/run/native.ts
-// documents the layout. A value type: whoever owns the object owns the bytes.
+// before and a NUL behind them (so that libmilter can be given a pointer into the packet).
+// lib/engine/libmilter/addon.ts documents the layout. A value type: whoever owns the object owns the bytes.
 #pragma once
 
 #include <cstdint>

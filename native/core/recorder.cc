@@ -1,4 +1,4 @@
-// Packing the stages; lib/run/records.ts reads what is written here. See recorder.h.
+// Packing the stages; lib/engine/libmilter/records.ts reads what is written here. See recorder.h.
 #include "recorder.h"
 
 #include <arpa/inet.h>

@@ -18,7 +18,8 @@
 
 namespace milter {
 
-// News about a session or a ticket rather than a stage of the protocol. Shared with lib/run/native.ts.
+// News about a session or a ticket rather than a stage of the protocol. Shared with
+// lib/engine/libmilter/addon.ts.
 enum class Notice : uint8_t {
   kExpired = 32,       // That ticket's deadline passed; it was answered.
   kHangup = 33,        // The MTA closed the connection while that ticket waits.
@@ -82,7 +83,7 @@ class Ticket {
   const uint32_t plan_id;
   const uint8_t stage_code;  // A Stage or a Notice.
   uint32_t id = 0;           // Given by the lane; for a Notice the ticket it is about; 0 when nobody waits.
-  std::string records;       // Packed, see lib/run/native.ts.
+  std::string records;       // Packed, see lib/engine/libmilter/addon.ts.
   std::string body;          // A large body, kept out of the records so that it need not be copied.
 
   // Before the ticket is posted: the session whose callback will sleep here.

@@ -1,4 +1,5 @@
-// Reads what the core packed, as lib/run/records.ts does; lib/run/native.ts documents the layout.
+// Reads what the core packed, as lib/engine/libmilter/records.ts does; lib/engine/libmilter/addon.ts
+// documents the layout.
 #pragma once
 
 #include <cstdint>

@@ -1,8 +1,13 @@
 /** What the addon takes from JavaScript: exactly what it should be, and nothing that would have to be made into it. */
 import { describe, expect, it } from 'vitest';
+import {
+  loadAddon,
+  type NativeOptions,
+  type NativePlan,
+  type NativeServer,
+} from '../../lib/engine/libmilter/addon.ts';
+import { readBatch } from '../../lib/engine/libmilter/records.ts';
 import { Mode, stageIndex, stages, verdictCode } from '../../lib/protocol/stages.ts';
-import { loadAddon, type NativeOptions, type NativePlan, type NativeServer } from '../../lib/run/native.ts';
-import { readBatch } from '../../lib/run/records.ts';
 import { connectMta } from '../../lib/testing/index.ts';
 
 const OPTIONS: NativeOptions = {

@@ -472,7 +472,7 @@ describe('the signal of a message whose actions cannot be sent', () => {
       message: expect.stringContaining('an action could not be sent'),
     });
     expect(await answer).toBe('gone');
-    expect(t.log).toMatchObject([{ level: 'warn', message: expect.stringContaining('could not send') }]);
+    expect(t.log).toMatchObject([{ level: 'warn', message: expect.stringContaining('could not be sent') }]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Milter, type MilterClass, SMFIF, SMFIP, serve } from '../../lib/index.ts';
+import { temporaryDirectory } from '../helpers/directory.ts';
 import { codeOf, ENVELOPE, MESSAGE, playUpTo, serving } from '../helpers/server.ts';
 
 /** A class that overrides exactly these methods. */
@@ -19,8 +20,10 @@ function named(steps: number): string[] {
   return set.filter((name) => name !== 'SKIP' && name !== 'HDR_LEADSPC');
 }
 
+/** On a unix socket: on TCP the engine in TypeScript answers DATA. */
 async function negotiatedBy(filter: MilterClass, steps = ALL_STEPS): Promise<string[]> {
-  await using t = await serving(filter);
+  await using folder = await temporaryDirectory();
+  await using t = await serving(filter, { socket: `unix:${folder.path}/s` });
   const { negotiated } = await t.mta({ steps });
   expect(negotiated.steps & ~steps).toBe(0);
   return named(negotiated.steps);
@@ -204,7 +207,8 @@ describe('negotiate()', () => {
         return { actions: SMFIF.ADDHDRS };
       }
     }
-    await using t = await serving(Half);
+    await using folder = await temporaryDirectory();
+    await using t = await serving(Half, { socket: `unix:${folder.path}/s` });
     const { negotiated } = await t.mta();
     expect(negotiated.actions).toBe(SMFIF.ADDHDRS);
     expect(named(negotiated.steps).toSorted()).toEqual(['NOUNKNOWN', ...NR].toSorted());

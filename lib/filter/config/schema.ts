@@ -93,8 +93,11 @@ export const settingsSchema = z.strictObject({
   socket_group: account.describe('Group of a unix socket, by name or number'),
   engine: z
     .enum(['libmilter', 'js', 'auto'])
-    .default('libmilter')
-    .describe('"js": the protocol is spoken by Node itself; "auto": libmilter\'s where it is installed'),
+    .optional()
+    .describe(
+      '"js": the protocol is spoken by Node itself; "auto": libmilter\'s where it is installed. ' +
+        'Default: $MILTER_ENGINE, or "libmilter"',
+    ),
   threads: wholeNumber(1, 256, 1).describe('JavaScript threads that share the connections'),
   hostname: z
     .string()

@@ -28,7 +28,7 @@ it.each(Object.keys(configurations))('%s: envfrom, envrcpt and eom', async (name
   });
   try {
     const members = membersOfFilter(Filter).filter(isMilterClass);
-    const { modes } = makePlan(1, members, readOptions({ socket: 'inet:1' }), false).native;
+    const { modes } = makePlan(1, members, readOptions({ socket: 'inet:1' }), false).engine;
     expect(stages.filter((stage) => modes[stageIndex[stage]] === Mode.wait)).toEqual([
       'envfrom',
       'envrcpt',

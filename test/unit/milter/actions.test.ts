@@ -1,7 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import { ActionList } from '../../../lib/milter/actions.ts';
-import { reject } from '../../../lib/milter/verdicts.ts';
-import { packAnswer } from '../../../lib/run/answers.ts';
 
 const ALL = 0x1ff;
 const list = (): ActionList => new ActionList(ALL, true);
@@ -149,18 +147,6 @@ describe('a list of actions', () => {
     actions.rollBack(0, mark);
     actions.addHeader(0, 'B', 'y');
     expect(replay(actions).map(([, , first]) => first)).toEqual(['B']);
-  });
-});
-
-describe('an answer', () => {
-  it('of nothing is nothing', () => {
-    expect(packAnswer({})).toBe(undefined);
-  });
-
-  it('holds the reply with every percent sign doubled', () => {
-    const packed = packAnswer({ reply: reject(550, '5.7.1', '100%', '%s') });
-    expect(packed?.toString('latin1')).toContain('100%%\0');
-    expect(packed?.toString('latin1')).toContain('%%s\0');
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compose, Milter, type MilterClass } from '../../../lib/index.ts';
+import { compose, Milter, type MilterClass, reject } from '../../../lib/index.ts';
 import { checkClass } from '../../../lib/milter/check-class.ts';
 import { Dispatcher } from '../../../lib/run/dispatcher.ts';
 import { readOptions } from '../../../lib/serve/options.ts';
@@ -297,12 +297,12 @@ describe('the border to the libmilter side', () => {
     };
     const settings = readOptions({ socket: 'inet:1' });
     const dispatcher = new Dispatcher(backend, having(), Milter, settings, settings.logger);
-    const packed = Buffer.of(1);
+    const parts = { reply: reject(550, null, 'no') };
     for (const verdict of [Number.NaN, -1, 5, 6, 7, 9, 0.5, undefined as never, 'reject' as never]) {
-      dispatcher.settle(1, verdict, packed);
+      dispatcher.settle(1, verdict, parts);
     }
-    expect(settled).toEqual(Array.from({ length: 9 }, () => [1, 4]));
-    dispatcher.settle(2, 1, packed);
-    expect(settled.at(-1)).toEqual([2, 1, packed]);
+    expect(settled).toEqual(Array.from({ length: 9 }, () => [1, 4, {}]));
+    dispatcher.settle(2, 1, parts);
+    expect(settled.at(-1)).toEqual([2, 1, parts]);
   });
 });

@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { HeaderList } from '../../../lib/milter/header-list.ts';
-import { packText } from '../../../lib/testing/packing.ts';
 
 /** One header with this value, as it came from the MTA. */
 function listed(value: string, spaced: boolean): [string | undefined, string | undefined] {
   const list = new HeaderList(spaced);
-  list.add(Buffer.concat([packText(Buffer.from('Subject')), packText(Buffer.from(value))]), 1);
+  list.add({ read: (take) => take('Subject', Buffer.from(value)) });
   const header = list.get('subject');
   return [header?.raw.toString(), header?.value];
 }

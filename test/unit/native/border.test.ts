@@ -2,10 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { BY_PLAN, Notice } from '../../../lib/engine/engine.ts';
 import { Kind } from '../../../lib/milter/replay.ts';
 import { Mode, SMFIF, SMFIP, stageIndex, verdictCode } from '../../../lib/protocol/stages.ts';
-import { BY_PLAN } from '../../../lib/run/answers.ts';
-import { Notice } from '../../../lib/run/native.ts';
 
 const root = join(import.meta.dirname, '../../..');
 const source = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -55,7 +54,7 @@ describe('the same on both sides of the border are', () => {
 
   it('the length of a ticket in a batch', () => {
     expect(constantOf('native/binding/native_server.cc', 'kTicketHeader')).toBe(
-      constantOf('lib/run/records.ts', 'HEADER_BYTES'),
+      constantOf('lib/engine/libmilter/records.ts', 'HEADER_BYTES'),
     );
   });
 

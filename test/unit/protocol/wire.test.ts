@@ -1,16 +1,15 @@
 import { describe, expect, it } from 'vitest';
 import { makeHeader } from '../../../lib/headers.ts';
+import { encodeFrame } from '../../../lib/protocol/frames.ts';
 import {
   decodeEomRequest,
   decodeNegotiation,
   decodeVerdict,
   encodeConnect,
-  encodeFrame,
   encodeHeader,
   encodeMacros,
   encodeNegotiation,
   encodeString,
-  FrameReader,
 } from '../../../lib/protocol/wire.ts';
 
 const PROTOCOL = expect.objectContaining({ code: 'ERR_MILTER_PROTOCOL' });
@@ -24,36 +23,6 @@ function payload(frame: Buffer): string {
 function frame(command: string, text = ''): { command: string; payload: Buffer } {
   return { command, payload: Buffer.from(text, 'latin1') };
 }
-
-describe('FrameReader', () => {
-  const bytes = Buffer.concat([
-    encodeFrame('c'),
-    encodeFrame('y', Buffer.from('550 no\0')),
-    encodeFrame('p'),
-  ]);
-
-  it.each([1, 2, 3, 7, bytes.length])('finds the same frames in pieces of %i bytes', (size) => {
-    const reader = new FrameReader();
-    const found: [string, string][] = [];
-    for (let at = 0; at < bytes.length; at += size) {
-      reader.push(bytes.subarray(at, at + size));
-      for (let next = reader.next(); next !== undefined; next = reader.next()) {
-        found.push([next.command, next.payload.toString()]);
-      }
-    }
-    expect(found).toEqual([
-      ['c', ''],
-      ['y', '550 no\0'],
-      ['p', ''],
-    ]);
-  });
-
-  it.each(['00000000', '00100001', 'ffffffff'])('refuses the length 0x%s', (length) => {
-    const reader = new FrameReader();
-    reader.push(Buffer.from(length, 'hex'));
-    expect(() => reader.next()).toThrow(PROTOCOL);
-  });
-});
 
 describe('what the MTA sends', () => {
   it('is a length that counts the command, the command, and the payload', () => {

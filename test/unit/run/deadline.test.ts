@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { RecordReader } from '../../../lib/engine/libmilter/records.ts';
 import { silentLogger } from '../../../lib/logger.ts';
 import { Macros } from '../../../lib/milter/macros.ts';
 import { Milter } from '../../../lib/milter/milter.ts';
@@ -8,7 +9,6 @@ import { timeFor } from '../../../lib/run/deadline.ts';
 import { Life, type LiveState } from '../../../lib/run/life.ts';
 import { makePlan } from '../../../lib/run/plan.ts';
 import type { Play } from '../../../lib/run/play.ts';
-import { RecordReader } from '../../../lib/run/records.ts';
 import { readOptions } from '../../../lib/serve/options.ts';
 
 /** A member with these handlers, and deadlines of its own in seconds. */
@@ -130,7 +130,7 @@ describe('a plan', () => {
     const settings = readOptions({ socket: 'inet:1', deadlines: { eom: 5_000 } });
     const hasty = member(['eom', 'envfrom'], { eom: 1, envfrom: 100 });
     const eomOf = (...filters: readonly (typeof Milter)[]): unknown => {
-      const { deadlines } = makePlan(1, filters, settings, false).native;
+      const { deadlines } = makePlan(1, filters, settings, false).engine;
       return [deadlines[stageIndex.eom], deadlines[stageIndex.envfrom]];
     };
     expect([eomOf(hasty), eomOf(hasty, EOM)]).toEqual([

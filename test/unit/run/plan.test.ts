@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { compose, membersOfFilter } from '../../../lib/milter/compose.ts';
-import { GONE, Macros, macroName, namesAt } from '../../../lib/milter/macros.ts';
+import { Macros, macroName, namesAt } from '../../../lib/milter/macros.ts';
 import { isMilterClass, Milter, type MilterClass, overrides } from '../../../lib/milter/milter.ts';
 import { Mode, type Stage, stageIndex, stages } from '../../../lib/protocol/stages.ts';
 import { makePlan } from '../../../lib/run/plan.ts';
@@ -19,7 +19,7 @@ function overriding(...names: readonly Stage[]): typeof Milter {
 
 /** The stages that a plan wants in this mode. */
 function inMode(filter: MilterClass, mode: Mode): Stage[] {
-  const { modes } = planOf(filter).native;
+  const { modes } = planOf(filter).engine;
   return stages.filter((stage) => modes[stageIndex[stage]] === mode);
 }
 
@@ -47,11 +47,11 @@ describe('a plan', () => {
       ['tempfail', '4.3.0'],
       ['reject', '5.3.0'],
     ] as const) {
-      const { packed } = makePlan(1, [Milter], { ...settings, onError }, false).native.onError;
-      expect(packed?.toString('latin1')).toContain(text);
+      const { reply } = makePlan(1, [Milter], { ...settings, onError }, false).engine.onError;
+      expect(reply?.enhanced).toBe(text);
     }
     for (const onError of ['accept', 'continue'] as const) {
-      expect(makePlan(1, [Milter], { ...settings, onError }, false).native.onError.packed).toBe(undefined);
+      expect(makePlan(1, [Milter], { ...settings, onError }, false).engine.onError.reply).toBe(undefined);
     }
   });
 
@@ -73,10 +73,10 @@ describe('a plan', () => {
       static override readonly body = 'none';
       override body() {}
     }
-    const { late, native } = planOf(Bodiless);
-    expect([late.size, native.bodyChunks]).toEqual([0, false]);
-    expect(native.modes[stageIndex.body]).toBe(Mode.off);
-    expect(native.modes[stageIndex.eom]).toBe(Mode.record);
+    const { late, engine } = planOf(Bodiless);
+    expect([late.size, engine.bodyChunks]).toEqual([0, false]);
+    expect(engine.modes[stageIndex.body]).toBe(Mode.off);
+    expect(engine.modes[stageIndex.eom]).toBe(Mode.record);
   });
 
   it('asks for rejected recipients when any member does', () => {
@@ -85,8 +85,8 @@ describe('a plan', () => {
       override envrcpt() {}
     }
     const other = overriding('eom');
-    expect(planOf(compose(other, Asking)).native.rejectedRecipients).toBe(true);
-    expect(planOf(compose(other, other)).native.rejectedRecipients).toBe(false);
+    expect(planOf(compose(other, Asking)).engine.rejectedRecipients).toBe(true);
+    expect(planOf(compose(other, other)).engine.rejectedRecipients).toBe(false);
   });
 });
 
@@ -132,21 +132,18 @@ describe('macro names', () => {
 
 describe('Macros', () => {
   /** Packed as the libmilter side does. */
-  const packed = (pairs: readonly (readonly [number, string | undefined])[]): Buffer =>
-    Buffer.concat(
-      pairs.flatMap(([index, value]) => {
-        const head = Buffer.alloc(5);
-        head.writeUInt8(index);
-        head.writeUInt32LE(value === undefined ? GONE : Buffer.byteLength(value), 1);
-        return [head, Buffer.from(value ?? '')];
-      }),
-    );
-
   it('show the latest value, and none that is gone', () => {
     const macros = new Macros(['i', '{rcpt_addr}', '{rcpt_host}']);
     const add = (...pairs: (readonly [number, string | undefined])[]) => {
-      const bytes = packed(pairs);
-      macros.add(bytes, 0, bytes.length);
+      macros.add({
+        read(names, values) {
+          for (const [index, value] of pairs) {
+            const name = names[index] ?? '';
+            if (value === undefined) values.delete(name);
+            else values.set(name, value);
+          }
+        },
+      });
     };
     add([0, 'Q1']);
     add([1, 'a'], [2, 'h']);

@@ -56,7 +56,6 @@ describe('readOptions', () => {
       removeSocket: true,
       onError: 'tempfail',
       maxBody: 64 * 1024 * 1024,
-      maxConnections: 1000,
       deadlines: {
         connect: 8000,
         helo: 8000,
@@ -74,16 +73,6 @@ describe('readOptions', () => {
 
   it('keeps the other deadlines when some are given', () => {
     expect(read({ deadlines: { eom: 5 } }).deadlines).toMatchObject({ eom: 5, connect: 8000 });
-  });
-
-  it.each([
-    [1, 1],
-    [999, 1],
-    [1000, 1],
-    [1001, 2],
-    [7_210_000, 7210],
-  ])('rounds a timeout of %i ms up to %i s', (timeout, seconds) => {
-    expect(read({ timeout }).timeoutSeconds).toBe(seconds);
   });
 
   it.each([

@@ -40,7 +40,6 @@ describe('a configuration', () => {
     expect(settings).toMatchObject({
       socket: ['inet:8894@127.0.0.1'],
       socket_mode: 0o660,
-      engine: 'libmilter',
       threads: 1,
       hostname: expect.stringMatching(/./) as unknown,
       on_error: 'tempfail',

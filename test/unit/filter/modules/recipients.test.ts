@@ -155,7 +155,7 @@ describe('the next mail server', () => {
   it.each([
     ['450 4.2.1 greylisted', '450 4.2.1'],
     ['421 4.3.2 shutting down', '450 4.3.2'],
-    ['521 no mail here', '550 -'],
+    ['521 no mail here', '550 5.0.0'],
     ['552 5.2.2 full', '552 5.2.2'],
   ])('is believed: %j', async (reply, expected) => {
     await using server = await smtpServer((command) => (command.startsWith('RCPT') ? reply : undefined));

@@ -1,24 +1,12 @@
 /**
- * Packs answers for the libmilter side (native/core/answer.cc unpacks them): little-endian numbers, and strings
+ * Packs answers for the addon (native/core/answer.cc unpacks them): little-endian numbers, and strings
  * with their length before and a NUL behind, so that libmilter can be given a pointer into the packet.
  */
 
-import type { Action } from '../milter/replay.ts';
-import type { Reject, Tempfail } from '../milter/verdicts.ts';
-import { encodeText } from '../text.ts';
-
-/** What may travel with a verdict. */
-export interface AnswerParts {
-  /** The reply that goes with reject or tempfail. */
-  readonly reply?: Reject | Tempfail | undefined;
-  /** All actions recorded for the message, in the order of their replay; undefined: as before. */
-  readonly actions?: readonly Action[] | undefined;
-  /** In negotiate only: the plan to follow, and the flags, `BY_PLAN` for those that follow from it. */
-  readonly plan?: { readonly id: number; readonly actions: number; readonly steps: number } | undefined;
-}
-
-/** In place of steps: those that follow from the plan. */
-export const BY_PLAN = 0xffffffff;
+import type { Action } from '../../milter/replay.ts';
+import type { Reject, Tempfail } from '../../milter/verdicts.ts';
+import { encodeText } from '../../text.ts';
+import type { AnswerParts } from '../engine.ts';
 
 const NUL = Buffer.alloc(1);
 

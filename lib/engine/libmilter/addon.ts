@@ -15,21 +15,12 @@
  */
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
-import { MilterError } from '../errors.ts';
+import { MilterError } from '../../errors.ts';
+import type { EnginePlan, EngineStats } from '../engine.ts';
 
-/** What a plan tells the libmilter side; arrays are indexed by stage. native/core/plan.h says more. */
-export interface NativePlan {
-  readonly id: number;
-  readonly modes: readonly number[];
-  readonly deadlines: readonly number[];
-  readonly asksAtNegotiate: boolean;
-  readonly rejectedRecipients: boolean;
-  readonly bodyChunks: boolean;
-  readonly maxBody: number;
+/** A plan as it crosses: its words are those of an EnginePlan, but for the reply, which is packed. */
+export interface NativePlan extends Omit<EnginePlan, 'onError'> {
   readonly onError: { readonly verdict: number; readonly packed: Buffer | undefined };
-  readonly macros: readonly string[];
-  readonly stageMacros: readonly (readonly number[])[];
-  readonly requestedMacros: readonly string[];
 }
 
 /** Every value is given; 0, -1 and '' mean libmilter's default. */
@@ -57,22 +48,13 @@ export interface NativeCallbacks {
   stopped(wanted: boolean, result: number): void;
 }
 
-interface Counter {
-  readonly created: number;
-  readonly freed: number;
-}
-
 /** One libmilter and its listener. */
 export interface NativeServer {
   start(): void;
   addPlan(plan: NativePlan): void;
   /** New connections follow this plan. */
   usePlan(id: number): void;
-  /**
-   * Forgets a plan; sessions that follow it keep it. An error if there is none with that id, or new connections follow
-   * it. A negotiation that was answered with the plan fetches it a moment later: it is safe to remove when that session
-   * has been heard of again.
-   */
+  /** An error if there is none with that id, or new connections follow it. */
   removePlan(id: number): void;
   /** Answers a ticket. False when it was answered already: its deadline passed, or the server closed. */
   settle(ticket: number, verdict: number, packed?: Buffer): boolean;
@@ -84,7 +66,7 @@ export interface NativeServer {
   close(grace: number): void;
   /** Whether the server keeps the process alive. */
   holdLoop(hold: boolean): void;
-  stats(): { readonly sessions: Counter; readonly messages: Counter; readonly tickets: Counter };
+  stats(): EngineStats;
 }
 
 interface Addon {
@@ -112,9 +94,6 @@ export interface LibmilterInfo {
   readonly mendsMacros: boolean;
 }
 
-/** News that is no stage, in a ticket's place for the stage (native/core/ticket.h). */
-export const Notice = { expired: 32, hangup: 33, refused: 34, replayFailed: 35 } as const;
-
 let addon: Addon | undefined;
 
 /**
@@ -126,7 +105,7 @@ export function loadAddon(): Addon {
   if (process.platform === 'win32') {
     throw new MilterError(
       'ERR_MILTER_UNSUPPORTED',
-      'Windows has no libmilter; run the filter on the mail server',
+      'Windows has no libmilter; use the engine "js", or run the filter on the mail server',
     );
   }
   const require = createRequire(import.meta.url);
@@ -143,9 +122,9 @@ export function loadAddon(): Addon {
 function findAddon(require: NodeJS.Require): string {
   const nodeGypBuild = require('node-gyp-build') as { resolve(folder: string): string };
   try {
-    return nodeGypBuild.resolve(fileURLToPath(new URL('../..', import.meta.url)));
+    return nodeGypBuild.resolve(fileURLToPath(new URL('../../..', import.meta.url)));
   } catch {
-    const { adviseOnAddon } = require('../../native/requirements.cjs') as {
+    const { adviseOnAddon } = require('../../../native/requirements.cjs') as {
       adviseOnAddon(): { readonly why: string; readonly how: string };
     };
     const { why, how } = adviseOnAddon();

@@ -1,21 +1,16 @@
 /**
- * Reads the batches that the libmilter side packs; lib/run/native.ts documents the layout.
+ * Reads the batches that the addon packs; addon.ts documents the layout.
  */
 
-import { inBrackets } from '../address.ts';
-import type { Client } from '../milter/session.ts';
-import { decodeText } from '../text.ts';
+import { inBrackets } from '../../address.ts';
+import type { HeaderBatch } from '../../milter/header-list.ts';
+import type { MacroNews } from '../../milter/macros.ts';
+import type { Client } from '../../milter/session.ts';
+import { decodeText } from '../../text.ts';
+import type { BodyRecord, Records, Ticket } from '../engine.ts';
 
-/** One question to this session's filter, or news for it; what has been gathered comes along. */
-export interface Ticket {
-  /** To be settled under this number; 0 when nobody waits. For a notice the ticket that it is about. */
-  readonly id: number;
-  readonly session: number;
-  readonly plan: number;
-  /** A stage's number, or a Notice. */
-  readonly stage: number;
-  readonly records: RecordReader;
-}
+/** Stands for a length, where a name has no value any more. */
+const GONE = 0xffff_ffff;
 
 const HEADER_BYTES = 20;
 
@@ -42,8 +37,8 @@ export function readBatch(
 
 const families: Readonly<Record<string, Client['family']>> = { '4': 'inet', '6': 'inet6', L: 'unix' };
 
-/** The records of one ticket, read in order: first what stage, then its macros, then what belongs to the stage. */
-export class RecordReader {
+/** The records of one ticket. */
+export class RecordReader implements Records {
   readonly #bytes: Buffer;
   readonly #end: number;
   readonly #bodyApart: Buffer | undefined;
@@ -60,20 +55,13 @@ export class RecordReader {
     return this.#at >= this.#end;
   }
 
-  /** The number of the next record's stage. */
   stage(): number {
     return this.#u8();
   }
 
-  /** Calls `take` with where the record's packed macros are. */
-  macros(take: (bytes: Buffer, start: number, end: number) => void): void {
-    if (this.#u8() === 0) {
-      take(this.#bytes, this.#at, this.#at);
-      return;
-    }
-    const length = this.#u32();
-    take(this.#bytes, this.#at, this.#at + length);
-    this.#at += length;
+  macros(): MacroNews | undefined {
+    if (this.#u8() === 0) return undefined;
+    return new PackedMacros(this.#slice());
   }
 
   negotiation(): { actions: number; steps: number } {
@@ -96,7 +84,6 @@ export class RecordReader {
     return text;
   }
 
-  /** The arguments of MAIL or RCPT: the address, always in angle brackets, then ESMTP parameters. */
   envelope(): { address: string; parameters: string[] } {
     const count = this.#u32();
     const address = inBrackets(count > 0 ? this.text() : '');
@@ -105,18 +92,29 @@ export class RecordReader {
     return { address, parameters };
   }
 
-  headers(): { packed: Buffer; count: number } {
+  headers(): HeaderBatch {
     const count = this.#u32();
-    return { packed: this.#slice(), count };
+    return new PackedHeaders(this.#slice(), count);
   }
 
-  body(): { complete: boolean; bytes: Buffer; chunkLengths: readonly number[] } {
+  body(): BodyRecord {
     const complete = this.#u8() === 1;
     const apart = this.#u8() === 1;
-    const chunkLengths = Array.from({ length: this.#u32() }, () => this.#u32());
-    if (!apart) return { complete, bytes: this.#slice(), chunkLengths };
-    this.#u32();
-    return { complete, bytes: this.#bodyApart ?? Buffer.alloc(0), chunkLengths };
+    const lengths = Array.from({ length: this.#u32() }, () => this.#u32());
+    let bytes: Buffer;
+    if (apart) {
+      this.#u32();
+      bytes = this.#bodyApart ?? Buffer.alloc(0);
+    } else {
+      bytes = this.#slice();
+    }
+    if (lengths.length === 0) return { complete, chunks: [bytes] };
+    let at = 0;
+    const chunks = lengths.map((length) => {
+      at += length;
+      return bytes.subarray(at - length, at);
+    });
+    return { complete, chunks };
   }
 
   #slice(): Buffer {
@@ -134,5 +132,51 @@ export class RecordReader {
     const value = this.#bytes.readUInt32LE(this.#at);
     this.#at += 4;
     return value;
+  }
+}
+
+/** For each u8 index in the plan a text, or GONE. */
+class PackedMacros implements MacroNews {
+  readonly #bytes: Buffer;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  read(names: readonly string[], values: Map<string, string>): void {
+    const bytes = this.#bytes;
+    for (let at = 0; at < bytes.length; ) {
+      const name = names[bytes.readUInt8(at)] ?? '';
+      const length = bytes.readUInt32LE(at + 1);
+      at += 5;
+      if (length === GONE) {
+        values.delete(name);
+      } else {
+        values.set(name, decodeText(bytes, at, at + length));
+        at += length;
+      }
+    }
+  }
+}
+
+/** Name and value of each as texts. */
+class PackedHeaders implements HeaderBatch {
+  readonly #bytes: Buffer;
+  readonly #count: number;
+
+  constructor(bytes: Buffer, count: number) {
+    this.#bytes = bytes;
+    this.#count = count;
+  }
+
+  read(take: (name: string, value: Buffer) => void): void {
+    const bytes = this.#bytes;
+    let at = 0;
+    for (let i = 0; i < this.#count; i++) {
+      const nameEnd = at + 4 + bytes.readUInt32LE(at);
+      const valueEnd = nameEnd + 4 + bytes.readUInt32LE(nameEnd);
+      take(decodeText(bytes, at + 4, nameEnd), bytes.subarray(nameEnd + 4, valueEnd));
+      at = valueEnd;
+    }
   }
 }

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import type { Ticket } from '../../../lib/engine/engine.ts';
+import { readBatch } from '../../../lib/engine/libmilter/records.ts';
 import { stageIndex } from '../../../lib/protocol/stages.ts';
-import { readBatch, type Ticket } from '../../../lib/run/records.ts';
 
-// The layout is written down in lib/run/native.ts.
+// The layout is written down in lib/engine/libmilter/addon.ts.
 const u8 = (...values: readonly number[]): Buffer => Buffer.from(values);
 function u32(value: number): Buffer {
   const bytes = Buffer.alloc(4);
@@ -50,40 +51,39 @@ describe('a batch', () => {
       [three, 'defg'],
     ] as const) {
       expect(big?.records.stage()).toBe(stageIndex.body);
-      big?.records.macros(() => {});
-      expect(big?.records.body()).toEqual({ complete: true, bytes: Buffer.from(expected), chunkLengths: [] });
+      big?.records.macros();
+      expect(big?.records.body()).toEqual({ complete: true, chunks: [Buffer.from(expected)] });
       expect(big?.records.done).toBe(true);
     }
     expect([two?.id, two?.session, two?.plan, two?.stage]).toEqual([2, 11, 1, stageIndex.eom]);
     expect(two?.records.stage()).toBe(stageIndex.helo);
-    two?.records.macros(() => {});
+    two?.records.macros();
     expect(two?.records.text()).toBe('h.test');
     expect(four?.records.done).toBe(true);
   });
 
-  it('tells where the macros of a record are', () => {
-    const packed = Buffer.concat([u8(0), text('Q1')]);
+  it('has the news of macros that came with a record', () => {
+    const packed = Buffer.concat([u8(0), text('Q1'), u8(1), u32(0xffff_ffff)]);
     const [only] = read(
       ticket(
         1,
         1,
         false,
         u8(stageIndex.data),
-        u8(1),
+        u8(2),
         u32(packed.length),
         packed,
         u8(stageIndex.eoh),
         NO_MACROS,
       ),
     );
-    const seen: string[] = [];
-    const note = (bytes: Buffer, start: number, end: number): unknown =>
-      seen.push(bytes.toString('latin1', start, end));
+    const values = new Map([['{gone}', 'soon']]);
     only?.records.stage();
-    only?.records.macros(note);
+    only?.records.macros()?.read(['i', '{gone}'], values);
+    expect([...values]).toEqual([['i', 'Q1']]);
     expect(only?.records.stage()).toBe(stageIndex.eoh);
-    only?.records.macros(note);
-    expect(seen).toEqual([packed.toString('latin1'), '']);
+    expect(only?.records.macros()).toBe(undefined);
+    expect(only?.records.done).toBe(true);
   });
 
   it.each([
@@ -107,19 +107,17 @@ describe('a batch', () => {
         false,
         ...[u32(3), text('<a>'), text('SIZE=1'), text('BODY=8BITMIME')],
         ...[u32(0)],
-        ...[u32(1), text('packed')],
+        ...[u32(1), text(`${text('Subject').toString('latin1')}${text(' x').toString('latin1')}`)],
         ...[u8(0, 0), u32(2), u32(1), u32(2), text('abc')],
       ),
     );
     expect(only?.records.envelope()).toEqual({ address: '<a>', parameters: ['SIZE=1', 'BODY=8BITMIME'] });
     // A MAIL without any argument, which libmilter lets pass.
     expect(only?.records.envelope()).toEqual({ address: '<>', parameters: [] });
-    expect(only?.records.headers()).toEqual({ packed: Buffer.from('packed'), count: 1 });
-    expect(only?.records.body()).toEqual({
-      complete: false,
-      bytes: Buffer.from('abc'),
-      chunkLengths: [1, 2],
-    });
+    const headers: [string, string][] = [];
+    only?.records.headers().read((name, value) => headers.push([name, value.toString()]));
+    expect(headers).toEqual([['Subject', ' x']]);
+    expect(only?.records.body()).toEqual({ complete: false, chunks: [Buffer.from('a'), Buffer.from('bc')] });
     expect(only?.records.done).toBe(true);
   });
 });
