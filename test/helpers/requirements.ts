@@ -106,6 +106,10 @@ const NEEDS = {
     ['rspamd can only be given its user by root', () => process.getuid?.() === 0],
   ],
   miltertest: [['miltertest is not installed', () => works('miltertest', '-V')]],
+  dkimpy: [
+    ['python3-dkim or python3-nacl is not installed', () => works(DEBIAN_PYTHON, '-c', 'import dkim, nacl')],
+  ],
+  opendkim: [['opendkim is not installed, or /usr/sbin not in PATH', () => works('opendkim', '-V')]],
   pymilter: [['python3-milter is not installed', () => works(DEBIAN_PYTHON, '-c', 'import milter')]],
 } as const;
 
