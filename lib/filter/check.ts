@@ -277,6 +277,11 @@ async function moduleProblems(config: Config, module: ConfiguredModule): Promise
       key: `${name}.domains`,
     });
   }
+  for (const { module: wanted, why, when } of definition.wants ?? []) {
+    const isThere = config.modules.some((other) => other.definition.name === wanted && other.mode !== 'off');
+    if (isThere || mode === 'observe' || when?.(options) === false) continue;
+    problems.push(problem(`would do more with a [[module]] with use = "${wanted}", ${why}`));
+  }
   try {
     const more = (await definition.check?.(options, makeResolver(config))) ?? [];
     return [...problems, ...more.map(problem)];

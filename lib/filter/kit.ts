@@ -68,6 +68,7 @@ export {
   type When,
 } from './module.ts';
 export { pairKey } from './pair-key.ts';
+export { RELEASED_HEADER } from './quarantine/mark.ts';
 export { findWord, readable } from './readable.ts';
 export { isPreamble, readReceived } from './received.ts';
 export { type Chunks, type FileRights, makeFolder, syncFolder, writeSafely } from './safe-file.ts';

@@ -32,7 +32,7 @@ export type When = 'external' | 'internal' | 'authenticated' | 'incoming' | 'out
 /** What follows when a module fails or is late. */
 export type OnErrorWord = 'tempfail' | 'continue' | 'reject' | 'accept';
 
-/** Another module without which this one cannot do what its options ask. */
+/** Another module without which this one cannot do what its options ask, or not all of it. */
 export interface Need<Options> {
   /** The other's `name` in its definition. */
   readonly module: string;
@@ -81,6 +81,8 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
   /** Where the configuration does not say. @default the top level's `on_error` */
   readonly onError?: OnErrorWord;
   readonly needs?: readonly Need<z.output<Schema>>[];
+  /** Without these it works, but does less than its options say: `milter check` warns. */
+  readonly wants?: readonly Need<z.output<Schema>>[];
   /** Its findings act although another says `accept`. @default false */
   readonly unsparing?: boolean;
   /**

@@ -48,6 +48,14 @@ export default defineModule({
     external_as_ours: kinds.action('reject').describe('An outsider’s envelope sender is ours'),
     from_as_ours: kinds.action('tag').describe('The same for the From header'),
   }),
+  wants: [
+    {
+      module: 'auth',
+      why: 'by whose signatures from_as_ours knows mail of ours that comes back, from a list for example',
+      when: ({ domains, from_as_ours: { word } }) =>
+        !domains.empty && ['reject', 'tempfail', 'discard', 'hold', 'quarantine'].includes(word),
+    },
+  ],
   findings: {
     'internal-as-other': {
       about: 'sender',

@@ -10,6 +10,7 @@ import {
   clientFact,
   defineModule,
   isAligned,
+  RELEASED_HEADER,
   readMailboxes,
   spfFact,
   spfKnownFact,
@@ -141,6 +142,8 @@ export default defineModule({
         async #leave(isAuthenticated: boolean): Promise<void> {
           const { message } = this;
           if (isAuthenticated && options.results) this.#removeForged();
+          // An outsider's, it may be, that was held and comes back by this machine.
+          if (message.headers.get(RELEASED_HEADER) !== undefined) return;
           const signers = signersOf(message.headers.getAll('From'), sign);
           if (signers.length > 0) {
             services.change(this, (changed) => this.#sign(changed), 'sign');

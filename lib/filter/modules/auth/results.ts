@@ -71,9 +71,8 @@ function readName(value: string): string | undefined {
       at = end + 1;
     } else if (/\s/.test(character)) {
       // White space ends a word, but for the dots of a domain in its obsolete form.
-      const rest = value.slice(at).trimStart();
-      if (name !== '' && !name.endsWith('.') && !/^[.(]/.test(rest)) break;
-      at = value.length - rest.length;
+      while (/\s/.test(value.charAt(at))) at++;
+      if (name !== '' && !name.endsWith('.') && !/[.(]/.test(value.charAt(at))) break;
     } else {
       name += character;
       at++;

@@ -64,6 +64,14 @@ export default defineModule({
       when: ({ softfail, three_strikes }) => softfail.word === 'callout' || three_strikes.word === 'callout',
     },
   ],
+  wants: [
+    {
+      module: 'auth',
+      why: 'by whose signatures dkim_saves spares what it would refuse',
+      when: ({ dkim_saves, fail, softfail, neutral, none, permerror }) =>
+        dkim_saves && [fail, softfail, neutral, none, permerror].some(({ word }) => word === 'reject'),
+    },
+  ],
   findings: {
     pass: {
       about: 'sender',
