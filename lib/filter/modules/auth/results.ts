@@ -13,6 +13,8 @@ export interface MethodResult {
 /** Longer values are left out: a part of one is another identity. */
 const MAX_VALUE = 320;
 const MAX_COMMENT = 200;
+/** Nobody is called so. */
+const MAX_NAME = 1_000;
 
 const TOKEN = /^[\w!#$%&'*+.^`{|}~-]+$/;
 const ADDRESS = /^(?:[\w!#$%&'*+/=?^`{|}~.-]+)?@[\w-]+(?:\.[\w-]+)*$/;
@@ -61,7 +63,7 @@ function nameOf(text: string): string {
  */
 function readName(value: string): string | undefined {
   let name = '';
-  for (let at = 0; at < value.length; ) {
+  for (let at = 0; at < value.length && name.length <= MAX_NAME; ) {
     const character = value.charAt(at);
     if (character === ';') break;
     if (character === '"' || character === '(') {
