@@ -1,0 +1,163 @@
+/**
+ * Finds the patterns that may match a name by pieces of two to four characters that must be in it: each pattern is
+ * entered under that piece of its own which fewest others are entered under, so that a name is compared with a few
+ * patterns, however many there are.
+ */
+import type { Pattern } from '../regexp.ts';
+import type { Glob } from './glob.ts';
+import { NAME_END, type QueryName } from './name.ts';
+
+/** Whether a pattern is to match whole names, what is below such names, or both. */
+export type Scope = 'whole' | 'below' | 'both';
+
+/** A pattern and where it is from. */
+export interface IndexedPattern<Line> {
+  readonly line: Line;
+  readonly match: Glob | Pattern;
+  readonly scope: Scope;
+}
+
+const END = String.fromCharCode(NAME_END);
+/** A piece at the end of names is worth as little as one with so many patterns. */
+const END_COST = 16;
+/** Pieces are no longer: four bytes are one integer. */
+const PIECE = 4;
+
+/** The patterns of a list. */
+export class PatternIndex<Line> {
+  readonly #patterns: IndexedPattern<Line>[] = [];
+  /** Of each pattern the next one with the same piece; -1 is none. */
+  readonly #next: number[] = [];
+  /** The query for which a pattern was looked at last. */
+  readonly #seen: number[] = [];
+  #query = 0;
+  /** A hash table from pieces to the first pattern + 1, and to how many there are. */
+  #keys = new Int32Array(256);
+  #first = new Int32Array(256);
+  #counts = new Int32Array(256);
+  #size = 0;
+  readonly #lengths = new Set<number>();
+  /** Patterns without any piece. */
+  readonly #loose: number[] = [];
+
+  get size(): number {
+    return this.#patterns.length;
+  }
+
+  /** How many patterns every name must be compared with. */
+  get loose(): number {
+    return this.#loose.length;
+  }
+
+  /** @param literals see `Glob` and `requiredLiterals` */
+  add(pattern: IndexedPattern<Line>, literals: readonly string[]): void {
+    const id = this.#patterns.push(pattern) - 1;
+    this.#seen.push(0);
+    this.#next.push(-1);
+    const best = this.#rarest(literals.flatMap(pieces));
+    if (best === undefined) {
+      this.#loose.push(id);
+      return;
+    }
+    if (2 * (this.#size + 1) > this.#keys.length) this.#grow();
+    const slot = this.#slotOf(toKey(best));
+    if (this.#counts[slot] === 0) this.#size++;
+    this.#keys[slot] = toKey(best);
+    this.#next[id] = (this.#first[slot] ?? 0) - 1;
+    this.#first[slot] = id + 1;
+    this.#counts[slot] = (this.#counts[slot] ?? 0) + 1;
+    this.#lengths.add(best.length);
+  }
+
+  /** Calls `found` with the line of each pattern that matches. */
+  find(name: QueryName, found: (line: Line) => void): void {
+    if (this.#patterns.length === 0) return;
+    const text = name.text();
+    if (text === undefined) return;
+    this.#query++;
+    for (const id of this.#loose) this.#compare(id, name, text, found);
+    let piece = 0;
+    const [has2, has3, has4] = [this.#lengths.has(2), this.#lengths.has(3), this.#lengths.has(PIECE)];
+    for (let i = 0; i <= name.length; i++) {
+      piece = (piece << 8) | (text[i] ?? 0);
+      if (has4 && i >= 3) this.#lookUp(piece, name, text, found);
+      if (has3 && i >= 2) this.#lookUp(piece & 0xff_ffff, name, text, found);
+      if (has2 && i >= 1) this.#lookUp(piece & 0xffff, name, text, found);
+    }
+  }
+
+  #lookUp(key: number, name: QueryName, text: Buffer, found: (line: Line) => void): void {
+    let id = (this.#first[this.#slotOf(key)] ?? 0) - 1;
+    for (; id >= 0; id = this.#next[id] ?? -1) {
+      if (this.#seen[id] === this.#query) continue;
+      this.#seen[id] = this.#query;
+      this.#compare(id, name, text, found);
+    }
+  }
+
+  #compare(id: number, name: QueryName, text: Buffer, found: (line: Line) => void): void {
+    const pattern = this.#patterns[id];
+    if (pattern !== undefined && matches(pattern, name, text)) found(pattern.line);
+  }
+
+  /** The slot that a key is in, or would be put into. No key is 0. */
+  #slotOf(key: number): number {
+    const keys = this.#keys;
+    const mask = keys.length - 1;
+    let slot = (Math.imul(key, 0x9e37_79b1) >>> 12) & mask;
+    while (keys[slot] !== key && keys[slot] !== 0) slot = (slot + 1) & mask;
+    return slot;
+  }
+
+  /** The piece that fewest patterns are entered under; of several the longest, and of those the first. */
+  #rarest(candidates: readonly string[]): string | undefined {
+    let best: string | undefined;
+    let least = Number.POSITIVE_INFINITY;
+    for (const piece of candidates) {
+      const entered = this.#counts[this.#slotOf(toKey(piece))] ?? 0;
+      // Half the names of the world end in .com.
+      const count = piece.endsWith(END) ? entered + END_COST : entered;
+      const isBetter = count < least || (count === least && piece.length > (best?.length ?? 0));
+      if (isBetter) [best, least] = [piece, count];
+    }
+    return best;
+  }
+
+  #grow(): void {
+    const [keys, first, counts] = [this.#keys, this.#first, this.#counts];
+    this.#keys = new Int32Array(keys.length * 2);
+    this.#first = new Int32Array(keys.length * 2);
+    this.#counts = new Int32Array(keys.length * 2);
+    for (const [old, key] of keys.entries()) {
+      if (key === 0) continue;
+      const slot = this.#slotOf(key);
+      this.#keys[slot] = key;
+      this.#first[slot] = first[old] ?? 0;
+      this.#counts[slot] = counts[old] ?? 0;
+    }
+  }
+}
+
+function matches<Line>({ match, scope }: IndexedPattern<Line>, name: QueryName, text: Buffer): boolean {
+  const { length, labels, starts } = name;
+  if (!('matches' in match)) return match.testWhole(text.toString('latin1', 1, length));
+  if (scope !== 'below' && match.matches(text, 1, length)) return true;
+  if (scope === 'whole') return false;
+  for (let label = 1; label < labels; label++) {
+    if (match.matches(text, (starts[label] ?? 0) + 1, length)) return true;
+  }
+  return false;
+}
+
+/** All pieces of a literal; a short one is a piece itself. */
+function pieces(literal: string): string[] {
+  if (literal.length < 2) return [];
+  if (literal.length <= PIECE) return [literal];
+  return Array.from({ length: literal.length - PIECE + 1 }, (_, i) => literal.slice(i, i + PIECE));
+}
+
+function toKey(piece: string): number {
+  let key = 0;
+  for (let i = 0; i < piece.length; i++) key = (key << 8) | piece.charCodeAt(i);
+  return key;
+}

@@ -1,0 +1,29 @@
+/** Whether a sender's signature is ours. */
+import { createSes, SrsError } from '../srs/index.ts';
+import type { SesCheck } from './zone.ts';
+
+/** How signatures are checked. */
+export interface SesCheckOptions {
+  /** Those that the filter signs with: the first one signs, all verify. */
+  readonly secrets: readonly string[];
+  /** Whether the signature, in a form that is the same for each way to write it, was used up by bounces. */
+  readonly isUsed?: (signature: string) => boolean | Promise<boolean>;
+  /** Milliseconds since 1970. @default Date.now */
+  readonly now?: () => number;
+}
+
+/** Makes what {@link ZoneOptions.ses} takes. */
+export function makeSesCheck({ secrets, isUsed, now = Date.now }: SesCheckOptions): SesCheck {
+  const ses = createSes({ secrets, now });
+  return (local, domain) => {
+    try {
+      const { fault, signature } = ses.inspect(`${local}@${domain}`);
+      if (fault !== undefined) return false;
+      const used = isUsed?.(signature) ?? false;
+      return typeof used === 'boolean' ? !used : used.then((one) => !one);
+    } catch (error) {
+      if (error instanceof SrsError) return false;
+      throw error;
+    }
+  };
+}
