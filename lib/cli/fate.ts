@@ -1,22 +1,7 @@
 /** What became of a message and why, in plain words. */
 import { styleText } from 'node:util';
-import type { Config, HistoryFinding, HistoryRecord } from '../filter/index.ts';
+import type { HistoryFinding, HistoryRecord, Phrases } from '../filter/index.ts';
 import { printable } from './printable.ts';
-
-/** What findings are about, by their names: phrases such as "HELO with a bare IP address". */
-export type Phrases = ReadonlyMap<string, string>;
-
-/** The phrases of all findings that a configuration can lead to. */
-export function phrasesOf({ modules }: Config): Phrases {
-  const phrases = modules.flatMap(({ name, definition }) => [
-    [`${name}-error`, 'the module failed or was late'] as const,
-    ...Object.entries(definition.findings).map(
-      ([short, declared]) =>
-        [`${name}-${short}`, typeof declared === 'string' ? declared : declared.text] as const,
-    ),
-  ]);
-  return new Map(phrases);
-}
 
 type Style = Parameters<typeof styleText>[0];
 

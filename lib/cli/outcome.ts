@@ -1,9 +1,9 @@
 /** How `milter try` shows what became of a message. */
 import { styleText } from 'node:util';
-import type { HistoryFinding } from '../filter/index.ts';
+import type { HistoryFinding, Phrases } from '../filter/index.ts';
 import type { MessageResult, Reply } from '../testing/index.ts';
 import type { Changes, HeaderChange } from './changes.ts';
-import { formatFindings, type Phrases } from './fate.ts';
+import { formatFindings } from './fate.ts';
 import { printable } from './printable.ts';
 
 /** What became of a message. This is what `--json` prints. */

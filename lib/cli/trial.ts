@@ -7,11 +7,12 @@ import {
   makeLogger,
   type OpenedFilter,
   openConfig,
+  type Phrases,
+  phrasesOf,
   stageDeadlines,
 } from '../filter/index.ts';
 import type { ServeOptions } from '../index.ts';
 import { opening, readChosen } from './config-file.ts';
-import { type Phrases, phrasesOf } from './fate.ts';
 
 /** A filter on trial. */
 export interface Trial {

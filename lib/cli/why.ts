@@ -1,10 +1,10 @@
 /** The command `milter why`. */
 
 import { MilterError } from '../errors.ts';
-import { History, type HistoryQuery, kinds, makeLogger } from '../filter/index.ts';
+import { History, type HistoryQuery, kinds, makeLogger, phrasesOf } from '../filter/index.ts';
 import { optionFault } from '../options.ts';
 import { readChosen } from './config-file.ts';
-import { explainFate, formatFateLine, phrasesOf } from './fate.ts';
+import { explainFate, formatFateLine } from './fate.ts';
 import { printable } from './printable.ts';
 import { type CommandIo, given, readArguments, wholeNumber } from './usage.ts';
 import { withStore } from './with-store.ts';

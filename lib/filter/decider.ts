@@ -13,6 +13,7 @@ import { type Finding, type FindingReply, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
 import { failureReply } from './guard.ts';
 import { MAX_RECIPIENTS } from './history.ts';
+import { type AllowedSenders, type Identity, provedIdentities } from './quarantine/allowed.ts';
 import { QuarantineFull } from './quarantine/folder.ts';
 import { ownerOf } from './quarantine/held-mail.ts';
 import { RELEASED_HEADER } from './quarantine/mark.ts';
@@ -25,7 +26,11 @@ type GoesOn = MessageDecision & { readonly verdict: 'continue' };
 type Refusal = Exclude<MessageDecision, GoesOn>;
 
 /** Makes the class for a configuration in force. */
-export function makeDecider(running: Running, quarantine: Quarantine): MilterClass {
+export function makeDecider(
+  running: Running,
+  quarantine: Quarantine,
+  allowed: Pick<AllowedSenders, 'allowing'>,
+): MilterClass {
   return class Decider extends Milter {
     static override readonly onError = 'tempfail';
 
@@ -68,13 +73,30 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       // Ours is above one that the message may have come with.
       const mark = this.message.headers.get(RELEASED_HEADER);
       return mark === undefined
-        ? this.#decideMessage(judgement)
-        : this.#spareReleased(judgement, mark.value).then(() => this.#decideMessage(judgement));
+        ? this.#consider(judgement)
+        : this.#spareOwn(judgement, mark.value).then(() => this.#consider(judgement));
     }
 
-    #decideMessage(judgement: Judgement): Answer | Promise<Answer> {
-      const rules = rulesFor(this, running.roles);
-      const decision = decideMessage(judgement.findings, rules, judgement.recipients);
+    /** Asks whether recipients always want this sender's mail, where something else would become of it. */
+    #consider(judgement: Judgement): Answer | Promise<Answer> {
+      const decision = decideMessage(judgement.findings, rulesFor(this, running.roles), judgement.recipients);
+      const isClean =
+        decision.verdict === 'continue' &&
+        decision.out.length + decision.tags.length === 0 &&
+        decision.hold === undefined;
+      const identities = isClean ? [] : provedIdentities(this);
+      if (identities.length === 0) return this.#decideMessage(judgement, decision);
+      return this.#spareAllowed(judgement, identities).then((spared) =>
+        this.#decideMessage(
+          judgement,
+          spared
+            ? decideMessage(judgement.findings, rulesFor(this, running.roles), judgement.recipients)
+            : decision,
+        ),
+      );
+    }
+
+    #decideMessage(judgement: Judgement, decision: MessageDecision): Answer | Promise<Answer> {
       judgement.phase = 'decided';
       judgement.ruled = decision.ruled;
       judgement.points = decision.points;
@@ -125,17 +147,40 @@ export function makeDecider(running: Running, quarantine: Quarantine): MilterCla
       return reply;
     }
 
-    /** What was released from quarantine has been judged, by a person. */
-    async #spareReleased(judgement: Judgement, mark: string): Promise<void> {
-      const owner = await quarantine.releasedFor(mark);
+    /** What was released from quarantine has been judged, by a person; what the filter writes itself need not be. */
+    async #spareOwn(judgement: Judgement, mark: string): Promise<void> {
+      const owners = judgement.recipients.map(({ address }) => ownerOf(address));
+      const owner = await quarantine.sparedBy(mark, owners);
       for (const [i, recipient] of judgement.recipients.entries()) {
-        if (ownerOf(recipient.address) === owner)
+        if (owners[i] === owner)
           judgement.recipients[i] = { ...recipient, exempt: 'released', out: undefined };
       }
       running.log.info(
         { session: this.session.id, ref: judgement.ref, owner },
-        owner === undefined ? 'a mark of released mail is not good' : 'message was released from quarantine',
+        owner === undefined ? 'a mark of the filter is not good' : 'message is released, or the filter’s own',
       );
+    }
+
+    /** Resolves to whether a recipient wants it. */
+    async #spareAllowed(judgement: Judgement, identities: readonly Identity[]): Promise<boolean> {
+      const owners = judgement.recipients.map(({ address }) => ownerOf(address));
+      const wanting = await allowed.allowing(owners, identities);
+      if (wanting.size === 0) return false;
+      for (const [i, recipient] of judgement.recipients.entries()) {
+        if (recipient.exempt !== false || !wanting.has(owners[i] ?? '')) continue;
+        const out = recipient.out?.finding.unsparing === true ? recipient.out : undefined;
+        judgement.recipients[i] = { ...recipient, exempt: 'allowed', out };
+      }
+      running.log.info(
+        {
+          session: this.session.id,
+          ref: judgement.ref,
+          sender: identities[0]?.address,
+          recipients: [...wanting].join(','),
+        },
+        'recipients always allow this sender',
+      );
+      return true;
     }
 
     /** Safe before the MTA is told anything. */

@@ -6,6 +6,7 @@ export { type ConfigFault, FilterConfigError } from './config/faults.ts';
 export { type JsonSchema, ownJsonSchema } from './config/json-schema.ts';
 export { loadConfig, parseConfig, type ReadConfigOptions } from './config/load.ts';
 export { type ConfiguredValue, configuredValues } from './config/values.ts';
+export { type Phrases, phrasesOf } from './findings/phrases.ts';
 export { History, type HistoryFinding, type HistoryQuery, type HistoryRecord } from './history.ts';
 export {
   type Account,
@@ -25,7 +26,9 @@ export {
 export type { ShownFilter, SiteSource } from './http/site.ts';
 export * from './kit.ts';
 export { makeLogger } from './log.ts';
+export { MetricsRegistry } from './metrics.ts';
 export { StoredAccess } from './modules/access/stored.ts';
+export { asMboxEntry, fromLine } from './modules/copies/delivered.ts';
 export { ownModules } from './modules/index.ts';
 export {
   type ModulePlace,
@@ -36,15 +39,31 @@ export {
   openFilter,
 } from './open.ts';
 export { stageDeadlines } from './opener.ts';
-export { canSend, type OutgoingMail, send } from './outgoing/outgoing.ts';
-export { HeldMail, type HeldMailParts } from './quarantine/held-mail.ts';
+export { type Handing, OutgoingError, type OutgoingMail } from './outgoing/mail.ts';
+export { canSend, send } from './outgoing/outgoing.ts';
+export type { AllowedSender, AllowedSenders, Identity } from './quarantine/allowed.ts';
+export type { HeldMail } from './quarantine/held-mail.ts';
+export { type OpenQuarantine, openQuarantine, type QuarantineParts } from './quarantine/open.ts';
 export type {
   HeldFinding,
   HeldItem,
+  HeldPage,
+  HeldQuery,
   HeldState,
   Quarantine,
   QuarantineReport,
+  Sending,
 } from './quarantine/quarantine.ts';
+export type { Deliver, Released, Releases } from './quarantine/releases.ts';
+export {
+  LINK_ACTIONS,
+  type LinkAction,
+  type ReleaseOptions,
+  type Review,
+  ReviewError,
+  type Reviewer,
+  type Trained,
+} from './quarantine/review.ts';
 export { type ReadConfig, ReloadableFilter, type ReloadOptions } from './reload.ts';
 export { openStore } from './store/open.ts';
 export type { Trouble } from './troubles.ts';

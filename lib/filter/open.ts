@@ -7,7 +7,7 @@ import { makeChanger } from './change.ts';
 import type { Config, ConfiguredModule } from './config/config.ts';
 import { parseConfig } from './config/load.ts';
 import { makeDecider } from './decider.ts';
-import { ourDomainRole, whoRole } from './facts.ts';
+import { learnersRole, ourDomainRole, whoRole } from './facts.ts';
 import { readDeclared } from './findings/make.ts';
 import { guard, type ModuleStage, stagesOf } from './guard.ts';
 import { History } from './history.ts';
@@ -15,7 +15,8 @@ import { makeLogger } from './log.ts';
 import { MetricsRegistry } from './metrics.ts';
 import { type ChangeStep, changeSteps, type JudgeStep } from './module.ts';
 import { makeOpener } from './opener.ts';
-import { HeldMail } from './quarantine/held-mail.ts';
+import { canSend } from './outgoing/outgoing.ts';
+import { type OpenQuarantine, openQuarantine } from './quarantine/open.ts';
 import type { Quarantine } from './quarantine/quarantine.ts';
 import { Roles } from './roles.ts';
 import { Running } from './running.ts';
@@ -45,6 +46,8 @@ export interface OpenConfigOptions extends Omit<OpenOptions, 'directory'> {
    * {@link ReadConfigOptions.trial}, so that nothing else is stored either. @default false
    */
   readonly trial?: boolean;
+  /** For a command beside a filter that runs: no periodic work is done. @default false */
+  readonly idle?: boolean;
 }
 
 /** Where a module works. */
@@ -65,7 +68,7 @@ export interface OpenedFilter {
   readonly metrics: MetricsRegistry;
   readonly store: Store;
   /** Messages that are kept for review. */
-  readonly quarantine: HeldMail;
+  readonly quarantine: OpenQuarantine;
   readonly resolver: Resolver;
   /**
    * How many open filters use {@link store}; the last of them closes it.
@@ -90,6 +93,8 @@ const TRIAL_HISTORY = { keep: 3_600_000, max: 1_000 };
 const REFRESH_LISTS = 3_000;
 /** How often the quarantine forgets what is too old, in milliseconds. */
 const EXPIRE_HELD = 10 * 60_000;
+/** How often messages that are to be released are looked for, in milliseconds. */
+const SEND_RELEASED = 10_000;
 
 /**
  * Makes a filter of the text of a configuration (`milter.toml`).
@@ -103,7 +108,7 @@ export async function openFilter(config: string, options: OpenOptions = {}): Pro
 /** Makes a filter of a configuration that was read. */
 export async function openConfig(config: Config, options: OpenConfigOptions = {}): Promise<OpenedFilter> {
   const { settings } = config;
-  const { before, now = Date.now, logger = makeLogger(settings.log), trial = false } = options;
+  const { before, now = Date.now, logger = makeLogger(settings.log), trial = false, idle = false } = options;
   const resolver = options.resolver ?? resolverAfter(before, config);
   const storeUrl = trial ? { kind: 'memory' as const } : settings.store.url;
   const storeUsers = before?.storeUsers ?? { count: 0 };
@@ -122,24 +127,35 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     data: settings.data,
     findings: new Set(modules.flatMap(findingsOf)),
     roles: new Roles(),
-    timers: new Timers(),
+    timers: new Timers(idle),
   };
-  const quarantine = new HeldMail(settings.quarantine, settings.data, {
-    store: store.part('quarantine'),
+  const quarantine = openQuarantine(config, {
+    store,
     log: logger,
+    metrics,
     now,
-    hostname: settings.hostname,
+    learners: () => shared.roles.all(learnersRole),
   });
-  shared.timers.every(
-    EXPIRE_HELD,
-    () => quarantine.expire(),
-    (error) => logger.warn({ error }, 'the quarantine could not be tidied'),
-  );
+  const { held, releases, allowed } = quarantine;
+  if (!trial) {
+    shared.timers.every(
+      EXPIRE_HELD,
+      () => quarantine.expire(),
+      (error) => logger.warn({ error }, 'the quarantine could not be tidied'),
+    );
+    if (canSend(settings.outgoing))
+      shared.timers.every(
+        SEND_RELEASED,
+        () => releases.work(),
+        (error) => logger.warn({ error }, 'releases could not be sent'),
+      );
+  }
   const running = new Running(config, modules, shared, history);
   const disposals: Disposal[] = [];
   storeUsers.count++;
   const close = async (): Promise<void> => {
     shared.timers.stop();
+    await releases.close();
     for (const dispose of disposals) await dispose();
     await history.close();
     storeUsers.count--;
@@ -153,7 +169,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     shared.roles.first(whoRole)?.isOurs(domain) === true ||
     shared.roles.all(ourDomainRole).some((isOurs) => isOurs(domain));
   watchLists(config, shared);
-  const decider = makeDecider(running, trial ? NO_QUARANTINE : quarantine);
+  const decider = makeDecider(running, trial ? NO_QUARANTINE : held, allowed);
   const inOrder = inChangeOrder(modules);
   const changers = inOrder.filter(({ step }) => !trial || step !== 'copy');
   const members = [
@@ -218,7 +234,7 @@ async function setUp(
 }
 
 /** On trial nothing is stored. */
-const NO_QUARANTINE: Quarantine = { hold: async () => {}, releasedFor: async () => undefined };
+const NO_QUARANTINE: Quarantine = { hold: async () => {}, sparedBy: async () => undefined };
 
 const CHANGE_ORDER: readonly ChangeStep[] = ['edit', 'sign', 'copy'];
 

@@ -124,9 +124,16 @@ export interface Shared {
 /** The periodic work of a configuration. */
 export class Timers {
   readonly #timers: NodeJS.Timeout[] = [];
+  readonly #idle: boolean;
+
+  /** @param idle nothing is done */
+  constructor(idle = false) {
+    this.#idle = idle;
+  }
 
   /** Does it again and again; while it is under way it is not begun anew. */
   every(milliseconds: number, work: () => void | Promise<void>, failed: (error: unknown) => void): void {
+    if (this.#idle) return;
     let busy = false;
     const timer = setInterval(() => {
       if (busy) return;

@@ -96,7 +96,7 @@ it('sends a message to its owner alone, to the byte but for the mark, and lets t
   expect((await run('list', '--owner', owner, '--all')).out).toContain('  released  ');
   expect(await run('release', id)).toMatchObject({
     status: 1,
-    err: expect.stringContaining('is not held any more'),
+    err: expect.stringContaining('It is released already'),
   });
 
   const marked = `X-Milter-Released: ${mark}\r\n${EML}`;

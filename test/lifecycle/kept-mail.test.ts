@@ -130,8 +130,8 @@ it(`is whole after ${ROUNDS} times kill -9`, { timeout: 600_000 }, async () => {
   const entries = (await readFile(box, 'latin1')).split(/^From a@example\.org .*\n/m).slice(1);
   const inMbox = new Set(entries.map((entry) => whole(entry.replace(/\n$/, ''), '>')));
   const inQuarantine = new Set<number>();
-  for await (const item of filter.quarantine.list()) {
-    const text = (await filter.quarantine.read(item)).toString('latin1').replaceAll('\r\n', '\n');
+  for await (const item of filter.quarantine.held.list()) {
+    const text = (await filter.quarantine.held.read(item)).toString('latin1').replaceAll('\r\n', '\n');
     inQuarantine.add(whole(text, ''));
   }
   for (const [where, kept] of Object.entries({ inMaildir, inMbox, inQuarantine })) {

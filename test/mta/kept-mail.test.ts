@@ -2,7 +2,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { type OpenedFilter, openFilter, send } from '../../lib/filter/index.ts';
+import { type OpenedFilter, openFilter } from '../../lib/filter/index.ts';
 import { temporaryDirectory } from '../helpers/directory.ts';
 import { keepingLogger, probeDirectory } from '../helpers/filter.ts';
 import { startFiltered } from '../helpers/filtered.ts';
@@ -41,7 +41,7 @@ copy = [{ of = "local", maildir = "copies" }]
 
 async function heldItems({ quarantine }: OpenedFilter) {
   const items = [];
-  for await (const item of quarantine.list()) if (item.state === 'held') items.push(item);
+  for await (const item of quarantine.held.list()) if (item.state === 'held') items.push(item);
   return items;
 }
 
@@ -75,11 +75,10 @@ describeWith(['postfix'], 'under Postfix', () => {
     const [item, ...others] = await heldItems(filter);
     if (item === undefined) throw new Error('it is held');
     expect({ owner: item.owner, others }).toEqual({ owner: 'held@test.invalid', others: [] });
-    const original = await filter.quarantine.read(item);
+    const original = await filter.quarantine.held.read(item);
 
-    await filter.quarantine.release(item, 'test', async ({ sender, recipient }, message) => {
-      await send(filter.config.settings, { sender, recipient, message });
-    });
+    const { outcome } = await filter.quarantine.review.release({ name: 'test', isAdmin: true }, item.id);
+    expect(outcome).toBe('released');
     const mail = await until('the released mail', async () =>
       (await filtered.mailsWith('Delivered-To: held@test.invalid')).at(0),
     );
@@ -89,7 +88,7 @@ describeWith(['postfix'], 'under Postfix', () => {
     expect(delivered).toBe(
       `${original.toString('latin1').replaceAll('\r\n', '\n')}A text at the end of mail\n`,
     );
-    expect(logger.lines.map(({ message }) => message)).toContain('message was released from quarantine');
+    expect(logger.lines.map(({ message }) => message)).toContain('message is released, or the filter’s own');
     expect(await heldItems(filter)).toEqual([]);
 
     // Each copy is what was delivered.

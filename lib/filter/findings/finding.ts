@@ -53,8 +53,20 @@ export function holds({ unless }: Finding): boolean {
 }
 
 /** Whether what follows from a finding of the message falls on this recipient. */
-export function falls({ concernsExempt }: Finding, { exempt }: Pick<JudgedRecipient, 'exempt'>): boolean {
-  return exempt === false || (exempt === true && concernsExempt);
+export function falls(
+  { concernsExempt, unsparing }: Finding,
+  { exempt }: Pick<JudgedRecipient, 'exempt'>,
+): boolean {
+  switch (exempt) {
+    case false:
+      return true;
+    case true:
+      return concernsExempt;
+    case 'allowed':
+      return concernsExempt || unsparing;
+    case 'released':
+      return false;
+  }
 }
 
 /** What is done with a recipient's copy, where not what is done with the message. */
@@ -64,8 +76,11 @@ export type TakenOut = 'discard' | 'quarantine';
 export interface JudgedRecipient {
   /** In angle brackets, as the MTA knows it. */
   readonly address: string;
-  /** Whom no finding concerns, but for those that concern the exempt too; `released`: a person has judged, and none does. */
-  readonly exempt: boolean | 'released';
+  /**
+   * Whom no finding concerns, but for those that concern the exempt too. `released`: a person has judged, and none does. `allowed`:
+   * always wants the mail of this sender, which is proved to be of it; findings that nothing spares concern them too.
+   */
+  readonly exempt: boolean | 'released' | 'allowed';
   /** Set before DATA. */
   readonly out: { readonly how: TakenOut; readonly finding: Finding } | undefined;
 }

@@ -1,15 +1,6 @@
 /** How the filter's own mail leaves: by the mail server or the program that `[outgoing]` names. */
 import type { Settings } from '../config/schema.ts';
-
-/** A message for one recipient. */
-export interface OutgoingMail {
-  /** In angle brackets; `<>` for the null sender. */
-  readonly sender: string;
-  /** In angle brackets. */
-  readonly recipient: string;
-  /** Lines end in CRLF. */
-  readonly message: Buffer;
-}
+import { type Handing, OutgoingError, type OutgoingMail } from './mail.ts';
 
 /** Whether the configuration says how mail leaves. */
 export function canSend({ smtp, sendmail }: Settings['outgoing']): boolean {
@@ -18,17 +9,21 @@ export function canSend({ smtp, sendmail }: Settings['outgoing']): boolean {
 
 /**
  * Sends it. Resolves when it is in the mail server's hands.
- * @throws Error where that did not take it, with what it said
+ * @throws OutgoingError where that did not take it, with what it said; what `handing` rejects with
  */
-export async function send({ outgoing, hostname }: Settings, mail: OutgoingMail): Promise<void> {
+export async function send(
+  { outgoing, hostname }: Pick<Settings, 'outgoing' | 'hostname'>,
+  mail: OutgoingMail,
+  handing: Handing = async () => {},
+): Promise<void> {
   const { smtp, sendmail } = outgoing;
   if (smtp !== undefined) {
     const { sendBySmtp } = await loadSmtp();
-    await sendBySmtp(smtp, hostname, mail);
+    await sendBySmtp(smtp, hostname, mail, handing);
   } else if (sendmail !== undefined) {
-    await (await import('./sendmail.ts')).sendByProgram(sendmail, mail);
+    await (await import('./sendmail.ts')).sendByProgram(sendmail, mail, handing);
   } else {
-    throw new Error('[outgoing] says neither smtp nor sendmail');
+    throw new OutgoingError('later', '[outgoing] says neither smtp nor sendmail');
   }
 }
 
@@ -37,6 +32,7 @@ async function loadSmtp(): Promise<typeof import('./smtp.ts')> {
     return await import('./smtp.ts');
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
-    throw new Error('smtp in [outgoing] needs nodemailer: npm install nodemailer', { cause: error });
+    const message = 'smtp in [outgoing] needs nodemailer: npm install nodemailer';
+    throw new OutgoingError('later', message, { cause: error });
   }
 }

@@ -1,17 +1,23 @@
 /** Mail by the program `sendmail`, which all mail servers have. */
 import { spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { pipeline } from 'node:stream/promises';
-import type { OutgoingMail } from './outgoing.ts';
+import { type FileHandle, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Handing, OutgoingError, type OutgoingMail } from './mail.ts';
 
 /** Milliseconds that it may take. */
-const TIME = 120_000;
+const TIME = 300_000;
 const MAX_COMPLAINT = 1_000;
+/** Of sysexits.h: try again; the system, or a file or a service it needs, is at fault. */
+const LATER: readonly (number | null)[] = [69, 71, 72, 73, 74, 75];
 
-/** Hands a message over; rejects unless the program says that it took it. */
+/** Hands a message over; rejects with OutgoingError unless the program says that it took it. */
 export async function sendByProgram(
   program: string,
   { sender, recipient, message }: OutgoingMail,
+  handing: Handing,
 ): Promise<void> {
   const envelope = [
     '-i',
@@ -21,22 +27,58 @@ export async function sendByProgram(
     '--',
     recipient.slice(1, -1),
   ];
-  const child = spawn(program, envelope, {
-    stdio: ['pipe', 'ignore', 'pipe'],
-    signal: AbortSignal.timeout(TIME),
-  });
+  // Through a pipe it would take the first half for all, should this process die in the middle.
+  const file = await asFile(message);
+  try {
+    await handing();
+    const child = spawn(program, envelope, {
+      stdio: [file.fd, 'ignore', 'pipe'],
+      signal: AbortSignal.timeout(TIME),
+    });
+    await ended(program, child);
+  } finally {
+    await file.close();
+  }
+}
+
+async function ended(program: string, child: ReturnType<typeof spawn>): Promise<void> {
   let complaint = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(0, MAX_COMPLAINT);
   });
-  const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
-  // Programs take lines as they are on this machine. latin1 keeps every byte.
-  const lines = Buffer.from(message.toString('latin1').replaceAll('\r\n', '\n'), 'latin1');
-  // It may end before it has read everything: then its status tells why.
-  const [[status, signal]] = await Promise.all([ended, pipeline([lines], child.stdin).catch(() => {})]);
-  if (status !== 0) {
-    throw new Error(
-      `${program} failed (${signal ?? `status ${status}`}): ${complaint.trim() || 'it did not say why'}`,
-    );
+  let status: number | null;
+  let signal: NodeJS.Signals | null;
+  try {
+    [status, signal] = (await once(child, 'close')) as [number | null, NodeJS.Signals | null];
+  } catch (error) {
+    // Where it could not be started it has no process.
+    const message = error instanceof Error ? error.message : String(error);
+    throw new OutgoingError(child.pid === undefined ? 'later' : 'unknown', message, { cause: error });
+  }
+  if (status === 0) return;
+  const outcome = signal !== null ? 'unknown' : LATER.includes(status) ? 'later' : 'never';
+  throw new OutgoingError(
+    outcome,
+    `${program} failed (${signal ?? `status ${status}`}): ${complaint.trim() || 'it did not say why'}`,
+  );
+}
+
+/** The message in a file without a name, to be read from its beginning. */
+async function asFile(message: Buffer): Promise<FileHandle> {
+  const path = join(tmpdir(), `milter-${randomUUID()}`);
+  const file = await open(path, 'wx+', 0o600);
+  try {
+    await rm(path);
+    // Programs take lines as they are on this machine. latin1 keeps every byte.
+    const lines = Buffer.from(message.toString('latin1').replaceAll('\r\n', '\n'), 'latin1');
+    // At a place, so that the program begins to read at 0.
+    for (let at = 0; at < lines.length; ) {
+      const { bytesWritten } = await file.write(lines, at, lines.length - at, at);
+      at += bytesWritten;
+    }
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * The header by which the filter knows a message again that was released, so that it is not held once more: which item it
- * was, how long that holds, and a proof that nobody else can make. It is taken out on the way.
+ * The header by which the filter knows its own mail again, so that it does not hold it: messages that were released, and what it
+ * writes itself. It says which item it was, how long that holds, and a proof that nobody else can make. It is taken out on the way.
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Store } from '../store/store.ts';
@@ -11,10 +11,10 @@ export const RELEASED_HEADER = 'X-Milter-Released';
 /** Milliseconds that a mail server may take to bring it back: as long as it keeps a message in its queue. */
 const GOOD_FOR = 5 * 86_400_000;
 const KEY = 'key';
-const MARK = /^([\da-f]{32}) (\d{1,15}) ([\da-f]{64})$/;
+const MARK = /^([\da-f]{32}|own) (\d{1,15}) ([\da-f]{64})$/;
 
-/** Makes and reads such headers. */
-export class ReleaseMarks {
+/** Makes and reads such headers, and what else only this filter can make. */
+export class FilterMarks {
   readonly #store: Store;
   readonly #now: () => number;
 
@@ -23,24 +23,39 @@ export class ReleaseMarks {
     this.#now = now;
   }
 
-  /** The header's value for an item of this owner. */
+  /**
+   * The header's value.
+   * @param id of the item; `own` for what the filter writes itself
+   * @param owner whom it is sent to
+   */
   async make(id: string, owner: string): Promise<string> {
     const until = this.#now() + GOOD_FOR;
-    return `${id} ${until} ${proof(await this.#key(), id, until, owner)}`;
+    return `${id} ${until} ${await this.proof([id, String(until), owner])}`;
   }
 
-  /** The owner of the item that a header names, if the header is good. */
+  /**
+   * For which of these owners a header is good.
+   * @param ownerOf of an item that is released
+   */
   async read(
     value: string,
+    owners: readonly string[],
     ownerOf: (id: string) => Promise<string | undefined>,
   ): Promise<string | undefined> {
-    const [, id = '', digits = '', given = ''] = MARK.exec(value.trim()) ?? [];
-    const until = Number(digits);
-    if (id === '' || until < this.#now()) return undefined;
-    const owner = await ownerOf(id);
-    if (owner === undefined) return undefined;
-    const right = proof(await this.#key(), id, until, owner);
-    return timingSafeEqual(Buffer.from(given), Buffer.from(right)) ? owner : undefined;
+    const [, id = '', until = '', given = ''] = MARK.exec(value.trim()) ?? [];
+    if (id === '' || Number(until) < this.#now()) return undefined;
+    const released = id === 'own' ? undefined : await ownerOf(id);
+    for (const owner of id === 'own' ? owners : owners.filter((one) => one === released)) {
+      if (isSame(given, await this.proof([id, until, owner]))) return owner;
+    }
+    return undefined;
+  }
+
+  /** What nobody else can make of these texts; none of them holds a line end. 64 hexadecimal digits. */
+  async proof(texts: readonly string[]): Promise<string> {
+    return createHmac('sha256', await this.#key())
+      .update(texts.join('\n'))
+      .digest('hex');
   }
 
   /** Made once, by whoever needs it first. */
@@ -53,6 +68,8 @@ export class ReleaseMarks {
   }
 }
 
-function proof(key: string, id: string, until: number, owner: string): string {
-  return createHmac('sha256', key).update(`${id}\n${until}\n${owner}`).digest('hex');
+/** Compares in a time that does not tell where they differ. */
+export function isSame(given: string, right: string): boolean {
+  const [a, b] = [Buffer.from(given), Buffer.from(right)];
+  return a.length === b.length && timingSafeEqual(a, b);
 }

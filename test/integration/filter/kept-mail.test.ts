@@ -41,11 +41,11 @@ copy = [{ of = "outgoing", bcc = "copy-%{user}@two.test", cc = "seen@two.test", 
   const copy = await readFile(join(filter.data, 'out/ann/new', name), 'latin1');
   expect(copy.replaceAll('\n', '\r\n')).toBe(message.toBytes().toString('latin1'));
   const items = [];
-  for await (const item of filter.quarantine.list()) items.push(item);
+  for await (const item of filter.quarantine.held.list()) items.push(item);
   expect(items).toMatchObject([{ owner: 'held@two.test', sender: '<ann@one.test>' }]);
   const [item] = items;
   if (item === undefined) throw new Error('it is held');
-  expect((await filter.quarantine.read(item)).toString()).toBe('Subject: hello\r\n\r\nfirst line\r\n');
+  expect((await filter.quarantine.held.read(item)).toString()).toBe('Subject: hello\r\n\r\nfirst line\r\n');
 });
 
 it('a message that cannot be held is tempfailed with 452', async () => {
@@ -85,7 +85,7 @@ const CHILD = `
     console.log(reply?.code ?? 'taken');
   }
   const checked = await filter.quarantine.check().catch((error) => error);
-  console.log(checked instanceof Error ? checked.message : 'lost ' + checked.lost.length + ', orphans ' + checked.orphans.length);
+  console.log(checked instanceof Error ? checked.message : 'lost ' + checked.lost.length + ', adopted ' + checked.adopted.length);
   if (process.env.TEST_LOOK !== undefined) {
     const { execFileSync } = await import('node:child_process');
     console.log(execFileSync('sh', ['-c', process.env.TEST_LOOK], { encoding: 'utf8', cwd: data }));
@@ -136,7 +136,7 @@ describeWith(['a small disk'], 'on a full disk', () => {
   it('what is held is whole, and the rest gets 452', async () => {
     const replies = await child(onSmallDisk, '/mnt', HOLD, 12, 'ls -A quarantine | grep -vc eml.gz$ || true');
     expect(replies.slice(0, 12)).toEqual([...Array(9).fill('taken'), ...Array(3).fill('452')]);
-    expect(replies.slice(12)).toEqual(['lost 0, orphans 0', '0']);
+    expect(replies.slice(12)).toEqual(['lost 0, adopted 0', '0']);
   });
 
   it('what is copied is whole, and the rest is tempfailed', async () => {

@@ -1,6 +1,6 @@
 /** The filter's own quarantine: what is kept, for whom, how long, and what is said where it cannot be kept. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -20,7 +20,7 @@ function noise(bytes = 3_000): Buffer {
 
 async function itemsOf({ quarantine }: TestFilter): Promise<readonly HeldItem[]> {
   const items: HeldItem[] = [];
-  for await (const item of quarantine.list()) items.push(item);
+  for await (const item of quarantine.held.list()) items.push(item);
   return items.sort((a, b) => a.owner.localeCompare(b.owner));
 }
 
@@ -45,7 +45,7 @@ describe('a message that is held', () => {
     const { verdict } = await filter.send({ eml });
     expect(verdict).toBe('discard');
     const item = await only(filter);
-    expect(await filter.quarantine.read(item)).toEqual(eml);
+    expect(await filter.quarantine.held.read(item)).toEqual(eml);
     expect(item).toMatchObject({
       state: 'held',
       size: eml.length,
@@ -121,7 +121,7 @@ describe('a message that is held', () => {
     await using filter = await testFilter(HOLD);
     const eml = noise(5_000_000);
     await filter.send({ eml });
-    expect((await filter.quarantine.read(await only(filter))).equals(eml)).toBe(true);
+    expect((await filter.quarantine.held.read(await only(filter))).equals(eml)).toBe(true);
   });
 });
 
@@ -131,10 +131,10 @@ describe('an item', () => {
     await filter.send({ recipients: both });
     const [first, second] = await itemsOf(filter);
     if (first === undefined || second === undefined) throw new Error('two items were held');
-    expect(await filter.quarantine.delete(first, 'admin')).toBe(true);
-    expect(await filter.quarantine.delete(first, 'admin')).toBe(false);
+    expect(await filter.quarantine.held.delete(first, 'admin')).toBeDefined();
+    expect(await filter.quarantine.held.delete(first, 'admin')).toBeUndefined();
     expect(await filesOf(filter)).toHaveLength(1);
-    expect(await filter.quarantine.delete(second, 'b@example.com')).toBe(true);
+    expect(await filter.quarantine.held.delete(second, 'b@example.com')).toBeDefined();
     expect(await filesOf(filter)).toEqual([]);
     expect(await itemsOf(filter)).toMatchObject([
       { state: 'deleted', by: 'admin' },
@@ -142,50 +142,10 @@ describe('an item', () => {
     ]);
   });
 
-  it('is released to its owner alone, once, however many try', async () => {
-    await using filter = await testFilter(HOLD);
-    await filter.send({ recipients: both });
-    const [first] = await itemsOf(filter);
-    if (first === undefined) throw new Error('two items were held');
-    const sent: [string, string][] = [];
-    const release = () =>
-      filter.quarantine.release(first, 'admin', async ({ recipient }, message) => {
-        sent.push([recipient, message.toString().replace(/^X-Milter-Released: .*\r\n/, '')]);
-      });
-    expect((await Promise.all([release(), release(), release()])).filter(Boolean)).toHaveLength(1);
-    expect(sent).toEqual([['<b@example.com>', 'From: a@example.org\r\nSubject: x\r\n\r\nhello\r\n']]);
-    expect((await itemsOf(filter)).map(({ state }) => state)).toEqual(['released', 'held']);
-  });
-
-  it('stays held where it cannot be sent', async () => {
-    await using filter = await testFilter(HOLD);
-    await filter.send();
-    const item = await only(filter);
-    const release = filter.quarantine.release(item, 'admin', () =>
-      Promise.reject(new Error('no mail today')),
-    );
-    await expect(release).rejects.toThrow('no mail today');
-    expect(await only(filter)).toMatchObject({ state: 'held' });
-    expect(await filter.quarantine.read(item)).toBeInstanceOf(Buffer);
-  });
-
-  it('is held again when the one who began to release it has died', async () => {
-    let time = 1_000_000;
-    await using filter = await testFilter(HOLD, { now: () => time });
-    await filter.send();
-    const item = await only(filter);
-    void filter.quarantine.release(item, 'admin', () => new Promise(() => {}));
-    await expect.poll(async () => (await only(filter)).state).toBe('releasing');
-    expect(await filter.quarantine.delete(item, 'other')).toBe(false);
-    time += 11 * 60_000;
-    expect((await only(filter)).state).toBe('held');
-    expect(await filter.quarantine.release(item, 'other', async () => {})).toBe(true);
-  });
-
   it('that is over is held anew when the message comes again', async () => {
     await using filter = await testFilter(HOLD);
     await filter.send();
-    await filter.quarantine.delete(await only(filter), 'admin');
+    await filter.quarantine.held.delete(await only(filter), 'admin');
     await filter.send();
     expect((await only(filter)).state).toBe('held');
     expect(await filesOf(filter)).toHaveLength(1);
@@ -195,8 +155,10 @@ describe('an item', () => {
     await using filter = await testFilter(HOLD);
     await filter.send({ recipients: both });
     const [first] = await itemsOf(filter);
-    expect(await filter.quarantine.find(first?.id.slice(0, 12) ?? '')).toMatchObject([{ id: first?.id }]);
-    expect(await filter.quarantine.find('../x')).toEqual([]);
+    expect(await filter.quarantine.held.find(first?.id.slice(0, 12) ?? '')).toMatchObject([
+      { id: first?.id },
+    ]);
+    expect(await filter.quarantine.held.find('../x')).toEqual([]);
   });
 
   it('expires by its age alone, and its file with it', async () => {
@@ -221,13 +183,13 @@ describe('an item', () => {
       );
       if (mine === undefined) throw new Error('it was held');
       await Promise.all([
-        filter.quarantine.delete(mine, 'b'),
+        filter.quarantine.held.delete(mine, 'b'),
         filter.send({ recipients: ['c@example.com'] }),
       ]);
       const [other] = (await itemsOf(filter)).filter(({ owner }) => owner === 'c@example.com');
       if (other === undefined) throw new Error('it was held');
-      await filter.quarantine.read(other);
-      await filter.quarantine.delete(other, 'c');
+      await filter.quarantine.held.read(other);
+      await filter.quarantine.held.delete(other, 'c');
     }
   });
 });
@@ -252,7 +214,7 @@ describe('where a message cannot be kept', () => {
     ]);
     const [item] = await itemsOf(filter);
     if (item === undefined) throw new Error('it was held');
-    await filter.quarantine.delete(item, 'admin');
+    await filter.quarantine.held.delete(item, 'admin');
     expect((await filter.send({ eml: noise() })).verdict).toBe('discard');
   });
 
@@ -303,24 +265,72 @@ describe('where a message cannot be kept', () => {
 });
 
 describe('the check', () => {
-  it('finds files that nobody names, and messages that are gone or damaged', async () => {
+  it('finds messages that are gone or damaged, and takes them back when they are there again', async () => {
     await using filter = await testFilter(HOLD);
     for (const subject of ['a', 'b', 'c']) await filter.send({ eml: `Subject: ${subject}\n\nhello\n` });
-    expect(await filter.quarantine.check()).toMatchObject({ held: 3, files: 3, lost: [], orphans: [] });
+    expect(await filter.quarantine.check()).toMatchObject({ held: 3, files: 3, lost: [], adopted: [] });
     const folder = join(filter.data, 'quarantine');
     const [gone = '', damaged = ''] = await readdir(folder);
+    const whole = await readFile(join(folder, gone));
     await rm(join(folder, gone));
     await writeFile(join(folder, damaged), (await readFile(join(folder, damaged))).subarray(0, 20));
-    const orphan = `${'b'.repeat(64)}.eml.gz`;
-    await writeFile(join(folder, orphan), '');
+    for (let times = 0; times < 2; times++) {
+      const { lost, held } = await filter.quarantine.check();
+      expect(held).toBe(1);
+      expect(lost.map(({ item }) => `${item.sha256}.eml.gz`).sort()).toEqual([gone, damaged].sort());
+    }
+    expect((await itemsOf(filter)).map(({ state }) => state).sort()).toEqual(['held', 'lost', 'lost']);
+    await writeFile(join(folder, gone), whole);
+    const { found, lost, held } = await filter.quarantine.check();
+    expect(found.map(({ sha256 }) => `${sha256}.eml.gz`)).toEqual([gone]);
+    expect({ lost: lost.length, held }).toEqual({ lost: 1, held: 2 });
+  });
+
+  it('takes nothing for lost while no file is there at all', async () => {
+    await using filter = await testFilter(HOLD);
+    await filter.send();
+    const folder = join(filter.data, 'quarantine');
+    await rename(folder, `${folder}.away`);
+    expect((await filter.quarantine.check()).lost).toHaveLength(1);
+    expect((await only(filter)).state).toBe('held');
+    await rename(`${folder}.away`, folder);
+    expect((await filter.quarantine.check()).lost).toEqual([]);
+  });
+
+  it('has files that no item names held for nobody, and removes what was never finished', async () => {
+    const clock = { at: Date.now() };
+    await using filter = await testFilter(HOLD, { now: () => clock.at });
+    await filter.send({ eml: 'From: a@example.org\nSubject: alone\n\nhello\n' });
+    const { id, sha256 } = await only(filter);
+    const folder = join(filter.data, 'quarantine');
+    // The store is lost.
+    for await (const item of filter.quarantine.held.list()) await filter.quarantine.held.items.forget(item);
+    await writeFile(join(folder, `${'b'.repeat(64)}.eml.gz`), 'no message');
     await writeFile(join(folder, '.new-fresh'), '');
     await writeFile(join(folder, '.new-old'), '');
+    await writeFile(join(folder, 'README'), '');
     await utimes(join(folder, '.new-old'), 1, 1);
-    const { lost, orphans } = await filter.quarantine.check();
-    expect(lost.map(({ item }) => `${item.sha256}.eml.gz`).sort()).toEqual([gone, damaged].sort());
-    expect([...orphans].sort()).toEqual(['.new-old', orphan].sort());
-    await filter.quarantine.expire();
-    expect((await readdir(folder)).sort()).not.toContain('.new-old');
+    expect(await filter.quarantine.check()).toMatchObject({ adopted: [], removed: ['.new-old'] });
+    clock.at += 2 * 3_600_000;
+    await writeFile(join(folder, '.new-fresh'), '');
+    await utimes(join(folder, '.new-fresh'), clock.at / 1_000, clock.at / 1_000);
+    const report = await filter.quarantine.check();
+    expect(report).toMatchObject({ removed: [], unusable: [`${'b'.repeat(64)}.eml.gz`], held: 1 });
+    expect(report.adopted).toMatchObject([{ owner: '', sha256, subject: 'alone', state: 'held' }]);
+    expect(report.adopted[0]?.id).not.toBe(id);
+    expect((await filter.quarantine.check()).adopted).toEqual([]);
+    expect((await readdir(folder)).sort()).toContain('README');
+  });
+
+  it('lists again what lists have lost', async () => {
+    await using filter = await testFilter(HOLD);
+    await filter.send();
+    const { id } = await only(filter);
+    for await (const [key] of filter.store.part('quarantine').scan('open/'))
+      await filter.store.part('quarantine').delete(key);
+    expect((await filter.quarantine.held.page({})).items).toEqual([]);
+    expect((await filter.quarantine.check()).listed).toBe(1);
+    expect((await filter.quarantine.held.page({})).items).toMatchObject([{ id }]);
   });
 
   it('puts back what a removal left aside when it was cut off', async () => {
@@ -331,6 +341,6 @@ describe('the check', () => {
     const file = join(folder, `${item.sha256}.eml.gz`);
     await writeFile(join(folder, `.${item.sha256}.x.gone`), await readFile(file));
     await rm(file);
-    expect(await filter.quarantine.check()).toMatchObject({ held: 1, lost: [], orphans: [] });
+    expect(await filter.quarantine.check()).toMatchObject({ held: 1, lost: [], adopted: [] });
   });
 });

@@ -1,0 +1,31 @@
+/** What leaves, and what can come of it. */
+
+/** A message for one recipient. */
+export interface OutgoingMail {
+  /** In angle brackets; `<>` for the null sender. */
+  readonly sender: string;
+  /** In angle brackets. */
+  readonly recipient: string;
+  /** Lines end in CRLF. */
+  readonly message: Buffer;
+}
+
+/**
+ * It was not taken, and why. `later`: perhaps another time. `never`: not as it is. `unknown`: the mail server had all of it, and did
+ * not say what became of it.
+ */
+export class OutgoingError extends Error {
+  override readonly name: string = 'OutgoingError';
+  readonly outcome: 'later' | 'never' | 'unknown';
+
+  constructor(outcome: OutgoingError['outcome'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.outcome = outcome;
+  }
+}
+
+/**
+ * Called once, when the mail server has all but the end of the message: from then on it may deliver it. Where it rejects the
+ * message is not sent.
+ */
+export type Handing = () => Promise<void>;
