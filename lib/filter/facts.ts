@@ -114,6 +114,8 @@ export interface Who {
   behindRelay(milter: Milter): Promise<JudgedClient | undefined>;
   /** What a refusal of mail from a relay becomes. */
   readonly relayed: Action;
+  /** Whether the configuration says what is ours. */
+  readonly hasDomains: boolean;
   /** Whether an address, or a bare domain, is ours. */
   isOurs(address: string): boolean;
 }

@@ -8,7 +8,9 @@ const both = ['b@example.com', 'c@example.com'];
 const EML = 'From: a@example.org\r\nSubject: =?utf-8?q?x?=\r\nX-Folded: one\r\n two\r\n\r\nhello\r\n';
 
 async function send(options: string, refused: readonly string[] = []) {
-  await using sink = await mailSink(refused);
+  await using sink = await mailSink((stage, { recipients: [to = ''] }) =>
+    stage === 'rcpt' && refused.includes(to) ? '550 no such user here' : undefined,
+  );
   await using filter = await testFilter(
     `[outgoing]\nsmtp = "127.0.0.1:${sink.port}"\n${probe(`${options}\nexempt = ["c@example.com"]`)}`,
     { top: 'split = true' },
