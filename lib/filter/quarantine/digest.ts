@@ -10,7 +10,7 @@ import { type OwnMail, writeOwnMail } from '../outgoing/own-mail.ts';
 import type { Store } from '../store/store.ts';
 import { digestMail } from './digest-mail.ts';
 import type { HeldMail } from './held-mail.ts';
-import { MARK_HEADER } from './mark.ts';
+import { RELEASED_HEADER } from './mark.ts';
 import type { HeldItem } from './quarantine.ts';
 import type { Review } from './review.ts';
 
@@ -136,7 +136,7 @@ export async function sendOwn(
   mail: OwnMail,
 ): Promise<void> {
   const owner = mail.to.normalize('NFC').toLowerCase();
-  const headers = { ...mail.headers, [MARK_HEADER]: await held.marks.make('own', owner) };
+  const headers = { ...mail.headers, [RELEASED_HEADER]: await held.marks.make('own', owner) };
   const message = writeOwnMail({ ...mail, headers }, settings, now());
   await send(settings, { sender: '<>', recipient: `<${mail.to}>`, message });
 }
