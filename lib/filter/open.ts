@@ -139,6 +139,8 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     now,
     hostname: settings.hostname,
     data: settings.data,
+    trial,
+    socketRights: { mode: settings.socket_mode, group: settings.socket_group },
     findings: new Set(modules.flatMap(findingsOf)),
     roles: new Roles(),
     timers: new Timers(idle),
