@@ -1,59 +1,49 @@
 /** Which addresses are rewritten and taken back, for the milter and for the socket map alike. */
 import { parseAddress } from '../../../index.ts';
 import { createSrs, type Srs, SrsError, type SrsReport } from '../../../srs/index.ts';
-import { aLabels, type SecretList } from '../../kit.ts';
-import type { SrsModuleOptions } from './options.ts';
+import { aLabels, type Signing } from '../../kit.ts';
+import { type SrsModuleOptions, signingOf } from './options.ts';
 
-const DAY = 86_400_000;
 const TAGGED = /^SRS[01][-+=]/i;
 /** An address that we rewrote may have been rewritten by us again, hardly ever more often. */
 const MAX_LAYERS = 3;
 
-/** What is needed of a configuration. */
-export type SrsKeys = Pick<
-  SrsModuleOptions,
-  'domain' | 'max_age' | 'hash_length' | 'separator' | 'exclude'
-> & {
-  readonly secrets: SecretList;
-};
-
 /** What they have to do with us. */
 export interface Surroundings {
-  readonly now?: () => number;
+  readonly now: () => number;
   /** Whether a domain or address is ours. */
   isOurs(address: string): boolean;
   /** Is told why an address that should be rewritten was not. */
-  failed?(address: string, error: SrsError): void;
+  failed(address: string, error: SrsError): void;
 }
 
 /** Rewrites by the secrets that are in force at the time. */
 export class SrsAddresses {
-  readonly #keys: SrsKeys;
+  readonly #options: SrsModuleOptions;
+  readonly #signing: Signing;
   readonly #surroundings: Surroundings;
   #srs: { readonly secrets: readonly string[]; readonly srs: Srs } | undefined;
 
-  constructor(keys: SrsKeys, surroundings: Surroundings) {
-    this.#keys = keys;
+  constructor(options: SrsModuleOptions, surroundings: Surroundings) {
+    this.#options = options;
+    this.#signing = signingOf(options);
     this.#surroundings = surroundings;
   }
 
   /** Undefined while there are no secrets. */
-  get srs(): Srs | undefined {
-    const { secrets, max_age, hash_length, separator } = this.#keys;
-    const { all } = secrets;
-    if (all.length === 0) return undefined;
-    const { now = Date.now } = this.#surroundings;
-    if (this.#srs?.secrets !== all) {
-      const srs = createSrs({ secrets: all, maxAge: max_age / DAY, hashLength: hash_length, separator, now });
-      this.#srs = { secrets: all, srs };
+  get #current(): Srs | undefined {
+    const { secrets, ...how } = this.#signing;
+    if (secrets.length === 0) return undefined;
+    if (this.#srs?.secrets !== secrets) {
+      this.#srs = { secrets, srs: createSrs({ secrets, ...how, now: this.#surroundings.now }) };
     }
     return this.#srs.srs;
   }
 
   /** What mail from this address is sent on with; undefined where it stays as it is. */
   forward(sender: string): string | undefined {
-    const { domain: to, exclude } = this.#keys;
-    const { srs } = this;
+    const { domain: to, exclude } = this.#options;
+    const srs = this.#current;
     const { local, domain } = parseAddress(sender);
     if (srs === undefined || to === undefined || local === '' || domain === '') return undefined;
     if (aLabels(domain) === to || exclude.has(sender) || this.#surroundings.isOurs(sender)) return undefined;
@@ -61,16 +51,17 @@ export class SrsAddresses {
       return srs.forward(sender, to);
     } catch (error) {
       if (!(error instanceof SrsError)) throw error;
-      this.#surroundings.failed?.(sender, error);
+      this.#surroundings.failed(sender, error);
       return undefined;
     }
   }
 
   /** What an address in our domain that looks rewritten says of itself, or why it is none; undefined for all others. */
   inspect(recipient: string): SrsReport | SrsError | undefined {
-    const { srs } = this;
+    const srs = this.#current;
     const { local, domain } = parseAddress(recipient);
-    if (srs === undefined || aLabels(domain) !== this.#keys.domain || !TAGGED.test(local)) return undefined;
+    if (srs === undefined || aLabels(domain) !== this.#options.domain || !TAGGED.test(local))
+      return undefined;
     try {
       return srs.inspect(recipient);
     } catch (error) {

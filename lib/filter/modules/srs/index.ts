@@ -4,9 +4,7 @@ import { answerSrsMap, SrsError } from '../../../srs/index.ts';
 import { defineModule, meantRole, signingRole, whoRole } from '../../kit.ts';
 import { SrsAddresses } from './addresses.ts';
 import { joinSocketMap } from './map-server.ts';
-import { options, unwise } from './options.ts';
-
-const DAY = 86_400_000;
+import { options, signingOf, unwise } from './options.ts';
 
 export default defineModule({
   name: 'srs',
@@ -37,22 +35,14 @@ export default defineModule({
   },
   check: unwise,
   setup: async ({ options, services }) => {
-    const { domain, forward, forwarded, secrets, socketmap } = options;
+    const { domain, forward, forwarded, socketmap } = options;
     const addresses = new SrsAddresses(options, {
       now: services.now,
       isOurs: (address) => services.role(whoRole)?.isOurs(address) === true,
       failed: (sender, { message }) =>
         services.log.warn({ sender }, `a sender cannot be rewritten, and stays: ${message}`),
     });
-    const { max_age, hash_length, separator } = options;
-    services.provide(signingRole, {
-      get secrets() {
-        return secrets.all;
-      },
-      maxAge: max_age / DAY,
-      hashLength: hash_length,
-      separator,
-    });
+    services.provide(signingRole, signingOf(options));
     if (!services.observed) services.provide(meantRole, (recipient) => addresses.reverse(recipient));
 
     const leave =

@@ -33,7 +33,7 @@ export async function joinSocketMap(
   };
   try {
     const { address } = await one.server;
-    log.info({ address }, 'the socket map is listening');
+    log.info({ socketmap: address }, 'the socket map is listening');
     return leave;
   } catch (error) {
     listening.delete(key);

@@ -1,6 +1,6 @@
 /** What module `srs` can be told. */
 import type { MapListen } from '../../../srs/index.ts';
-import { kinds, textOrNone, z } from '../../kit.ts';
+import { kinds, type Signing, textOrNone, z } from '../../kit.ts';
 
 /** Shorter secrets can be guessed from one address that was signed with them. */
 const LEAST_SECRET = 8;
@@ -68,6 +68,18 @@ export const options = z
   });
 
 export type SrsModuleOptions = z.output<typeof options>;
+
+/** By the secrets that are in force at the time. */
+export function signingOf({ secrets, max_age, hash_length, separator }: SrsModuleOptions): Signing {
+  return {
+    get secrets() {
+      return secrets.all;
+    },
+    maxAge: max_age / DAY,
+    hashLength: hash_length,
+    separator,
+  };
+}
 
 /** For `milter check`. */
 export function unwise({
