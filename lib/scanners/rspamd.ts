@@ -136,8 +136,13 @@ async function ask(
 
 function answerTo(asked: ClientRequest): Promise<Reply> {
   return new Promise((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException): void => {
-      const isThere = asked.socket !== null && asked.socket.bytesWritten > 0;
+    let isThere = false;
+    asked.once('socket', (socket) => {
+      socket.once(asked.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
+        isThere = true;
+      });
+    });
+    const fail = (error: Error): void => {
       reject(
         new ScannerError(
           isThere ? 'cut-off' : 'down',

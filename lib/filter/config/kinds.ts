@@ -9,7 +9,6 @@ import { aLabels, isDomain } from './domains.ts';
 import { BadValue, wrongWord } from './faults.ts';
 import { textKind, textOrNone, type WithDefault } from './kind.ts';
 import { readNow } from './lists/files.ts';
-import { type SecretList, secretList } from './lists/secrets.ts';
 import { compilePattern, type Pattern } from './pattern.ts';
 import { reading } from './reading.ts';
 import { Template } from './template.ts';
@@ -123,16 +122,20 @@ export function secret<D extends Maybe = undefined>(otherwise?: D): WithDefault<
   });
 }
 
-/**
- * Secrets, one a line, the newest first, {@link SecretList}; empty for none. Those of `"file:PATH"` are read anew when the
- * file changes.
- * @param least characters of each
- */
-export function secrets<D extends string | undefined = undefined>(
+/** Secrets, one a line of what {@link secret} would be; empty for none. */
+export function secrets<D extends Maybe = undefined>(
   otherwise?: D,
-  least = 1,
-): WithDefault<SecretList, string, D> {
-  return secretList(readSecret, otherwise, least);
+): WithDefault<readonly string[], string, D> {
+  return textKind(
+    'secrets: "file:PATH", "env:NAME" or "credential:NAME", one a line',
+    (text) =>
+      readSecret(text)
+        .split('\n')
+        .map((line) => line.trim())
+        .filter((line) => line !== '' && !line.startsWith('#')),
+    otherwise as D,
+    { writeOnly: true },
+  );
 }
 
 /** The path of something that the filter stores: absolute, or below `data`. Empty for none. */

@@ -133,6 +133,9 @@ describe('fields that contradict each other', () => {
     expect(root.children).toBe(root.readings[0]);
     expect(root.children[0]).toBe(second?.[0]);
     expect(first?.[0]?.parent).toBeUndefined();
+    const [gone] = first ?? [];
+    expect(gone && message.has(gone)).toBe(false);
+    expect(message.root.children.every((part) => message.has(part))).toBe(true);
     const again = parseMessage(message.toBytes());
     expect(again.problems).toEqual([]);
     expect(again.root.contentTypeParameters).toEqual({ boundary: 'c' });

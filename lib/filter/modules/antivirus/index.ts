@@ -138,7 +138,7 @@ export default defineModule({
         const isWhole = infected.word === 'defang' && first === undefined;
         services.found(this, 'infected', isWhole ? { word: 'reject' } : infected, {
           note: noteOf(name, parts, isWhole),
-          values: { virus: shown(name), name: shown(first?.name ?? '') },
+          values: { virus: shown(name), name: shown(first?.name ?? 'the message') },
           ...(infected.word === 'defang' && !isWhole ? { change: disarming(scanner, known, this) } : {}),
         });
       }
