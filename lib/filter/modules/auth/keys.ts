@@ -114,12 +114,12 @@ export async function publishedFault(
 function readKey(pem: string): KeyState {
   if (/-----BEGIN (?:RSA )?PUBLIC KEY-----/.test(pem))
     throw new Error('it is the public key; the private one is needed');
+  if (/ENCRYPTED/.test(pem)) throw new Error('it has a passphrase; take it off');
   let key: KeyObject;
   try {
     key = createPrivateKey({ key: pem, format: 'pem' });
   } catch (cause) {
-    const isLocked = cause instanceof Error && 'code' in cause && cause.code === 'ERR_MISSING_PASSPHRASE';
-    throw new Error(isLocked ? 'it has a passphrase; take it off' : 'it is no private key in PEM', { cause });
+    throw new Error('it is no private key in PEM', { cause });
   }
   const { asymmetricKeyType: type, asymmetricKeyDetails: details } = key;
   if (type === 'ed25519') return { key, algorithm: 'ed25519-sha256' };
