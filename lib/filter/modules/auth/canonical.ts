@@ -12,7 +12,7 @@ const SPACE = 0x20;
 const TAB = 0x09;
 const CRLF = Buffer.from('\r\n');
 /** Bytes between which other work gets its turn. */
-const SLICE = 128 * 1024;
+const SLICE = 64 * 1024;
 
 /** A header field, relaxed (section 3.4.2), with the CRLF at its end. */
 export function relaxedField({ name, raw }: Pick<Header, 'name' | 'raw'>): Buffer {
@@ -38,63 +38,87 @@ export async function hashBody(bytes: Uint8Array): Promise<string> {
 /** Runs of white space become one space, at the end of a line none; empty lines at the end are none. */
 class RelaxedBody {
   readonly #hash = createHash('sha256');
-  /** White space is held back until something follows it in its line, and so are empty lines. */
+  /** Short pieces are gathered here: to hash each would take longer than all the rest. */
+  readonly #out = Buffer.allocUnsafe(8 * SHORT);
+  #end = 0;
+  /** White space and line ends are held back until something follows them. */
   #space = false;
   #lines = 0;
-  /** A CR whose LF may come with the next piece. */
+  /** A CR whose LF may come with the next bytes. */
   #cr = false;
   #isEmpty = true;
 
   add(bytes: Uint8Array): void {
-    const out = Buffer.allocUnsafe(2 * bytes.length + 4);
-    let end = 0;
-    const write = (byte: number): void => {
-      if (this.#lines > 0) {
-        this.#hash.update(out.subarray(0, end));
-        end = 0;
-        this.#writeLines();
-      }
-      if (this.#space) {
-        out[end++] = SPACE;
-        this.#space = false;
-      }
-      out[end++] = byte;
-      this.#isEmpty = false;
-    };
-    for (const byte of bytes) {
+    for (let at = 0; at < bytes.length; ) {
+      const byte = bytes[at] ?? 0;
       if (byte === LF) {
         this.#cr = false;
         this.#space = false;
         this.#lines++;
+        at++;
         continue;
       }
-      if (this.#cr) {
-        this.#cr = false;
-        write(CR);
+      if (this.#cr) this.#writeCr();
+      if (byte === CR) {
+        this.#cr = true;
+        at++;
+      } else if (byte === SPACE || byte === TAB) {
+        this.#space = true;
+        at++;
+      } else {
+        const end = endOfPlain(bytes, at);
+        this.#writeHeld();
+        this.#write(bytes, at, end);
+        at = end;
       }
-      if (byte === CR) this.#cr = true;
-      else if (byte === SPACE || byte === TAB) this.#space = true;
-      else write(byte);
     }
-    this.#hash.update(out.subarray(0, end));
   }
 
   digest(): string {
-    if (this.#cr) {
-      this.#writeLines();
-      this.#hash.update(this.#space ? ' \r' : '\r');
-      this.#isEmpty = false;
-    }
+    if (this.#cr) this.#writeCr();
     // What has content ends with one line break.
-    if (!this.#isEmpty) this.#hash.update(CRLF);
-    return this.#hash.digest('base64');
+    if (!this.#isEmpty) this.#write(CRLF, 0, 2);
+    return this.#hash.update(this.#out.subarray(0, this.#end)).digest('base64');
   }
 
-  #writeLines(): void {
-    for (; this.#lines > 1_000; this.#lines -= 1_000) this.#hash.update(MANY_LINES);
-    this.#hash.update(MANY_LINES.subarray(0, 2 * this.#lines));
-    this.#lines = 0;
+  #writeCr(): void {
+    this.#cr = false;
+    this.#writeHeld();
+    this.#write(CRLF, 0, 1);
+  }
+
+  #writeHeld(): void {
+    for (; this.#lines > 0; this.#lines--) this.#write(CRLF, 0, 2);
+    if (this.#space) this.#write(ONE_SPACE, 0, 1);
+    this.#space = false;
+    this.#isEmpty = false;
+  }
+
+  #write(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#end + SHORT > this.#out.length || end - start > SHORT) {
+      this.#hash.update(this.#out.subarray(0, this.#end));
+      this.#end = 0;
+    }
+    if (end - start > SHORT) {
+      this.#hash.update(bytes.subarray(start, end));
+      return;
+    }
+    for (let at = start; at < end; at++) this.#out[this.#end++] = bytes[at] ?? 0;
   }
 }
 
-const MANY_LINES = Buffer.from('\r\n'.repeat(1_000));
+/** Where that ends which relaxing leaves as it is: text with single spaces in it, and line ends between lines of text. */
+function endOfPlain(bytes: Uint8Array, start: number): number {
+  let at = start;
+  while (at < bytes.length) {
+    const byte = bytes[at] ?? 0;
+    if (byte > SPACE || (byte !== SPACE && byte !== TAB && byte !== CR && byte !== LF)) at++;
+    else if (byte === SPACE && (bytes[at + 1] ?? 0) > SPACE) at += 2;
+    else if (byte === CR && bytes[at + 1] === LF && (bytes[at + 2] ?? 0) > SPACE) at += 3;
+    else break;
+  }
+  return at;
+}
+
+const SHORT = 512;
+const ONE_SPACE = Buffer.of(SPACE);

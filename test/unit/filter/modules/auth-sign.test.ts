@@ -134,7 +134,11 @@ describe('signing', () => {
       '[[module]]\nuse = "headers"\nremove = ["User-Agent"]\nadd = [{ name = "Reply-To", value = "c@example.com" }]\nsubject_words = ["x"]\nwords_action = "tag"\nmark = "[TAGGED] "\n';
     const disclaimer = '[[module]]\nuse = "disclaimer"\ntext = "Sent by us."\n';
     await using filter = await signing('', html, disclaimer);
-    const result = await filter.send({ eml: `User-Agent: y\r\n${MAIL}`, recipients: ['b@example.net'], ...INSIDE });
+    const result = await filter.send({
+      eml: `User-Agent: y\r\n${MAIL}`,
+      recipients: ['b@example.net'],
+      ...INSIDE,
+    });
     expect(result.message.body.toString()).toContain('Sent by us.');
     expect(fields(result, 'Subject')).toEqual(['[TAGGED] x']);
     expect(fields(result, 'Reply-To')).toEqual(['c@example.com']);
