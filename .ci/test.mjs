@@ -2,7 +2,7 @@
 // Runs every check and test, and counts them: the last line is `N passed, N failed, N skipped`. Arguments go to vitest,
 // and then only that runs: `npm test -- test/unit`. Run by `npm test`, which does the set-up first.
 import { spawnSync } from 'node:child_process';
-import { existsSync, globSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, globSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -107,6 +107,24 @@ function hasLibrary(build) {
   return false;
 }
 
+/** What drives the addon, and what plays messages without it. */
+const LIBRARY = ['addon', 'close', 'compose', 'fake-session', 'log'];
+
+/** What may differ by the release of Node: the unit tests, and of the others those of the library itself. */
+function runOnOtherNodes() {
+  const nodes = join(root, '.cache/nodes');
+  if (!existsSync(nodes)) {
+    console.log('skipped: tests on other releases of Node.js: run node .ci/nodes.mjs first');
+    add({ skipped: 1 });
+    return;
+  }
+  const tests = ['test/unit', ...LIBRARY.map((name) => `test/integration/${name}.test.ts`)];
+  for (const version of readdirSync(nodes)) {
+    console.log(`once more on Node.js ${version}:`);
+    runVitest(tests, { PATH: `${join(nodes, version, 'bin')}:${env.PATH}` });
+  }
+}
+
 const chosen = process.argv.slice(2);
 if (chosen.length === 0) {
   check('biome', 'biome', ['check']);
@@ -135,6 +153,7 @@ if (chosen.length === 0 && hasLibrary('poll')) {
   ];
   runVitest(tests, { MILTER_LIBRARY: libraryOf('poll') });
 }
+if (chosen.length === 0) runOnOtherNodes();
 const { passed, failed, skipped } = total;
 console.log(`${passed} passed, ${failed} failed, ${skipped} skipped`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;

@@ -38,6 +38,10 @@ export type MilterErrorCode =
   | 'ERR_MILTER_HANDLER'
   /** A handler did not answer within its deadline. */
   | 'ERR_MILTER_DEADLINE'
+  /** A message is to be unlearned of which it is not known, or no more, what it taught. */
+  | 'ERR_MILTER_NOT_TRAINED'
+  /** What a filter remembers cannot be read or written. */
+  | 'ERR_MILTER_STORE'
   /** The other side of a connection does not speak the milter protocol. */
   | 'ERR_MILTER_PROTOCOL';
 

@@ -17,6 +17,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   replay: async () => (await import('./replay.ts')).runReplay,
   try: async () => (await import('./try.ts')).runTry,
   spf: async () => (await import('./spf.ts')).runSpf,
+  srs: async () => (await import('./srs.ts')).runSrs,
 };
 
 /** What `milter --help` prints. */
@@ -32,6 +33,7 @@ export const USAGE = `Usage: milter run [FILE.toml]                  serve the m
        milter user add|passwd|remove|list      who may sign in to the quarantine's web page
        milter run|try FILTER …                 the same with a Milter class of one's own
        milter spf [options] IP SENDER HELO     ask SPF
+       milter srs forward|reverse ADDRESS      rewrite a return address, or look into one
        milter COMMAND --help                   show the options of a command
        milter --version                        show the versions of this package, Node.js and libmilter
 `;

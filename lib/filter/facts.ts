@@ -114,6 +114,8 @@ export interface Who {
   behindRelay(milter: Milter): Promise<JudgedClient | undefined>;
   /** What a refusal of mail from a relay becomes. */
   readonly relayed: Action;
+  /** Whether the configuration says what is ours. */
+  readonly hasDomains: boolean;
   /** Whether an address, or a bare domain, is ours. */
   isOurs(address: string): boolean;
 }
@@ -123,6 +125,25 @@ export const whoRole = role<Who>('who');
 
 /** Says that a domain is ours besides those that {@link whoRole} knows: lists compare its local parts without case. Several modules may. */
 export const ourDomainRole = role<(domain: string) => boolean>('our-domain');
+
+/**
+ * Whom a recipient stands for that was rewritten or signed by us: an address, without angle brackets; null where it is forged or
+ * expired, which whoever provides this finds too. Undefined for all others. Several modules may.
+ */
+export const meantRole = role<(recipient: string) => string | null | undefined>('meant');
+
+/** How return addresses are signed here. */
+export interface Signing {
+  /** The first signs, all verify. Another array when they have changed. */
+  readonly secrets: readonly string[];
+  /** Days for which what is signed is good. */
+  readonly maxAge: number;
+  readonly hashLength: number;
+  readonly separator: '=' | '+' | '-';
+}
+
+/** How return addresses are signed here. Provided by module `srs`. */
+export const signingRole = role<Signing>('signing');
 
 /** Says whether a recipient is exempt from all findings. Several modules may. */
 export const exemptRole = role<(recipient: string) => boolean | Promise<boolean>>('exempt');

@@ -8,12 +8,13 @@ export { type ClientNames, namesOf, seenClient } from './client.ts';
 export { ClientJudge } from './client-judge.ts';
 export { aLabels, isDomain } from './config/domains.ts';
 export { BadValue, wrongWord } from './config/faults.ts';
-export { reporting, textKind } from './config/kind.ts';
+export { reporting, textKind, textOrNone } from './config/kind.ts';
 export type { Endpoint } from './config/kinds.ts';
 export * as kinds from './config/kinds.ts';
 export type { AddressList } from './config/lists/addresses.ts';
 export type { Entries, ListFile } from './config/lists/files.ts';
 export type { ListedClient, NetworkList } from './config/lists/networks.ts';
+export type { SecretList } from './config/lists/secrets.ts';
 export type { DomainList, ExtensionList, GlobList, WordList } from './config/lists/words.ts';
 export { Template } from './config/template.ts';
 export { z } from './config/zod.ts';
@@ -33,6 +34,7 @@ export {
   knownRole,
   type Learner,
   learnersRole,
+  meantRole,
   ourDomainRole,
   ownHeaderRole,
   type PtrFact,
@@ -41,8 +43,10 @@ export {
   role,
   rulingRole,
   type SeenClient,
+  type Signing,
   type SpfKnown,
   scoreRole,
+  signingRole,
   spfFact,
   spfKnownFact,
   type Who,
@@ -72,7 +76,7 @@ export { RELEASED_HEADER } from './quarantine/mark.ts';
 export { findWord, readable } from './readable.ts';
 export { isPreamble, readReceived } from './received.ts';
 export { type Chunks, type FileRights, makeFolder, syncFolder, writeSafely } from './safe-file.ts';
-export type { Details, Services } from './services.ts';
+export type { Details, Services, SocketRights } from './services.ts';
 export {
   type Admission,
   type Keep,

@@ -40,6 +40,8 @@ export interface Need<Options> {
   readonly why: string;
   /** Whether these options need it. @default always */
   when?(options: Options): boolean;
+  /** What is wrong where the other is there, but its options are of no use; undefined where they are. @default nothing */
+  lacks?(others: Readonly<Record<string, unknown>>): string | undefined;
 }
 
 /** Where in the order of changes a module stands: signing sees all edits, and copies are of what is delivered. */

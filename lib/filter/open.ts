@@ -2,10 +2,12 @@
  * From a configuration to a filter: modules are set up, guarded, and composed into one Milter class.
  */
 import { cached, createResolver, type Resolver } from '../dns/index.ts';
-import { compose, type Logger, type MilterClass } from '../index.ts';
+import { compose, type Logger, type MilterClass, parseAddress } from '../index.ts';
+import { Alert } from './alert.ts';
 import { makeChanger } from './change.ts';
 import type { Config, ConfiguredModule } from './config/config.ts';
 import { parseConfig } from './config/load.ts';
+import { Daily } from './daily.ts';
 import { makeDecider } from './decider.ts';
 import { learnersRole, ourDomainRole, whoRole } from './facts.ts';
 import { readDeclared } from './findings/make.ts';
@@ -16,6 +18,7 @@ import { MetricsRegistry } from './metrics.ts';
 import { type ChangeStep, changeSteps, type JudgeStep } from './module.ts';
 import { makeOpener } from './opener.ts';
 import { canSend } from './outgoing/outgoing.ts';
+import { sendDigests, sendOwn } from './quarantine/digest.ts';
 import { type OpenQuarantine, openQuarantine } from './quarantine/open.ts';
 import type { Quarantine } from './quarantine/quarantine.ts';
 import { Roles } from './roles.ts';
@@ -95,6 +98,12 @@ const REFRESH_LISTS = 3_000;
 const EXPIRE_HELD = 10 * 60_000;
 /** How often messages that are to be released are looked for, in milliseconds. */
 const SEND_RELEASED = 10_000;
+/** How often it is looked whether it is time for what is done once a day, in milliseconds. */
+const LOOK_AT_CLOCK = 10_000;
+/** How often what went wrong is written into the store, in milliseconds. */
+const WRITE_ALERT = 60_000;
+/** When the alert is sent where there is no digest, in minutes after midnight. */
+const MORNING = 7 * 60;
 
 /**
  * Makes a filter of the text of a configuration (`milter.toml`).
@@ -114,48 +123,53 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
   const storeUsers = before?.storeUsers ?? { count: 0 };
   const metrics = before?.metrics ?? new MetricsRegistry();
   const store = before?.store ?? (await openStore(storeUrl, { now, log: logger, metrics }));
+  const alert =
+    trial || idle || settings.outgoing.alert === undefined
+      ? undefined
+      : new Alert(store.part('alert'), settings.hostname, now);
+  const log = alert?.watching(logger) ?? logger;
   const kept = trial ? TRIAL_HISTORY : settings.history;
-  const history = new History(store.part('history'), { ...kept, log: logger, now });
+  const history = new History(store.part('history'), { ...kept, log, now });
   const modules = config.modules.filter(({ mode }) => mode !== 'off');
   const shared: Shared = {
     store,
     resolver,
-    log: logger,
+    log,
     metrics,
     now,
     hostname: settings.hostname,
     data: settings.data,
+    trial,
+    socketRights: { mode: settings.socket_mode, group: settings.socket_group },
     findings: new Set(modules.flatMap(findingsOf)),
     roles: new Roles(),
     timers: new Timers(idle),
   };
   const quarantine = openQuarantine(config, {
     store,
-    log: logger,
+    log,
     metrics,
     now,
     learners: () => shared.roles.all(learnersRole),
   });
   const { held, releases, allowed } = quarantine;
-  if (!trial) {
-    shared.timers.every(
-      EXPIRE_HELD,
-      () => quarantine.expire(),
-      (error) => logger.warn({ error }, 'the quarantine could not be tidied'),
-    );
-    if (canSend(settings.outgoing))
-      shared.timers.every(
-        SEND_RELEASED,
-        () => releases.work(),
-        (error) => logger.warn({ error }, 'releases could not be sent'),
-      );
+  const every = (milliseconds: number, work: () => Promise<void>, what: string): void =>
+    shared.timers.every(milliseconds, work, (error) => log.warn({ error }, what));
+  if (!trial) every(EXPIRE_HELD, () => quarantine.expire(), 'the quarantine could not be tidied');
+  if (!trial && canSend(settings.outgoing)) {
+    every(SEND_RELEASED, () => releases.work(), 'releases could not be sent');
+    for (const daily of dailyWorks(config, shared, quarantine, alert)) {
+      every(LOOK_AT_CLOCK, () => daily.tick(), 'what is to be done daily could not be done');
+    }
   }
+  if (alert !== undefined) every(WRITE_ALERT, () => alert.flush(), 'the alert could not be written');
   const running = new Running(config, modules, shared, history);
   const disposals: Disposal[] = [];
   storeUsers.count++;
   const close = async (): Promise<void> => {
     shared.timers.stop();
     await releases.close();
+    await alert?.flush();
     for (const dispose of disposals) await dispose();
     await history.close();
     storeUsers.count--;
@@ -192,6 +206,36 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     changers: [...new Set(inOrder.map(({ entry }) => entry.name))],
     close,
   };
+}
+
+/** What is told once a day, and to whom. */
+function dailyWorks(
+  { settings }: Config,
+  { store, log, metrics, now, roles }: Shared,
+  { held, review }: OpenQuarantine,
+  alert: Alert | undefined,
+): readonly Daily[] {
+  const parts = { store: store.part('daily'), log, metrics, now };
+  const works: Daily[] = [];
+  const { digest } = settings.quarantine;
+  const { alert: to } = settings.outgoing;
+  if (digest !== undefined) {
+    const isOurs = (): ((address: string) => boolean) | undefined => {
+      const who = roles.first(whoRole);
+      if (who?.hasDomains !== true) return undefined;
+      const others = roles.all(ourDomainRole);
+      return (address) => who.isOurs(address) || others.some((one) => one(parseAddress(address).domain));
+    };
+    const digests = { held, review, store: store.part('digest'), settings, log, metrics, now, isOurs };
+    works.push(
+      new Daily({ name: 'digest', minute: digest, work: (...when) => sendDigests(digests, ...when) }, parts),
+    );
+  }
+  if (alert !== undefined && to !== undefined) {
+    const work = (): Promise<void> => alert.tell(to, (mail) => sendOwn({ held, settings, now }, mail));
+    works.push(new Daily({ name: 'alert', minute: digest ?? MORNING, work }, parts));
+  }
+  return works;
 }
 
 function findingsOf({ name, definition }: ConfiguredModule): readonly string[] {

@@ -46,6 +46,14 @@ export interface Details {
   readonly change?: Change;
 }
 
+/** As the configuration has them for the filter's own socket. */
+export interface SocketRights {
+  /** Permission bits. */
+  readonly mode: number;
+  /** The group's name or number; undefined: that of the process. */
+  readonly group: string | number | undefined;
+}
+
 /** What a module may use. `Short` are the short names of its findings. */
 export interface Services<Short extends string = string> {
   /** The module's name in this configuration. */
@@ -64,6 +72,10 @@ export interface Services<Short extends string = string> {
   readonly observed: boolean;
   /** Where the configuration's stored things are. */
   readonly data: string;
+  /** Whether the filter is only to show what would become of a message: nothing may listen then. */
+  readonly trial: boolean;
+  /** Who may use a unix socket at which a module listens. */
+  readonly socketRights: SocketRights;
   /** The names of all findings that the modules of this configuration know. */
   readonly findings: ReadonlySet<string>;
   /** Reports what was found. The decision says later what comes of it. */
@@ -116,6 +128,8 @@ export interface Shared {
   readonly now: () => number;
   readonly hostname: string;
   readonly data: string;
+  readonly trial: boolean;
+  readonly socketRights: SocketRights;
   readonly findings: ReadonlySet<string>;
   readonly roles: Roles;
   readonly timers: Timers;
@@ -183,6 +197,8 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     metrics: shared.metrics,
     hostname: shared.hostname,
     data: shared.data,
+    trial: shared.trial,
+    socketRights: shared.socketRights,
     findings: shared.findings,
     now: shared.now,
     found: (milter, short, action, details = {}) => {

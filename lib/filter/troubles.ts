@@ -25,21 +25,28 @@ export class Troubles {
 
   /** A logger that keeps troubles, and hands everything on. */
   watching(logger: () => Logger): Logger {
-    const keep = (level: Trouble['level'], fields: LogFields, message: string): void => {
+    return watching(logger, (level, fields, message) => {
       this.#kept.push({ at: Date.now(), level, message, about: fieldsText(fields) });
       if (this.#kept.length > MOST) this.#kept.shift();
-    };
-    return {
-      debug: (fields, message) => logger().debug(fields, message),
-      info: (fields, message) => logger().info(fields, message),
-      warn: (fields, message) => {
-        keep('warn', fields, message);
-        logger().warn(fields, message);
-      },
-      error: (fields, message) => {
-        keep('error', fields, message);
-        logger().error(fields, message);
-      },
-    };
+    });
   }
+}
+
+/** A logger that hands everything on, and tells of warnings and errors. */
+export function watching(
+  logger: () => Logger,
+  keep: (level: Trouble['level'], fields: LogFields, message: string) => void,
+): Logger {
+  return {
+    debug: (fields, message) => logger().debug(fields, message),
+    info: (fields, message) => logger().info(fields, message),
+    warn: (fields, message) => {
+      keep('warn', fields, message);
+      logger().warn(fields, message);
+    },
+    error: (fields, message) => {
+      keep('error', fields, message);
+      logger().error(fields, message);
+    },
+  };
 }

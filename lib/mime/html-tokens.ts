@@ -41,6 +41,8 @@ export interface TokenHandler {
   onCloseTag(name: string, start: number, end: number): void;
   /** What is between the marks of a comment, CDATA section or `<!…>`. */
   onComment(start: number, end: number): void;
+  /** Text between tags in pieces, entities decoded; that of scripts and style sheets as it stands. Slower where it is asked for. */
+  onText?(text: string): void;
 }
 
 /** Walks over HTML, or XML, once, in steps. Any text will do; nothing throws. */
@@ -55,11 +57,19 @@ export function* tokenize(html: string, handler: TokenHandler, xmlMode = false):
     tag = undefined;
   };
   let attributes: Attribute[] = [];
+  const onText = handler.onText?.bind(handler);
   const tokenizer = new Tokenizer(
     // Text is skipped faster when entities in it are not looked at; those of attributes are decoded below.
-    { decodeEntities: false, xmlMode },
+    { decodeEntities: onText !== undefined, xmlMode },
     {
       ...NOTHING,
+      ...(onText && {
+        ontext: (start, end) => onText(html.slice(start, end)),
+        ontextentity: (codePoint) => onText(String.fromCodePoint(codePoint)),
+        onattribentity(codePoint) {
+          value += String.fromCodePoint(codePoint);
+        },
+      }),
       onopentagname(start, end) {
         attributes = [];
         tag = { name: html.slice(start, end).toLowerCase(), start: start - 1 };
@@ -76,7 +86,8 @@ export function* tokenize(html: string, handler: TokenHandler, xmlMode = false):
         value += html.slice(start, end);
       },
       onattribend(_, end) {
-        attributes.push({ name, value: decodeAttribute(value), start: nameStart, end });
+        const decoded = onText === undefined ? decodeAttribute(value) : value;
+        attributes.push({ name, value: decoded, start: nameStart, end });
       },
       onclosetag(start, end) {
         const close = html.indexOf('>', end);

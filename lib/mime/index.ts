@@ -37,6 +37,7 @@ export {
   isMarkup,
   removeRemoteImages,
 } from './html-part.ts';
+export { type PageText, readPage } from './html-text.ts';
 export {
   explainPoison,
   type InspectPolicy,

@@ -1,6 +1,8 @@
 /**
  * The options of serve(): their defaults, and one clear line for each thing wrong with them.
  */
+
+import { groupId } from '../group.ts';
 import type { Logger } from '../logger.ts';
 import { stderrLogger } from '../logger.ts';
 import type { OnError } from '../milter/milter.ts';
@@ -20,7 +22,6 @@ import {
 } from '../options.ts';
 import { parseSocket, type Socket } from '../protocol/socket.ts';
 import type { DeadlineStage, Deadlines } from '../run/plan.ts';
-import { groupId } from './group.ts';
 
 /** Who speaks the milter protocol. */
 export type EngineName = 'libmilter' | 'js' | 'auto';

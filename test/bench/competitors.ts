@@ -70,7 +70,7 @@ export function competitors(tools: string): Competitor[] {
       : `pymilter is not installed for ${python} (Debian: apt-get install python3-milter)`;
   const noBuild = existsSync(join(root, 'dist/index.js'))
     ? undefined
-    : 'dist/index.js is missing: run "npm run build" first';
+    : 'dist/index.js is missing: run "npm run build:all" first';
   return [
     noop(tools, 0),
     pymilter('all', 'pymilter, every stage', noPymilter),

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { type Mta, readMails, startServer, stopServer } from './mta.ts';
 import { SENDMAIL_ROOT } from './requirements.ts';
@@ -14,8 +14,16 @@ const run = promisify(execFile);
 export interface SendmailOptions {
   /** The filters, in libmilter's words: `unix:/path`, `inet:port@host` or `inet6:port@host`. */
   readonly milters: readonly string[];
+  /** Lines of the m4 configuration before all others: definitions. */
+  readonly definitions?: readonly string[];
   /** More lines for the m4 configuration. */
   readonly configuration?: readonly string[];
+}
+
+/** A running Sendmail. */
+export interface Sendmail extends Mta {
+  /** What its test mode (`-bt`) prints for these lines. */
+  test(...lines: readonly string[]): Promise<string>;
 }
 
 /** The user and group `mail`, for whom mails are delivered; Debian's number for both. */
@@ -35,7 +43,11 @@ export function sendmailLibraries(): string {
 }
 
 /** Starts Sendmail. It is ready when this resolves. */
-export async function startSendmail({ milters, configuration = [] }: SendmailOptions): Promise<Mta> {
+export async function startSendmail({
+  milters,
+  definitions = [],
+  configuration = [],
+}: SendmailOptions): Promise<Sendmail> {
   const directory = await mkdtemp(join(tmpdir(), 'sendmail-'));
   const file = (name: string): string => join(directory, name);
   const port = await unusedPort();
@@ -56,7 +68,9 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
     (spec, index) => `INPUT_MAIL_FILTER(\`filter${index}', \`S=${spec}, F=T, T=S:10s;R:10s;E:30s')dnl\n`,
   );
   await writeFile(file('more.mc'), [...filters, ...configuration].join('\n'));
-  await writeFile(file('sendmail.cf'), await compile(directory, port, 'sendmail.mc', file('more.mc')));
+  await writeFile(file('first.mc'), definitions.map((line) => `${line}dnl\n`).join(''));
+  const [first, more] = [file('first.mc'), file('more.mc')];
+  await writeFile(file('sendmail.cf'), await compile(directory, port, first, 'sendmail.mc', more));
   await writeFile(file('submit.cf'), await compile(directory, port, 'submit.mc'));
 
   const program = join(SENDMAIL_ROOT, 'usr/libexec/sendmail/sendmail');
@@ -96,6 +110,11 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
       submission.child.stdin?.end(message);
       await submission;
     },
+    async test(...lines) {
+      const testing = run('unshare', [...NAMED, program, `-C${file('sendmail.cf')}`, '-bt'], { env });
+      testing.child.stdin?.end(`${lines.join('\n')}\n`);
+      return (await testing).stdout;
+    },
     log: () => readFile(file('traffic'), 'utf8').catch(() => ''),
     async [Symbol.asyncDispose]() {
       await stopServer(daemon, file('pid'));
@@ -104,11 +123,11 @@ export async function startSendmail({ milters, configuration = [] }: SendmailOpt
   };
 }
 
-/** The text of a .cf file, made of a source beside this file and `more` of them. */
-async function compile(directory: string, port: number, source: string, ...more: string[]): Promise<string> {
+/** The text of a .cf file, made of these sources; relative ones are beside this file. */
+async function compile(directory: string, port: number, ...given: string[]): Promise<string> {
   const cf = join(SENDMAIL_ROOT, 'usr/share/sendmail/cf/');
   const defines = [`-D_CF_DIR_=${cf}`, `-D_DIRECTORY_=${directory}`, `-D_PORT_=${port}`];
-  const sources = [`${cf}m4/cf.m4`, join(import.meta.dirname, source), ...more];
+  const sources = [`${cf}m4/cf.m4`, ...given.map((source) => resolve(import.meta.dirname, source))];
   const { stdout } = await run('m4', [...defines, ...sources], { maxBuffer: 10_000_000 });
   // m4 has no way to have no alias file, and one that is missing keeps mails in the queue.
   return stdout.replace(/^O AliasFile.*\n/m, '');

@@ -9,6 +9,7 @@ import { MemoryResolver } from '../../lib/testing/index.ts';
 import { type Certificate, makeCertificate } from '../helpers/certificates.ts';
 import { temporaryDirectory } from '../helpers/directory.ts';
 import { type FilteredMta, startFiltered } from '../helpers/filtered.ts';
+import type { Mta } from '../helpers/mta.ts';
 import { startPostfix } from '../helpers/postfix.ts';
 import { describeWith } from '../helpers/requirements.ts';
 import { startSendmail } from '../helpers/sendmail.ts';
@@ -105,7 +106,7 @@ describe.each(MTAS)('under %s', (name, start) => {
       directory = await temporaryDirectory();
       authority = await makeCertificate(directory.path, 'authority.test');
       const own = await makeCertificate(directory.path, 'mx.test.invalid', authority);
-      t = await startFiltered((milter) => start(milter, own, authority));
+      t = await startFiltered<Mta>((milter) => start(milter, own, authority));
     });
     afterAll(async () => {
       await t[Symbol.asyncDispose]();
@@ -140,7 +141,7 @@ describe.each(MTAS)('under %s', (name, start) => {
 describeWith(['postfix'], 'clients elsewhere, of whom XCLIENT tells Postfix', () => {
   let t: FilteredMta;
   beforeAll(async () => {
-    t = await startFiltered((milter) => startPostfix({ milters: [milter] }));
+    t = await startFiltered<Mta>((milter) => startPostfix({ milters: [milter] }));
   });
   afterAll(() => t[Symbol.asyncDispose]());
 

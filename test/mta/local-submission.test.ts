@@ -4,6 +4,7 @@ import Bcc from '../../examples/bcc.ts';
 import RecipientGate from '../../examples/recipient-gate.ts';
 import { type Client, Milter, parseAddress, reject } from '../../lib/index.ts';
 import { type FilteredMta, startFiltered } from '../helpers/filtered.ts';
+import type { Mta } from '../helpers/mta.ts';
 import { startPostfix } from '../helpers/postfix.ts';
 import { describeWith } from '../helpers/requirements.ts';
 import { startSendmail } from '../helpers/sendmail.ts';
@@ -36,7 +37,7 @@ describe.each(MTAS)('mail submitted on the machine of %s', (name, start) => {
   describeWith([name], name, () => {
     let t: FilteredMta;
     beforeAll(async () => {
-      t = await startFiltered(start);
+      t = await startFiltered<Mta>(start);
     });
     afterAll(() => t[Symbol.asyncDispose]());
 
@@ -87,7 +88,7 @@ describe.each(MTAS)('mail submitted on the machine of %s', (name, start) => {
       ['examples/recipient-gate.ts', RecipientGate, ['alice', 'bob'], 'mallory', 'No such user here'],
     ] as const)('does not slip by a gate, %s', async (_, filter, fine, refused, reply) => {
       // Of its own, for what Postfix may not refuse stays where it was submitted.
-      await using own = await startFiltered(start);
+      await using own = await startFiltered<Mta>(start);
       own.use(filter);
       const to = (users: readonly string[]): string[] => users.map((user) => `${user}@example.com`);
       await own.mta.submit('ann@test.invalid', to(fine), 'Subject: by the gate\n\nx\n');

@@ -9,6 +9,7 @@ import { aLabels, isDomain } from './domains.ts';
 import { BadValue, wrongWord } from './faults.ts';
 import { textKind, textOrNone, type WithDefault } from './kind.ts';
 import { readNow } from './lists/files.ts';
+import { type SecretList, secretList } from './lists/secrets.ts';
 import { compilePattern, type Pattern } from './pattern.ts';
 import { reading } from './reading.ts';
 import { Template } from './template.ts';
@@ -122,20 +123,16 @@ export function secret<D extends Maybe = undefined>(otherwise?: D): WithDefault<
   });
 }
 
-/** Secrets, one a line of what {@link secret} would be; empty for none. */
-export function secrets<D extends Maybe = undefined>(
+/**
+ * Secrets, one a line, the newest first, {@link SecretList}; empty for none. Those of `"file:PATH"` are read anew when the
+ * file changes.
+ * @param least characters of each
+ */
+export function secrets<D extends string | undefined = undefined>(
   otherwise?: D,
-): WithDefault<readonly string[], string, D> {
-  return textKind(
-    'secrets: "file:PATH", "env:NAME" or "credential:NAME", one a line',
-    (text) =>
-      readSecret(text)
-        .split('\n')
-        .map((line) => line.trim())
-        .filter((line) => line !== '' && !line.startsWith('#')),
-    otherwise as D,
-    { writeOnly: true },
-  );
+  least = 1,
+): WithDefault<SecretList, string, D> {
+  return secretList(readSecret, otherwise, least);
 }
 
 /** The path of something that the filter stores: absolute, or below `data`. Empty for none. */

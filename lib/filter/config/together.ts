@@ -38,10 +38,13 @@ function checkTwins(modules: readonly ConfiguredModule[], taker: FaultTaker): vo
 function checkNeeds(modules: readonly ConfiguredModule[], taker: FaultTaker): void {
   const running = modules.filter(({ mode }) => mode !== 'off');
   for (const { definition, options, index } of running) {
-    for (const { module, why, when } of definition.needs ?? []) {
-      const isThere = running.some((other) => other.definition.name === module);
-      if (isThere || when?.(options) === false) continue;
-      taker.fault(['module', index, 'use'], `needs a [[module]] with use = "${module}", ${why}`);
+    for (const { module, why, when, lacks } of definition.needs ?? []) {
+      if (when?.(options) === false) continue;
+      const other = running.find((one) => one.definition.name === module);
+      const lack = other === undefined ? undefined : lacks?.(other.options);
+      if (other === undefined)
+        taker.fault(['module', index, 'use'], `needs a [[module]] with use = "${module}", ${why}`);
+      else if (lack !== undefined) taker.fault(['module', index, 'use'], lack);
     }
   }
 }

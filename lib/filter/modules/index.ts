@@ -22,4 +22,5 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   score: () => import('./score.ts'),
   spam: () => import('./spam/index.ts'),
   spf: () => import('./spf/index.ts'),
+  srs: () => import('./srs/index.ts'),
 };

@@ -101,6 +101,7 @@ export default defineModule({
       list.has({ ...client, names: async () => (await namesOf(milter, client, services.resolver)).names });
     const who: Who = {
       isOurs,
+      hasDomains: !domains.empty,
       relayed: options.relayed,
       isInternal: (milter, client) =>
         isLocal(client, milter) ||

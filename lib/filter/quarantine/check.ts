@@ -41,6 +41,7 @@ export async function expire({ held, log, metrics, now, hostname }: Tidying): Pr
   const { open, oldest } = await held.items.count();
   metrics.gauge('quarantine_items', open);
   metrics.gauge('quarantine_bytes', bytes);
+  metrics.gauge('quarantine_max_bytes', held.folder.most);
   metrics.gauge('quarantine_oldest_timestamp_seconds', oldest === undefined ? 0 : oldest / 1_000);
   metrics.gauge('quarantine_tidied_timestamp_seconds', now() / 1_000);
 }

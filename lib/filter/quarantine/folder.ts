@@ -52,7 +52,8 @@ const unzip = promisify(gunzip);
 /** The folder. */
 export class HeldFolder {
   readonly path: string;
-  readonly #most: number;
+  /** Compressed bytes that may be in it. */
+  readonly most: number;
   readonly #log: Logger;
   /** Compressed bytes in it when it was last measured, and those written since. */
   #used = 0;
@@ -60,10 +61,9 @@ export class HeldFolder {
   #measuring: Promise<void> | undefined;
   #warned = false;
 
-  /** @param most compressed bytes that may be in it */
   constructor(path: string, most: number, log: Logger) {
     this.path = path;
-    this.#most = most;
+    this.most = most;
     this.#log = log;
   }
 
@@ -174,24 +174,24 @@ export class HeldFolder {
 
   /** Makes room for so many bytes, or refuses them. */
   #take(bytes: number): void {
-    if (this.#used + bytes > this.#most) {
+    if (this.#used + bytes > this.most) {
       // Room may have been made meanwhile.
       this.#measured = Number.NEGATIVE_INFINITY;
-      throw new QuarantineFull(`the quarantine is full: ${this.#used} of ${this.#most} bytes (max_size)`);
+      throw new QuarantineFull(`the quarantine is full: ${this.#used} of ${this.most} bytes (max_size)`);
     }
     this.#used += bytes;
-    const nearly = this.#used > NEARLY_FULL * this.#most;
+    const nearly = this.#used > NEARLY_FULL * this.most;
     if (nearly && !this.#warned) {
       this.#log.warn(
-        { path: this.path, bytes: this.#used, max_size: this.#most },
-        `the quarantine is ${Math.round((100 * this.#used) / this.#most)} % full; beyond max_size mail is tempfailed`,
+        { path: this.path, bytes: this.#used, max_size: this.most },
+        `the quarantine is ${Math.round((100 * this.#used) / this.most)} % full; beyond max_size mail is tempfailed`,
       );
     }
     this.#warned = nearly;
   }
 
   async #measure(): Promise<void> {
-    const good = this.#used > NEARLY_FULL * this.#most ? MEASURE_NEAR : MEASURE_EVERY;
+    const good = this.#used > NEARLY_FULL * this.most ? MEASURE_NEAR : MEASURE_EVERY;
     if (performance.now() - this.#measured < good) return;
     this.#measuring ??= this.#sum().finally(() => {
       this.#measuring = undefined;

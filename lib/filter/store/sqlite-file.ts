@@ -1,10 +1,10 @@
 /**
  * The store's file, as the thread of sqlite.ts uses it: all that is asked together is one transaction, so that it is
- * written to the disk once. The one place that knows `node:sqlite`.
+ * written to the disk once.
  */
-import { closeSync, mkdirSync, openSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { statSync } from 'node:fs';
+import type { DatabaseSync, StatementSync } from 'node:sqlite';
+import { openDatabase, transaction } from '../../sqlite.ts';
 import { MemoryTable } from './memory.ts';
 import { type Page, type StoreAnswer, type StoreRequest, writes } from './request.ts';
 import { type Entry, perform, type Table } from './table.ts';
@@ -23,9 +23,6 @@ const migrations: readonly string[] = [
    CREATE TABLE windows (key TEXT PRIMARY KEY, slices TEXT NOT NULL, expires REAL NOT NULL);
    CREATE INDEX windows_expires ON windows (expires);`,
 ];
-
-/** Milliseconds to wait for other processes that write. */
-const BUSY = 10_000;
 
 /** A store's file. It is made when something is first written. */
 export class SqliteFile {
@@ -81,61 +78,13 @@ export class SqliteFile {
 
   #opened(): { readonly database: DatabaseSync; readonly table: SqliteTable } {
     if (this.#open !== undefined) return this.#open;
-    mkdirSync(dirname(this.#path), { recursive: true, mode: 0o700 });
-    // SQLite would let others read it, and gives its other files the mode of this one.
-    closeSync(openSync(this.#path, 'a', 0o600));
-    const database = new DatabaseSync(this.#path, { timeout: BUSY });
-    try {
-      database.exec(
-        'PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216',
-      );
-      migrate(database, migrations);
-      this.#open = { database, table: new SqliteTable(database) };
-      return this.#open;
-    } catch (error) {
-      database.close();
-      throw error;
-    }
+    const database = openDatabase(this.#path, migrations, true);
+    this.#open = { database, table: new SqliteTable(database) };
+    return this.#open;
   }
 
   #describe(error: unknown): string {
     return `the store ${this.#path} fails: ${error instanceof Error ? error.message : String(error)}`;
-  }
-}
-
-/**
- * Brings a file to the last version, in one transaction. Of several processes, one does.
- * @throws Error if the file has a later version
- */
-export function migrate(database: DatabaseSync, steps: readonly string[]): void {
-  if (versionOf(database) === steps.length) return;
-  transaction(database, () => {
-    const version = versionOf(database);
-    if (version > steps.length) {
-      throw new Error(
-        `it was written by a later release (its version is ${version}, the last known ${steps.length})`,
-      );
-    }
-    for (const step of steps.slice(version)) database.exec(step);
-    database.exec(`PRAGMA user_version = ${steps.length}`);
-  });
-}
-
-function versionOf(database: DatabaseSync): number {
-  const { user_version: version } = database.prepare('PRAGMA user_version').get() ?? {};
-  return Number(version);
-}
-
-function transaction<T>(database: DatabaseSync, work: () => T): T {
-  database.exec('BEGIN IMMEDIATE');
-  try {
-    const result = work();
-    database.exec('COMMIT');
-    return result;
-  } catch (error) {
-    // A full disk has SQLite roll back by itself.
-    if (database.isTransaction) database.exec('ROLLBACK');
-    throw error;
   }
 }
 

@@ -8,7 +8,9 @@ const both = ['b@example.com', 'c@example.com'];
 const EML = 'From: a@example.org\r\nSubject: =?utf-8?q?x?=\r\nX-Folded: one\r\n two\r\n\r\nhello\r\n';
 
 async function send(options: string, refused: readonly string[] = []) {
-  await using sink = await mailSink(refused);
+  await using sink = await mailSink((stage, { recipients: [to = ''] }) =>
+    stage === 'rcpt' && refused.includes(to) ? '550 no such user here' : undefined,
+  );
   await using filter = await testFilter(
     `[outgoing]\nsmtp = "127.0.0.1:${sink.port}"\n${probe(`${options}\nexempt = ["c@example.com"]`)}`,
     { top: 'split = true' },
@@ -59,16 +61,6 @@ describe('split', () => {
     expect(mails).toEqual([]);
     if (verdict === 'continue') expect(recipients).toContain('<c@example.com>');
   });
-
-  it.each(['reject', 'tag', 'write'])(
-    'sends nothing apart that is not for the exempt either: %s',
-    async (action) => {
-      const { mails } = await send(
-        `name = "other"\n[[module]]\nuse = "./grim.ts"\nmessage = "${action}"\n${probe('message = "tag"')}`,
-      );
-      expect(mails).toEqual([]);
-    },
-  );
 
   it('has the sender try again where the copy is not taken', async () => {
     const { verdict, reply, outcomes } = await send('message = "reject"', ['c@example.com']);

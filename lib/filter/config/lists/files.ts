@@ -14,6 +14,8 @@ export interface Entries {
   readonly wholeLines?: boolean;
   /** @throws BadValue for what is no entry */
   add(entry: string): void;
+  /** Called when all are in it. @throws BadValue for a list that is none, whatever its entries */
+  end?(): void;
 }
 
 /** A list in a file: what it held when it was last right. */
@@ -76,6 +78,7 @@ export class ListFiles {
     const reader = new LineReader(path, text, make());
     while (reader.read(Number.POSITIVE_INFINITY));
     if (reader.faults.length > 0) throw new BadValue(`${show(path)} has faults`, reader.faults);
+    reader.entries.end?.();
     const file = { path, entries: reader.entries };
     files.set(path, { file, make, version });
     return file;
@@ -112,6 +115,7 @@ async function refreshOne(watched: Watched, watcher: ListWatcher): Promise<void>
     const reader = new LineReader(file.path, decode(file.path, await readFile(file.path)), make());
     while (reader.read(LINES_AT_ONCE)) await breathe();
     if (reader.faults.length > 0) return watcher.failed?.(file.path, reader.faults);
+    reader.entries.end?.();
     file.entries = reader.entries;
     watcher.changed?.(file.path);
   } catch (error) {

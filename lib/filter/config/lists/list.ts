@@ -51,7 +51,8 @@ export function listKind<E extends Entries, List>(
   return withDefault(whole as Kind<List, readonly string[]>, otherwise);
 }
 
-function openFile<E extends Entries>(name: string, kind: object, make: () => E): ListFile<E> {
+/** Reads a file of entries that is read anew when it changes; its path is relative to the configuration. */
+export function openFile<E extends Entries>(name: string, kind: object, make: () => E): ListFile<E> {
   if (name === '') throw new BadValue('lacks the path after "file:"');
   const { directory, files } = reading();
   return files.open(resolve(directory, name), kind, make);

@@ -7,6 +7,7 @@ import {
   defineModule,
   exemptRole,
   kinds,
+  meantRole,
   ourDomainRole,
   SmtpTrouble,
   spfFact,
@@ -113,20 +114,22 @@ export default defineModule({
 
     return class Recipients extends Milter {
       override async envrcpt(recipient: string): Promise<void> {
-        const { local, domain } = parseAddress(recipient);
         this.#count(recipient);
+        const meant = this.#meantBy(recipient);
+        if (meant === null) return;
+        const { local, domain } = parseAddress(meant);
         // Where others' mail goes is not for us to judge.
         const isComplete = complete.hasDomain(domain);
         const staysHere =
           isComplete ||
-          clientFact.get(this).kind === 'external' ||
-          services.role(whoRole)?.isOurs(recipient) === true;
-        if (!staysHere || unfiltered.has(recipient)) return;
+          (clientFact.get(this).kind === 'external' && meant === recipient) ||
+          services.role(whoRole)?.isOurs(meant) === true;
+        if (!staysHere || unfiltered.has(meant)) return;
         if (local.toLowerCase() === 'mailer-daemon') {
           services.found(this, 'mailer-daemon', options.mailer_daemon, { recipient });
-        } else if (isComplete && !users.has(recipient)) {
+        } else if (isComplete && !users.has(meant)) {
           services.found(this, 'users', { word: 'reject' }, { recipient });
-        } else if (nextHop !== undefined) await this.#verify(nextHop, recipient);
+        } else if (nextHop !== undefined) await this.#verify(nextHop, recipient, meant);
       }
 
       override async eom(): Promise<void> {
@@ -143,6 +146,15 @@ export default defineModule({
         }
       }
 
+      /** A return address of ours exists as that which it was made of does; null where another module refuses it. */
+      #meantBy(recipient: string): string | null {
+        for (const meaning of services.holders(meantRole)) {
+          const meant = meaning(recipient);
+          if (meant !== undefined) return meant === null ? null : `<${meant}>`;
+        }
+        return recipient;
+      }
+
       #count(recipient: string): void {
         const { sender, recipients } = this.message;
         for (const [short, most] of [
@@ -154,9 +166,9 @@ export default defineModule({
         }
       }
 
-      async #verify(server: NextHop, recipient: string): Promise<void> {
+      async #verify(server: NextHop, recipient: string, meant: string): Promise<void> {
         try {
-          const { code, enhanced, text } = await server.ask(recipient);
+          const { code, enhanced, text } = await server.ask(meant);
           if (code < 400) return;
           services.found(
             this,

@@ -24,6 +24,7 @@ function setUp() {
   return {
     directory,
     told,
+    files,
     path: (name: string) => join(directory, name),
     write: (name: string, text: string | Buffer) => writeFileSync(join(directory, name), text),
     read: (...entries: string[]): AddressList => {
@@ -52,6 +53,48 @@ function faultsOf(read: () => unknown): unknown {
   }
   return undefined;
 }
+
+describe('secrets in a file', () => {
+  function secrets(t: ReturnType<typeof setUp>, files: ListFiles) {
+    const surroundings = {
+      directory: t.directory,
+      data: t.directory,
+      environment: {},
+      files,
+      ours: { has: () => false },
+    };
+    return readWith(surroundings, () => kinds.secrets('', 8).parse('file:secrets'));
+  }
+
+  it('are read anew when they change, but for what is none', async () => {
+    const t = setUp();
+    t.write('secrets', '# the newest first\nnew # secret\nold secret\n');
+    const list = secrets(t, t.files);
+    expect(list.all).toEqual(['new # secret', 'old secret']);
+    t.write('secrets', 'newer secret\nnew # secret\n');
+    await t.refresh();
+    expect(list.all).toEqual(['newer secret', 'new # secret']);
+    t.write('secrets', '# nothing\n');
+    await t.refresh();
+    t.write('secrets', 'long enough\nshort\n');
+    await t.refresh();
+    await t.refresh();
+    expect(list.all).toEqual(['newer secret', 'new # secret']);
+    expect(t.told).toEqual([
+      'changed /secrets',
+      'failed /secrets:0:0: holds no secret; make one with: openssl rand -base64 24',
+      'failed /secrets:2:1: a secret of 5 characters can be guessed: 8 are the least; make one with: openssl rand -base64 24',
+    ]);
+  });
+
+  it('are refused at start where there is none', () => {
+    const t = setUp();
+    t.write('secrets', '\n# nothing\n');
+    expect(faultsOf(() => secrets(t, t.files))).toMatchObject([
+      { message: expect.stringContaining('holds no secret') },
+    ]);
+  });
+});
 
 describe('a list in a file', () => {
   it('has one entry a line, comments and empty lines aside', () => {

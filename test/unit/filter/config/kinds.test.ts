@@ -13,7 +13,7 @@ writeFileSync(join(directory, 'keys'), '# first signs\nnew \n\nold\n');
 writeFileSync(join(directory, 'token'), 's3cret\n');
 
 function surroundings() {
-  const environment = { TOKEN: 'from the environment', CREDENTIALS_DIRECTORY: directory };
+  const environment = { TOKEN: 'from the environment', EMPTY: '', CREDENTIALS_DIRECTORY: directory };
   return {
     directory,
     data: '/var/lib/milter',
@@ -165,8 +165,18 @@ describe('a secret', () => {
   });
 
   it('may be several, one a line', () => {
-    expect(read(kinds.secrets(''), 'file:keys')).toEqual(['new', 'old']);
-    expect(read(kinds.secrets(''), undefined)).toEqual([]);
+    expect(read(kinds.secrets(''), 'file:keys').all).toEqual(['new', 'old']);
+    expect(read(kinds.secrets(''), 'env:TOKEN').all).toEqual(['from the environment']);
+    expect(read(kinds.secrets(''), undefined).all).toEqual([]);
+  });
+
+  it('has a least length, and is not shown', () => {
+    expect(faultOf(kinds.secrets('', 8), 's3cret')).toBe(
+      'a secret of 6 characters can be guessed: 8 are the least; make one with: openssl rand -base64 24',
+    );
+    const message = faultOf(kinds.secrets('', 8), 'file:keys');
+    expect(message).toMatch(/has faults$/);
+    expect(faultOf(kinds.secrets(''), 'env:EMPTY')).toMatch(/^holds no secret/);
   });
 });
 

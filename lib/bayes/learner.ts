@@ -1,0 +1,224 @@
+/** Judges and learns messages: tokens on one side, a store on the other. Runs in the thread of `thread.ts`. */
+import { digestOf } from './digest.ts';
+import { keyOf, type Secret } from './hash.ts';
+import { decides, type Evidence, probability, scoreOf, type Totals } from './score.ts';
+import {
+  type DictionaryStore,
+  type Kind,
+  type Lesson,
+  type Outcome,
+  type Reading,
+  SHARED,
+} from './store/store.ts';
+import { type Envelope, type MessageTokens, messageTokens } from './tokens/message.ts';
+
+/** How a message is looked at. */
+export interface MessageOptions {
+  /**
+   * Whose dictionary is taken, together with the shared one: a user's name, or a group's. Training goes into this dictionary
+   * alone. @default the shared dictionary
+   */
+  readonly user?: string | undefined;
+  /** What was said before the message came. @default nothing is known */
+  readonly envelope?: Envelope | undefined;
+  /** Judged and learned by the header alone, with dictionaries apart from the others. @default false */
+  readonly headersOnly?: boolean | undefined;
+}
+
+/** A token that decided. */
+export interface Clue {
+  /** The word, or what kind of thing it is and the thing, such as `from:example.com` or `url:example.com`. Text from mail: escape it. */
+  readonly token: string;
+  /** How likely a message with it is spam, from 0 to 1. */
+  readonly probability: number;
+  /** Messages with it that were learned as spam and as ham, in the dictionaries that were asked. */
+  readonly spam: number;
+  readonly ham: number;
+}
+
+/** What a message is taken for. */
+export interface Classification {
+  /** From 0, ham, to 1, spam. Spam from 0.99 on and ham up to 0.45 are good choices; between, it is unsure. 0.5 while untrained. */
+  readonly score: number;
+  /** Whether enough was learned of both kinds to judge at all. */
+  readonly trained: boolean;
+  /** The tokens that decided, the strongest first; at most 30. */
+  readonly clues: readonly Clue[];
+}
+
+/** What came of training. */
+export interface Training {
+  /** Whether the message was learned now. */
+  readonly learned: boolean;
+  /**
+   * `learned`; `moved`: what it had taught as the other kind was unlearned before; `known`: it had been learned as this kind, and
+   * was not learned again; `sure`: it was recognised by a wide margin, and there was nothing to learn.
+   */
+  readonly outcome: 'learned' | 'moved' | 'known' | 'sure';
+  /** Its score before. */
+  readonly score: number;
+}
+
+/** What came of untraining. */
+export interface Untraining {
+  /** False where nothing had been learned from it. */
+  readonly unlearned: boolean;
+}
+
+/** A message that nothing is known of, or nothing that can be undone. */
+export class UnlearnError extends Error {}
+
+const MOST_CLUES = 30;
+/** What is scored with a wider margin teaches nothing. */
+const MARGIN = 0.01;
+
+interface Judged {
+  readonly classification: Classification;
+  readonly lesson: Lesson;
+  readonly dictionary: string;
+}
+
+/** The learner of one store. */
+export class Learner {
+  readonly #store: DictionaryStore;
+  readonly #minTrained: number;
+  readonly #secret: Secret;
+
+  /** @param minTrained messages of each kind that must have been learned before it judges */
+  constructor(store: DictionaryStore, secret: Secret, minTrained: number) {
+    this.#store = store;
+    this.#secret = secret;
+    this.#minTrained = minTrained;
+  }
+
+  async classify(message: Uint8Array, options: MessageOptions): Promise<Classification> {
+    return (await this.#judge(message, options, false)).classification;
+  }
+
+  async train(message: Uint8Array, kind: Kind, options: MessageOptions, now: number): Promise<Training> {
+    const { classification, lesson, dictionary } = await this.#judge(message, options, true);
+    const { score, trained } = classification;
+    const record = await this.#store.record(dictionary, lesson.digest, now);
+    const isSure = trained && (kind === 'spam' ? score >= 1 - MARGIN : score <= MARGIN);
+    // A mistake is put right however sure the filter is by now.
+    const isMistake = record?.isLearned === true && record.kind !== kind;
+    const outcome =
+      isSure && !isMistake
+        ? await this.#store.note(dictionary, lesson, kind, now)
+        : await this.#store.learn(dictionary, lesson, kind, now);
+    refuse(outcome);
+    if (outcome === 'noted') return { learned: false, outcome: 'sure', score };
+    if (outcome === 'known') return { learned: false, outcome: 'known', score };
+    return { learned: true, outcome: outcome === 'moved' ? 'moved' : 'learned', score };
+  }
+
+  async untrain(message: Uint8Array, options: MessageOptions, now: number): Promise<Untraining> {
+    const { lesson, dictionary } = this.#lesson(message, options, true);
+    const outcome = await this.#store.unlearn(dictionary, lesson, now);
+    refuse(outcome);
+    return { unlearned: outcome === 'unlearned' };
+  }
+
+  #lesson(message: Uint8Array, options: MessageOptions, isToLearn: boolean) {
+    const tokens = messageTokens(message, options);
+    const names = new Map<string, number>();
+    const keysOf = (list: readonly string[]): readonly number[] =>
+      list.map((token) => {
+        const known = names.get(token);
+        if (known !== undefined) return known;
+        const key = keyOf(token, this.#secret);
+        names.set(token, key);
+        return key;
+      });
+    const header = keysOf(tokens.header);
+    const body = keysOf(tokens.body);
+    // Hashing a message is for those who learn from it.
+    const digest = isToLearn ? digestOf(tokens.root) : Buffer.alloc(0);
+    const dictionary =
+      (options.headersOnly === true ? 'headers/' : '') +
+      (options.user === undefined ? SHARED : `@${options.user}`);
+    return { tokens, names, lesson: { digest, header, body }, dictionary };
+  }
+
+  async #judge(message: Uint8Array, options: MessageOptions, isToLearn: boolean): Promise<Judged> {
+    const { tokens, names, lesson, dictionary } = this.#lesson(message, options, isToLearn);
+    const words = [...names.keys()];
+    const keys = [...names.values()];
+    const shared = await this.#store.read(options.headersOnly === true ? 'headers/' : SHARED, keys);
+    const own = options.user === undefined ? undefined : await this.#store.read(dictionary, keys);
+    const { totals, evidence } = blend(words, shared, own, this.#minTrained);
+    const trained = Math.min(totals.spam, totals.ham) >= this.#minTrained;
+    return { classification: judge(tokens, evidence, totals, trained), lesson, dictionary };
+  }
+}
+
+function refuse(outcome: Outcome): void {
+  if (outcome === 'unknown') {
+    throw new UnlearnError(
+      'the message was not trained here, or so long ago that the record of it has expired',
+    );
+  }
+  if (outcome === 'other-release') {
+    throw new UnlearnError(
+      'the message was learned by a release that took it apart in another way: it cannot be unlearned exactly',
+    );
+  }
+}
+
+/**
+ * What both dictionaries know. A user's own messages count as messages of the shared one; as soon as there are enough to judge by
+ * them alone, as much as all of the shared one's together.
+ */
+function blend(
+  words: readonly string[],
+  shared: Reading,
+  own: Reading | undefined,
+  minTrained: number,
+): { readonly totals: Totals; readonly evidence: ReadonlyMap<string, Evidence> } {
+  const evidence = new Map<string, Evidence>();
+  const isOwnTrained = own !== undefined && Math.min(own.totals.spam, own.totals.ham) >= minTrained;
+  const weight = (kind: Kind): number => {
+    if (own === undefined) return 0;
+    return isOwnTrained ? Math.max(1, shared.totals[kind] / own.totals[kind]) : 1;
+  };
+  const [spamWeight, hamWeight] = [weight('spam'), weight('ham')];
+  for (const [i, token] of words.entries()) {
+    const spam = (shared.counts[2 * i] ?? 0) + spamWeight * (own?.counts[2 * i] ?? 0);
+    const ham = (shared.counts[2 * i + 1] ?? 0) + hamWeight * (own?.counts[2 * i + 1] ?? 0);
+    if (spam + ham > 0) evidence.set(token, { token, spam, ham });
+  }
+  return {
+    totals: {
+      spam: shared.totals.spam + spamWeight * (own?.totals.spam ?? 0),
+      ham: shared.totals.ham + hamWeight * (own?.totals.ham ?? 0),
+    },
+    evidence,
+  };
+}
+
+function judge(
+  tokens: MessageTokens,
+  evidence: ReadonlyMap<string, Evidence>,
+  totals: Totals,
+  trained: boolean,
+): Classification {
+  if (!trained) return { score: 0.5, trained, clues: [] };
+  const clues = new Map<string, Clue>();
+  for (const [token, { spam, ham }] of evidence) {
+    const p = probability({ spam, ham }, totals);
+    if (decides(p)) clues.set(token, { token, probability: p, spam, ham });
+  }
+  const segments = tokens.segments.map((segment) =>
+    segment.flatMap((token) => {
+      const clue = clues.get(token);
+      return clue === undefined ? [] : [clue.probability];
+    }),
+  );
+  const all = [...clues.values()];
+  const strongest = all.toSorted((a, b) => Math.abs(b.probability - 0.5) - Math.abs(a.probability - 0.5));
+  const score = scoreOf(
+    all.map((clue) => clue.probability),
+    segments,
+  );
+  return { score, trained, clues: strongest.slice(0, MOST_CLUES) };
+}

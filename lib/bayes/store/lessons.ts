@@ -1,0 +1,85 @@
+/** Learning and unlearning on a table that nobody else changes meanwhile. */
+import { counted, pack, unpack } from '../counts.ts';
+import { TOUCH_DAYS } from '../expiry.ts';
+import type { Totals } from '../score.ts';
+import { decodeRecord, encodeRecord, isOfSameBody } from './record.ts';
+import type { Import, Kind, Lesson, Outcome } from './store.ts';
+
+/** One dictionary. */
+export interface Table {
+  totals(): Totals;
+  addTotals(spam: number, ham: number): void;
+  /** The packed counts of a token; undefined for an unknown one. */
+  get(key: number): number | undefined;
+  /** @param isNew whether it is unknown so far */
+  set(key: number, packed: number, isNew: boolean): void;
+  remove(key: number): void;
+  record(digest: Buffer): Buffer | undefined;
+  setRecord(digest: Buffer, record: Buffer): void;
+  removeRecord(digest: Buffer): void;
+}
+
+/** What is to be done with a message. */
+export type Task = 'learn' | 'note' | 'unlearn';
+
+/** Does it. */
+export function perform(table: Table, task: Task, lesson: Lesson, kind: Kind, day: number): Outcome {
+  const bytes = table.record(lesson.digest);
+  const record = bytes && decodeRecord(bytes);
+  if (task === 'unlearn' && record === undefined) return 'unknown';
+  if (record?.isLearned === true && task !== 'unlearn' && (task === 'note' || record.kind === kind))
+    return 'known';
+  if (bytes !== undefined && record?.isLearned === true) {
+    if (!isOfSameBody(bytes, lesson)) return 'other-release';
+    count(table, [...record.header, ...lesson.body], record.kind, -1, day);
+  }
+  if (task === 'unlearn') {
+    table.removeRecord(lesson.digest);
+    return record?.isLearned === true ? 'unlearned' : 'noted';
+  }
+  table.setRecord(lesson.digest, encodeRecord(lesson, kind, task === 'learn'));
+  const keys = [...lesson.header, ...lesson.body];
+  if (task === 'note') {
+    touch(table, keys, day);
+    return 'noted';
+  }
+  count(table, keys, kind, 1, day);
+  return record?.isLearned === true ? 'moved' : 'learned';
+}
+
+function count(table: Table, keys: readonly number[], kind: Kind, by: 1 | -1, day: number): void {
+  for (const key of new Set(keys)) {
+    const packed = table.get(key);
+    if (packed === undefined && by < 0) continue;
+    const before = packed === undefined ? { spam: 0, ham: 0, day } : unpack(packed);
+    // What is taken back leaves the token as old as it was.
+    const after = counted(before, kind, by, by < 0 ? before.day : Math.max(before.day, day));
+    if (after.spam + after.ham === 0) table.remove(key);
+    else table.set(key, pack(after), packed === undefined);
+  }
+  table.addTotals(kind === 'spam' ? by : 0, kind === 'ham' ? by : 0);
+}
+
+function touch(table: Table, keys: readonly number[], day: number): void {
+  for (const key of new Set(keys)) {
+    const packed = table.get(key);
+    if (packed === undefined) continue;
+    const counts = unpack(packed);
+    if (day - counts.day >= TOUCH_DAYS) table.set(key, pack({ ...counts, day }), false);
+  }
+}
+
+/** Adds counts as they are. */
+export function addCounts(table: Table, tokens: readonly Import[], totals: Totals): void {
+  for (const { key, spam, ham, day } of tokens) {
+    const packed = table.get(key);
+    const before = packed === undefined ? { spam: 0, ham: 0, day } : unpack(packed);
+    const last = Math.max(before.day, day);
+    table.set(
+      key,
+      pack(counted(counted(before, 'spam', spam, last), 'ham', ham, last)),
+      packed === undefined,
+    );
+  }
+  table.addTotals(totals.spam, totals.ham);
+}

@@ -1,0 +1,72 @@
+/** Text to words. */
+import { isMixed, isPlain, latinised, unmasked } from './plain.ts';
+
+/** Characters of a word that counts; longer ones are told by their first letter and about how long they are. */
+const LEAST = 3;
+const MOST = 20;
+
+const ASCII_WORD = /[a-z0-9$%!'@._-]+/g;
+const ANY_WORD = /[\p{L}\p{N}\p{M}$%!'@._-]+/gu;
+/** Scripts that put no spaces between words. */
+const UNSPACED = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]/;
+/** Single letters apart from each other: a word that is not to be found. */
+const SPACED = /(?<![a-z0-9])(?:[a-z0-9@$!][ ._*-]){3,30}[a-z0-9@$!](?![a-z0-9])/g;
+
+/** The words of a text that went through `plainText`, in order. What a word stands for, if it is disguised, follows it. */
+export function wordsOf(text: string): readonly string[] {
+  const words: string[] = [];
+  for (const [found] of text.matchAll(isPlain(text) ? ASCII_WORD : ANY_WORD)) addWord(words, found);
+  for (const [found] of text.matchAll(SPACED)) {
+    const joined = found.replace(/[ ._*-]/g, '');
+    for (let at = 0; at < joined.length; at += MOST) words.push(`sp:${joined.slice(at, at + MOST)}`);
+  }
+  return words;
+}
+
+function addWord(words: string[], found: string): void {
+  const word = trimmed(found);
+  const { length } = word;
+  if (length < LEAST) {
+    if (length > 0 && /[$%!]/.test(word)) words.push(word);
+    else if (length > 0 && UNSPACED.test(word)) words.push(word);
+    return;
+  }
+  if (word.includes('@')) {
+    const at = word.lastIndexOf('@');
+    if (/^[^@]+@[^@]+\.[a-z]/.test(word)) {
+      addWord(words, word.slice(0, at));
+      addWord(words, word.slice(at + 1));
+      return;
+    }
+  }
+  if (length > MOST) {
+    if (UNSPACED.test(word)) addCharacters(words, word);
+    else words.push(`skip:${word[0]} ${Math.floor(length / 10) * 10}`);
+    return;
+  }
+  if (UNSPACED.test(word)) {
+    addCharacters(words, word);
+    return;
+  }
+  if (isMixed(word)) words.push('mixed:', latinised(word));
+  else {
+    words.push(word);
+    const said = unmasked(word);
+    if (said !== undefined) words.push(said);
+  }
+}
+
+/** Pairs of neighbours, where there are no words to be seen. */
+function addCharacters(words: string[], run: string): void {
+  const most = Math.min(run.length - 1, 1_000);
+  for (let at = 0; at < most; at++) words.push(run.slice(at, at + 2));
+}
+
+/** Without the signs around it that belong to the sentence. */
+function trimmed(word: string): string {
+  let start = 0;
+  let end = word.length;
+  while (start < end && "'.-_@".includes(word[start] ?? '')) start++;
+  while (end > start && "'.-_@".includes(word[end - 1] ?? '')) end--;
+  return start === 0 && end === word.length ? word : word.slice(start, end);
+}

@@ -1,0 +1,146 @@
+/** The digest: once a day each owner is told of what is newly held for them. */
+import { createHash } from 'node:crypto';
+import type { Logger } from '../../index.ts';
+import type { Settings } from '../config/schema.ts';
+import { linkAddress, pageAddress } from '../http/links.ts';
+import type { Metrics } from '../metrics.ts';
+import { OutgoingError } from '../outgoing/mail.ts';
+import { send } from '../outgoing/outgoing.ts';
+import { type OwnMail, writeOwnMail } from '../outgoing/own-mail.ts';
+import type { Store } from '../store/store.ts';
+import { digestMail } from './digest-mail.ts';
+import type { HeldMail } from './held-mail.ts';
+import { RELEASED_HEADER } from './mark.ts';
+import type { HeldItem } from './quarantine.ts';
+import type { Review } from './review.ts';
+
+/** What the digest works with. */
+export interface DigestParts {
+  readonly held: HeldMail;
+  readonly review: Review;
+  /** A part of its own: who has been told. */
+  readonly store: Store;
+  readonly settings: Settings;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly now: () => number;
+  /** Whether an address is ours; undefined: nobody knows what is. */
+  readonly isOurs: () => ((address: string) => boolean) | undefined;
+}
+
+/** What is new for an owner: the newest of it, and how many there are. */
+export interface News {
+  readonly items: HeldItem[];
+  count: number;
+}
+
+/** So many are shown in one mail; of the rest it says how many they are. */
+const MAX_SHOWN = 50;
+const PAGE = 500;
+/** Milliseconds for which it is known who has been told. */
+const TOLD = 3 * 86_400_000;
+/** So many mails in a row that the mail server does not take: it is away. */
+const MAX_FAILURES = 5;
+
+/**
+ * Tells each owner what was held from `since` on, and before `until`.
+ * @param busy called between mails
+ * @throws Error where some could not be told yet; those who were are not told again
+ */
+export async function sendDigests(
+  parts: DigestParts,
+  since: number,
+  until: number,
+  busy: () => Promise<void>,
+): Promise<void> {
+  const { store, log, metrics } = parts;
+  let failures = 0;
+  let sent = 0;
+  let last: unknown;
+  for (const [owner, news] of await collect(parts, since, until)) {
+    await busy();
+    const key = `told/${until}/${hash(owner)}`;
+    // Before it is sent: rather none than two.
+    if (!(await store.compareAndSet(key, undefined, '1', { ttl: TOLD }))) continue;
+    try {
+      await tell(parts, owner, news);
+      sent++;
+      failures = 0;
+    } catch (error) {
+      metrics.count('quarantine_digest_failures_total');
+      log.error({ owner, error }, 'a digest could not be sent');
+      if (error instanceof OutgoingError && error.outcome !== 'later') continue;
+      await store.delete(key);
+      last = error;
+      if (++failures >= MAX_FAILURES) break;
+    }
+  }
+  metrics.count('quarantine_digests_total', {}, sent);
+  if (sent > 0) log.info({ mails: sent }, 'digests of the quarantine were sent');
+  if (last !== undefined) throw last;
+}
+
+/** What is new, by owners. */
+async function collect(
+  { held, isOurs }: DigestParts,
+  since: number,
+  until: number,
+): Promise<ReadonlyMap<string, News>> {
+  const all = new Map<string, News>();
+  const ours = isOurs();
+  let after: string | undefined;
+  do {
+    const page = await held.page({ limit: PAGE, ...(after === undefined ? {} : { after }) });
+    for (const item of page.items) {
+      if (item.at < since) return all;
+      const isOurOwner = ours === undefined ? item.direction !== 'outgoing' : ours(item.owner);
+      if (item.at >= until || item.owner === '' || item.state === 'releasing' || !isOurOwner) continue;
+      const news = all.get(item.owner);
+      if (news === undefined) all.set(item.owner, { items: [item], count: 1 });
+      else {
+        news.count++;
+        if (news.items.length < MAX_SHOWN) news.items.push(item);
+      }
+    }
+    after = page.next;
+  } while (after !== undefined);
+  return all;
+}
+
+async function tell(parts: DigestParts, owner: string, news: News): Promise<void> {
+  const { review, settings } = parts;
+  const rows = await Promise.all(
+    news.items.map(async (item) => ({
+      item,
+      release: review.mayRelease({ name: owner, isAdmin: false }, item)
+        ? linkAddress(settings, await review.makeLink(item, 'release'))
+        : undefined,
+      delete: linkAddress(settings, await review.makeLink(item, 'delete')),
+      show: linkAddress(settings, await review.makeLink(item, 'show')),
+    })),
+  );
+  const mail = digestMail({
+    owner,
+    rows,
+    count: news.count,
+    keep: settings.quarantine.keep,
+    page: pageAddress(settings, 'quarantine'),
+    hostname: settings.hostname,
+  });
+  await sendOwn(parts, mail);
+}
+
+/** Sends what the filter writes itself, marked so that it does not hold it. */
+export async function sendOwn(
+  { held, settings, now }: Pick<DigestParts, 'held' | 'settings' | 'now'>,
+  mail: OwnMail,
+): Promise<void> {
+  const owner = mail.to.normalize('NFC').toLowerCase();
+  const headers = { ...mail.headers, [RELEASED_HEADER]: await held.marks.make('own', owner) };
+  const message = writeOwnMail({ ...mail, headers }, settings, now());
+  await send(settings, { sender: '<>', recipient: `<${mail.to}>`, message });
+}
+
+function hash(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+}
