@@ -96,7 +96,7 @@ export class HeldFolder {
 
   /** The message, as it was received. Rejects where it is not there, or is not what it was. */
   async read(sha256: string): Promise<Buffer> {
-    const message = await unzip(await readFile(this.#file(sha256)));
+    const message = await unzip(await this.#read(this.#file(sha256)));
     const hash = createHash('sha256');
     for (const chunk of inChunks([message])) {
       hash.update(chunk);
@@ -106,6 +106,17 @@ export class HeldFolder {
       throw new Error(`${this.#file(sha256)} is not the message that was stored there`);
     }
     return message;
+  }
+
+  /** Whoever set it aside may have died of it. */
+  async #read(file: string): Promise<Buffer> {
+    try {
+      return await readFile(file);
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      await this.putBack();
+      return await readFile(file);
+    }
   }
 
   /** Whether it is there. */
@@ -118,6 +129,7 @@ export class HeldFolder {
    * afterwards, either finds it or sees that it must be written anew.
    */
   async remove(sha256: string, isWanted: () => Promise<boolean>): Promise<void> {
+    if (await isWanted()) return;
     const file = this.#file(sha256);
     const aside = join(this.path, `.${sha256}.${randomUUID()}${ASIDE}`);
     try {

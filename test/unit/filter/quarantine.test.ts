@@ -333,7 +333,7 @@ describe('the check', () => {
     expect((await filter.quarantine.held.page({})).items).toMatchObject([{ id }]);
   });
 
-  it('puts back what a removal left aside when it was cut off', async () => {
+  it('and whoever reads find what a removal left aside when it was cut off', async () => {
     await using filter = await testFilter(HOLD);
     await filter.send();
     const item = await only(filter);
@@ -341,6 +341,8 @@ describe('the check', () => {
     const file = join(folder, `${item.sha256}.eml.gz`);
     await writeFile(join(folder, `.${item.sha256}.x.gone`), await readFile(file));
     await rm(file);
+    expect((await filter.quarantine.held.read(item)).length).toBe(item.size);
+    await rename(file, join(folder, `.${item.sha256}.x.gone`));
     expect(await filter.quarantine.check()).toMatchObject({ held: 1, lost: [], adopted: [] });
   });
 });
