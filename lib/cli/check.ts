@@ -44,10 +44,12 @@ export async function runCheck(args: readonly string[], { stdout }: CommandIo): 
   const differences =
     values.diff === undefined ? undefined : diffConfigs(await readChosen(values.diff), config);
   const postfix = await postfixProblems(config);
+  const { nameServerProblems } = await import('./name-server.ts');
   const problems = [
     ...accountProblems(config),
     ...(await asItsUser(config, async () => await checkConfig(config))),
     ...(await setUpProblems(file)),
+    ...(await asItsUser(config, async () => nameServerProblems(config))),
     ...(postfix ?? []),
   ];
   const isSound = !problems.some(({ isFault }) => isFault);

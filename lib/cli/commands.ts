@@ -16,6 +16,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   user: async () => (await import('./user.ts')).runUser,
   replay: async () => (await import('./replay.ts')).runReplay,
   try: async () => (await import('./try.ts')).runTry,
+  dns: async () => (await import('./dns.ts')).runDns,
   spf: async () => (await import('./spf.ts')).runSpf,
   srs: async () => (await import('./srs.ts')).runSrs,
 };
@@ -32,6 +33,7 @@ export const USAGE = `Usage: milter run [FILE.toml]                  serve the m
        milter access add|remove|list           exceptions of the postmaster
        milter user add|passwd|remove|list      who may sign in to the quarantine's web page
        milter run|try FILTER …                 the same with a Milter class of one's own
+       milter dns [FILE.toml]                  serve a list made of patterns, as a name server
        milter spf [options] IP SENDER HELO     ask SPF
        milter srs forward|reverse ADDRESS      rewrite a return address, or look into one
        milter COMMAND --help                   show the options of a command

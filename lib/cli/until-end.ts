@@ -1,13 +1,21 @@
-/** How `milter run` ends: by a signal, by itself, or by code of a filter that gets out of hand. */
+/** How `milter run` and `milter dns` end: by a signal, by itself, or by code of a filter that gets out of hand. */
 import { constants } from 'node:os';
-import type { CloseOptions, LogFields, Logger, Server } from '../index.ts';
+import type { CloseOptions, LogFields, Logger } from '../index.ts';
 
 /** Two signals within this time count as one: npm passes on the Ctrl-C which the terminal has sent to all already. */
 const SAME_SIGNAL_MS = 500;
 
+/** A server, whatever it serves. */
+export interface Ending {
+  readonly address: string;
+  close(grace: CloseOptions): Promise<unknown>;
+  /** Resolves when it has ended, to why, if that was by itself. */
+  readonly closed?: Promise<unknown>;
+}
+
 /** What runs until then. */
 export interface Lifetime {
-  readonly servers: readonly Server[];
+  readonly servers: readonly Ending[];
   readonly grace: CloseOptions;
   readonly logger: Logger;
   /** What SIGHUP does. @default it ends the command as SIGTERM does */
@@ -55,7 +63,7 @@ export function untilEnd({ servers, grace, logger, reload, closing, closed }: Li
   });
   for (const server of servers) {
     // An end by itself has been logged.
-    void server.closed.then((reason) => {
+    void server.closed?.then((reason) => {
       if (reason !== undefined && closingSince === undefined) close(1, {});
     });
   }

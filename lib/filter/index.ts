@@ -2,8 +2,9 @@
 
 export { checkConfig, type Problem } from './check.ts';
 export type { Config, ConfiguredModule, Match } from './config/config.ts';
-export { type ConfigFault, FilterConfigError } from './config/faults.ts';
+export { type ConfigFault, FilterConfigError, faultLine } from './config/faults.ts';
 export { type JsonSchema, ownJsonSchema } from './config/json-schema.ts';
+export { ListFiles, type ListWatcher } from './config/lists/files.ts';
 export { loadConfig, parseConfig, type ReadConfigOptions } from './config/load.ts';
 export { type ConfiguredValue, configuredValues } from './config/values.ts';
 export { type Phrases, phrasesOf } from './findings/phrases.ts';

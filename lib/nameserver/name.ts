@@ -26,6 +26,17 @@ export class QueryName {
   labels = 0;
   readonly #text: Buffer = Buffer.alloc(MAX_NAME + 1);
 
+  /**
+   * A name that is written with dots. Undefined where it is none that can be asked for.
+   */
+  static of(text: string): QueryName | undefined {
+    const name = new QueryName();
+    const labels = text === '' ? [] : text.split('.');
+    if (labels.some((label) => label === '' || label.length > MAX_LABEL)) return undefined;
+    const end = name.read(Buffer.concat([toWire(text), Buffer.alloc(1)]), 0);
+    return end < 0 ? undefined : name;
+  }
+
   /** Reads the name at `offset`, and tells where it ends; -1 where there is none, or one that is compressed or too long. */
   read(packet: Uint8Array, offset: number): number {
     const { wire, starts } = this;

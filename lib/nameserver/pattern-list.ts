@@ -24,7 +24,7 @@ export interface ListLine {
 
 /** What a list says of a name. */
 export interface Finding {
-  /** Lines that match, none where an exception does too. */
+  /** Lines that match, in their order, none where an exception does too. Good until the next search. */
   readonly lines: readonly ListLine[];
   /** The exception that does; a test entry's has number 0. */
   readonly exception: ListLine | undefined;
@@ -83,6 +83,7 @@ export class PatternList {
     this.#test = undefined;
     const isParent = this.#findSuffixes(name);
     this.#patterns.find(name, this.#take);
+    if (this.#found.length > 1) this.#found.sort((a, b) => a.number - b.number);
     const isExcepted = this.#exception !== undefined;
     const listed = isExcepted || this.#found.length === 0 ? NONE : this.#found;
     const lines = listed === NONE && this.#test !== undefined ? [this.#test] : listed;

@@ -25,15 +25,15 @@ export async function milter(args: readonly string[], input: string | Buffer = '
   return { status: child.exitCode, out, err };
 }
 
-/** A `milter run` under way. */
+/** A `milter run`, or another command that serves, under way. */
 export class RunningMilter implements AsyncDisposable {
   readonly child: ChildProcess;
   out = '';
   err = '';
 
-  /** @param args what follows `milter run` */
-  constructor(args: readonly string[], options: SpawnOptions = {}) {
-    this.child = spawn(process.execPath, [MAIN, 'run', ...args], { stdio: 'pipe', ...options });
+  /** @param args what follows `milter run`, or `milter` and another `command` */
+  constructor(args: readonly string[], options: SpawnOptions = {}, command = 'run') {
+    this.child = spawn(process.execPath, [MAIN, command, ...args], { stdio: 'pipe', ...options });
     this.child.stdout?.setEncoding('utf8').on('data', (more: string) => (this.out += more));
     this.child.stderr?.setEncoding('utf8').on('data', (more: string) => (this.err += more));
   }

@@ -105,6 +105,13 @@ const NEEDS = {
     ['rspamd is not installed', () => works('rspamd', '--version')],
     ['rspamd can only be given its user by root', () => process.getuid?.() === 0],
   ],
+  rbldnsd: [
+    [
+      'rbldnsd is not installed, or /usr/sbin not in PATH',
+      () => spawnSync('rbldnsd', ['-h']).error === undefined,
+    ],
+  ],
+  dig: [['dig is not installed', () => works('dig', '-v')]],
   miltertest: [['miltertest is not installed', () => works('miltertest', '-V')]],
   dkimpy: [
     ['python3-dkim or python3-nacl is not installed', () => works(DEBIAN_PYTHON, '-c', 'import dkim, nacl')],

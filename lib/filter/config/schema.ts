@@ -208,7 +208,19 @@ export const settingsSchema = z.strictObject({
       zone: kinds.domain('').describe('The zone that is answered for'),
       patterns: kinds.givenPath('').describe('A file of patterns: "ded[0-9]+.com  127.0.0.2  reason"'),
       ses: z.boolean().default(false).describe('Answers whether a signature of a sender is ours, and unused'),
-      ttl: kinds.duration('5m').describe('How long answers may be kept'),
+      ttl: kinds.duration('5m').describe('How long answers may be kept, seven days at most'),
+      name_servers: z
+        .array(z.string().transform((name) => name.toLowerCase().replace(/\.$/, '')))
+        .default([])
+        .describe('The hosts in the NS records of the zone. Default: hostname'),
+      rate_limit: wholeNumber(0, 1_000_000, 200).describe(
+        'Answers a second over UDP to one network, an IPv4 /24 or IPv6 /56; 0: no limit',
+      ),
+      unlimited: kinds
+        .networks([])
+        .describe(
+          'Addresses for which rate_limit does not count: your own resolvers. This machine never counts',
+        ),
     })
     .prefault({})
     .describe('For `milter dns`, a process of its own: a name server for lists made of patterns'),

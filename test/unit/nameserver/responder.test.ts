@@ -126,7 +126,7 @@ describe('a question', () => {
     expect(await ask(server, 'evil.example.rh.test')).toEqual({
       status: 'NOERROR',
       flags: 'aa',
-      answers: ['127.0.0.4', '127.0.0.6', '127.0.0.2'].map((code) => `evil.example.rh.test A 60 ${code}`),
+      answers: ['127.0.0.2', '127.0.0.4', '127.0.0.6'].map((code) => `evil.example.rh.test A 60 ${code}`),
       authorities: [],
       edns: undefined,
       question: 'evil.example.rh.test',

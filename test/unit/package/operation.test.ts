@@ -17,9 +17,11 @@ function folder(): string {
 it.skipIf(!has('systemd-analyze'))('systemd takes the units', () => {
   const place = folder();
   copyFileSync(join(operation, 'milter.socket'), join(place, 'milter.socket'));
-  const unit = readFileSync(join(operation, 'milter.service'), 'utf8');
-  writeFileSync(join(place, 'milter.service'), unit.replace('/usr/bin/milter', process.execPath));
-  for (const name of ['milter.socket', 'milter.service']) {
+  for (const name of ['milter.service', 'milter-dns.service']) {
+    const unit = readFileSync(join(operation, name), 'utf8');
+    writeFileSync(join(place, name), unit.replace('/usr/bin/milter', process.execPath));
+  }
+  for (const name of ['milter.socket', 'milter.service', 'milter-dns.service']) {
     const { stderr } = spawnSync('systemd-analyze', ['verify', '--man=no', join(place, name)], {
       encoding: 'utf8',
     });

@@ -12,8 +12,11 @@ import { BadValue, type FileFault } from '../faults.ts';
 export interface Entries {
   /** A `#` begins a comment only at the start of a line: elsewhere it may be part of an entry. @default false */
   readonly wholeLines?: boolean;
-  /** @throws BadValue for what is no entry */
-  add(entry: string): void;
+  /**
+   * @param line where it stands in its file, from 1
+   * @throws BadValue for what is no entry
+   */
+  add(entry: string, line: number): void;
   /** Called when all are in it. @throws BadValue for a list that is none, whatever its entries */
   end?(): void;
 }
@@ -35,8 +38,8 @@ const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_ENTRY = 4_000;
 /** More are of no use to anybody. */
 const MAX_FAULTS = 20;
-/** Lines between which other work may run. */
-const LINES_AT_ONCE = 2_000;
+/** Lines between which other work may run: some milliseconds, if each is a regular expression. */
+const LINES_AT_ONCE = 100;
 
 interface Watched {
   readonly file: { readonly path: string; entries: Entries };
@@ -162,7 +165,7 @@ class LineReader<E extends Entries> {
     if (entry === '') return;
     try {
       if (entry.length > MAX_ENTRY) throw new BadValue(`is longer than ${MAX_ENTRY} characters`);
-      this.entries.add(entry);
+      this.entries.add(entry, this.#line);
     } catch (error) {
       if (!(error instanceof BadValue)) throw error;
       const column = line.indexOf(entry) + 1;

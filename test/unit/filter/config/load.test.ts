@@ -62,7 +62,16 @@ describe('a configuration', () => {
         max_size: 10 * 1024 ** 3,
         digest: undefined,
       },
-      dns_server: { listen: undefined, zone: undefined, patterns: undefined, ses: false, ttl: 300_000 },
+      dns_server: {
+        listen: undefined,
+        zone: undefined,
+        patterns: undefined,
+        ses: false,
+        ttl: 300_000,
+        name_servers: [],
+        rate_limit: 200,
+        unlimited: expect.anything(),
+      },
     });
   });
 
