@@ -38,6 +38,7 @@ export {
   removeRemoteImages,
 } from './html-part.ts';
 export { type PageText, readPage } from './html-text.ts';
+export { safeHtml } from './html-safe.ts';
 export {
   explainPoison,
   type InspectPolicy,

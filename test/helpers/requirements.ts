@@ -117,6 +117,7 @@ const NEEDS = {
     ['python3-dkim or python3-nacl is not installed', () => works(DEBIAN_PYTHON, '-c', 'import dkim, nacl')],
   ],
   opendkim: [['opendkim is not installed, or /usr/sbin not in PATH', () => works('opendkim', '-V')]],
+  chromium: [['chromium is not installed', () => existsSync('/usr/bin/chromium')]],
   pymilter: [['python3-milter is not installed', () => works(DEBIAN_PYTHON, '-c', 'import milter')]],
 } as const;
 

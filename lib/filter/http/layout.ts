@@ -22,7 +22,7 @@ export interface PageContent {
   /** Undefined where nobody is signed in. */
   readonly visitor?: Visitor | undefined;
   /** Which of the places in the navigation it is. */
-  readonly place?: 'quarantine' | 'status' | 'configuration' | undefined;
+  readonly place?: 'quarantine' | 'allowed' | 'status' | 'configuration' | undefined;
 }
 
 const FILES: Readonly<Record<string, Answer>> = {
@@ -87,6 +87,7 @@ function navigation({ account, session }: Visitor, place: PageContent['place']):
     html`<li><a href="/${name}"${place === name && html` aria-current="page"`}>${text}</a></li>`;
   return html`<nav aria-label="Pages"><ul>
 ${link('quarantine', 'Quarantine')}
+${link('allowed', 'Allowed senders')}
 ${account.isAdmin && [link('status', 'Status'), link('configuration', 'Configuration')]}
 </ul></nav>
 <form method="post" action="/sign-out" class="who">${formToken(session)}

@@ -8,14 +8,21 @@ import type { Logger } from '../../index.ts';
 import type { Config } from '../config/config.ts';
 import type { MetricsRegistry } from '../metrics.ts';
 import { QuarantineFull } from '../quarantine/folder.ts';
+import type { OpenQuarantine } from '../quarantine/open.ts';
+import { ReviewError, type Reviewer } from '../quarantine/review.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import type { Trouble } from '../troubles.ts';
 import { Accounts, accountName, type KnownAccount } from './accounts.ts';
+import { allowedPage, disallow } from './allowed-page.ts';
 import { type Answer, page, redirect } from './answer.ts';
 import { Attempts } from './attempts.ts';
 import { configurationPage } from './configuration-page.ts';
+import { type Deed, deedOf, doMany, doOne } from './deeds.ts';
 import { html } from './html.ts';
 import { assetNamed, layout, type PageContent, type Visitor } from './layout.ts';
+import { linkPage } from './link-page.ts';
+import { listPage } from './list-page.ts';
+import { messagePage, messagePart } from './message-page.ts';
 import { PasswordChecks, TooBusy } from './passwords.ts';
 import { type PageRequest, RequestFault, readRequest } from './request.ts';
 import { Samples } from './samples.ts';
@@ -28,6 +35,7 @@ export interface ShownFilter {
   readonly config: Config;
   readonly metrics: MetricsRegistry;
   readonly store: Store;
+  readonly quarantine: Pick<OpenQuarantine, 'review'>;
 }
 
 /** What the pages are about. */
@@ -52,6 +60,8 @@ export interface Visit {
 
 /** One by somebody who is signed in. */
 export interface SignedVisit extends Visit, Visitor {
+  /** As whom the quarantine knows him. */
+  readonly who: Reviewer;
   /** A line in the log for what he does. */
   audit(action: string, about?: Readonly<Record<string, unknown>>): void;
 }
@@ -107,6 +117,10 @@ export class Site {
     if (error instanceof TooBusy) {
       return { status: 503, message: 'Too many want to sign in at once. Please try again in a moment.' };
     }
+    if (error instanceof ReviewError) {
+      const isGone = error.code === 'gone';
+      return { status: isGone ? 404 : 409, message: isGone ? NOT_FOUND : `${error.message}.` };
+    }
     this.#source.log.error({ error }, 'a page could not be shown');
     const isAway = error instanceof StoreError || error instanceof QuarantineFull;
     return isAway
@@ -125,11 +139,13 @@ export class Site {
       throw new RequestFault(403, 'This form was sent from another site, and is not heeded.');
     }
     if (first === 'sign-in' && path.length === 1) return await this.#signIn(visit);
+    if (first === 'link' && path.length === 2) return await this.#followLink(visit, second);
     const visitor = await this.#visitorOf(visit);
     if (visitor === undefined) return this.#askToSignIn(visit);
     const signed: SignedVisit = {
       ...visit,
       ...visitor,
+      who: reviewerOf(visitor.account, request.from),
       show: (content, status, headers) => visit.show({ ...content, visitor }, status, headers),
       audit: (action, about = {}) =>
         this.#source.log.info(
@@ -145,6 +161,13 @@ export class Site {
     const { request, account } = visit;
     const [first, ...more] = request.path;
     if (first === undefined) return redirect('/quarantine');
+    const [id, kind, number] = more;
+    if (first === 'quarantine' && more.length <= 3) {
+      if (id === undefined) return await listPage(visit);
+      if (kind === undefined) return await messagePage(visit, id);
+      return (await messagePart(visit, id, kind, number)) ?? notFound();
+    }
+    if (first === 'allowed' && more.length === 0) return await allowedPage(visit);
     if (account.isAdmin && more.length === 0) {
       if (first === 'status') return await statusPage(visit, this.#samples, this.#source.troubles());
       if (first === 'configuration') return configurationPage(visit);
@@ -164,7 +187,40 @@ export class Site {
       visit.audit('sign out');
       return redirect('/sign-in?out', { 'Set-Cookie': setCookie(request, SESSION, '') });
     }
+    const [id, ...tooMuch] = more;
+    if (first === 'quarantine' && tooMuch.length === 0) {
+      const deed = deedOf(form, id === undefined);
+      if (deed === undefined) throw new RequestFault(400, 'The form does not say what is to be done.');
+      session.notice =
+        id === undefined ? await doMany(visit, deed, form.getAll('id')) : await doOne(visit, deed, id);
+      // What is still there is shown; else the list.
+      return redirect(
+        id !== undefined && (session.notice.isBad || STAYING.includes(deed))
+          ? `/quarantine/${id}`
+          : '/quarantine',
+      );
+    }
+    if (first === 'allowed' && more.length === 0) {
+      session.notice = await disallow(visit, form);
+      return redirect('/allowed');
+    }
     return notFound();
+  }
+
+  /** Whoever guesses links has as many tries as one who guesses passwords. */
+  async #followLink(visit: Visit, link: string): Promise<Answer> {
+    const { from } = visit.request;
+    const wait = this.#attempts.begin(from);
+    if (wait > 0) throw new RequestFault(429, 'There were too many attempts. Please try again later.');
+    const answer = await linkPage(visit, link);
+    if (answer === undefined) {
+      throw new RequestFault(
+        404,
+        'This link is no longer good: the message it is about is not kept any more.',
+      );
+    }
+    this.#attempts.succeed(from);
+    return answer;
   }
 
   /** Whoever is not signed in comes back to where he wanted to go. */
@@ -275,6 +331,21 @@ export class Site {
     }
     return this.#accounts;
   }
+}
+
+/** After these the message is still there to be looked at. */
+const STAYING: readonly Deed[] = ['allow', 'request', 'withdraw'];
+
+/** Whose messages can be listed by their addresses is asked by those. */
+function reviewerOf({ name, isAdmin, addresses, owned }: KnownAccount, client: string): Reviewer {
+  const arePlain = addresses.every((entry) => /^[^@*?]+@[^@*?]+$/.test(entry));
+  return {
+    name,
+    isAdmin,
+    client,
+    owners: arePlain ? addresses : undefined,
+    owns: (owner) => owned.has(owner),
+  };
 }
 
 function notFound(): never {

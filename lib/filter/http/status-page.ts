@@ -35,7 +35,7 @@ export async function statusPage(
   const inAll = layers.map(({ values }) => values.reduce((sum, one) => sum + one, 0));
   const total = inAll.reduce((sum, one) => sum + one, 0);
   const thisHour = layers.reduce((sum, { values }) => sum + (values.at(-1) ?? 0), 0);
-  const [store, held] = await Promise.all([storeState(filter), heldTiles(filter)]);
+  const store = await storeState(filter);
   const part = (index: number): string =>
     total === 0 ? '–' : `${Math.round((100 * (inAll[index] ?? 0)) / total)} %`;
   audit('see the status');
@@ -43,7 +43,7 @@ export async function statusPage(
 <dl class="tiles">
 ${tile('Messages, last 24 hours', count(total), `${count(thisHour)} in this hour`)}
 ${tile('Refused', part(3), `${count(inAll[3] ?? 0)}, and ${count(inAll[2] ?? 0)} deferred`)}
-${held}
+${heldTiles(filter)}
 ${tile('Store', store.isWell ? html`<span class="good-text">works</span>` : html`<span class="bad-text">away</span>`, store.note)}
 ${tile('Counted since', moment(samples.began), 'the filter started then, or its count did')}
 </dl>
@@ -67,8 +67,19 @@ function tile(name: string, value: Content, note: Content): Html {
   return html`<div class="tile"><dt>${name}</dt><dd>${value}<small>${note}</small></dd></div>`;
 }
 
-async function heldTiles({ config }: SignedVisit['filter']): Promise<Html> {
-  return tile('Quarantine', '–', `of ${bytes(config.settings.quarantine.max_size)}`);
+/** As it was counted when the quarantine was last tidied. */
+function heldTiles({ config, metrics }: SignedVisit['filter']): Html {
+  const gauge = (name: string): number | undefined => metrics.read(name).get('');
+  const most = config.settings.quarantine.max_size;
+  const [items, size] = [gauge('quarantine_items'), gauge('quarantine_bytes')];
+  if (items === undefined || size === undefined) {
+    return tile('Held', '–', `not counted yet, of ${bytes(most)}`);
+  }
+  const part = `${bytes(size)}, ${Math.round((100 * size) / most)} % of ${bytes(most)}`;
+  const sent = gauge('digest_sent_timestamp_seconds');
+  return html`${tile('Held', html`<a href="/quarantine">${count(items)}</a>`, part)}${
+    sent !== undefined && tile('Last digest', moment(sent * 1_000), 'sent to the owners')
+  }`;
 }
 
 async function storeState({ store, config }: SignedVisit['filter']): Promise<{
