@@ -38,6 +38,8 @@ const STYLES = new Set(
 const PLAIN = /^[\w\s#%.,+-]{0,100}$/;
 /** The same, and functions of colours. */
 const STYLE_VALUE = /^(?:[\w\s#%.,!'+-]|(?<=rgba?|hsla?)\([\d\s.,%/]{1,50}\)){1,200}$/i;
+/** What the tokens do not tell of: it is no text. */
+const DECLARATION = /<[!?][^<>]*>/g;
 /** So deep may it be nested: browsers take long over more. */
 const MAX_DEPTH = 200;
 const MAX_LINKS = 20;
@@ -54,7 +56,7 @@ export async function safeHtml(html: string): Promise<string> {
   let depth = 0;
   let at = 0;
   const text = (end: number): void => {
-    if (dropped === undefined && end > at) out.push(escapeText(html.slice(at, end)));
+    if (dropped === undefined && end > at) out.push(escapeText(html.slice(at, end).replace(DECLARATION, '')));
   };
   const steps = tokenize(html, {
     onOpenTag: (tag) => {

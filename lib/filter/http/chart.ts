@@ -68,7 +68,7 @@ export function table(
   nothing: string,
 ): Html {
   if (rows.length === 0) return html`<h2>${caption}</h2><p class="none">${nothing}</p>`;
-  return html`<table><caption>${caption}</caption>
+  return html`<table class="numbers"><caption>${caption}</caption>
 <thead><tr>${heads.map((head, i) => html`<th scope="col"${i > 0 && html` class="number"`}>${head}</th>`)}</tr></thead>
 <tbody>${rows.map(
     ([first, ...others]) =>

@@ -27,10 +27,14 @@ ${[...sections].map(
     section,
     list,
   ]) => html`<section class="card scroll" tabindex="0" aria-label="${section === '' ? 'Top level' : section}">
-<table><caption>${section === '' ? 'Top level' : section}</caption>
+<table class="values"><caption>${section === '' ? 'Top level' : section}</caption>
 <thead><tr><th scope="col">Key</th><th scope="col">Value</th><th scope="col">From</th></tr></thead>
 <tbody>${list.map(
-    ({ key, value, origin }) => html`<tr><th scope="row"><code>${key}</code></th>
+    ({
+      key,
+      value,
+      origin,
+    }) => html`<tr${origin !== 'default' && html` class="given"`}><th scope="row"><code>${key}</code></th>
 <td><code>${value === undefined ? '–' : visible(masked(JSON.stringify(value)))}</code></td>
 <td class="small fixed">${origin === 'default' ? 'default' : `line ${origin}`}</td></tr>
 `,

@@ -37,8 +37,8 @@ export async function linkPage(visit: Visit, link: string): Promise<Answer | und
     'Held message',
     html`<section class="card"><h2>${mailText(item.subject, 'Without subject')}</h2><p>${tags(item)}</p>
 <dl class="facts"><dt>From</dt><dd>${senderText(item)}</dd><dt>For</dt><dd>${mailText(item.owner)}</dd><dt>Held since</dt><dd>${moment(item.at)}</dd></dl>
-<p></p><ul class="why-list">${item.findings.map((finding) => html`<li>${findingLine(finding)}</li>`)}</ul>
-<p></p>${isOpen(item) ? button(action, filter.quarantine.review.mayRelease(who, item)) : html`<p>${stateText(item)}.</p>`}
+<ul class="why-list">${item.findings.filter(({ action }) => action !== 'continue').map((finding) => html`<li>${findingLine(finding)}</li>`)}</ul>
+${isOpen(item) ? button(action, filter.quarantine.review.mayRelease(who, item)) : html`<p>${stateText(item)}.</p>`}
 ${signIn}</section>`,
   );
 }

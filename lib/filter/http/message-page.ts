@@ -29,9 +29,9 @@ ${isOpen(item) && actions(visit, item)}
 <div class="pair">
 <section class="card" aria-labelledby="about"><h2 id="about">About it</h2>${facts(item)}</section>
 <section class="card" aria-labelledby="why"><h2 id="why">Why it is held</h2>
-<ul class="why-list">${item.findings.map((finding) => html`<li>${findingLine(finding)}</li>`)}</ul>
-${item.points !== 0 && html`<p></p><p class="small">Points in all: ${item.points}</p>`}
-<p></p><p class="small">The filter’s log knows it as <code>${visibleLine(item.ref)}</code>.</p></section>
+${reasons(item)}
+${item.points !== 0 && html`<p class="small">Points in all: ${item.points}</p>`}
+<p class="small">The filter’s log knows it as <code>${visibleLine(item.ref)}</code>.</p></section>
 </div>
 ${isOpen(item) || item.state === 'lost' ? await body(visit, item, isDesigned) : html`<p class="none">What was in it is not kept any more.</p>`}`;
   return show({ title: visibleLine(item.subject) || 'Without subject', place: 'quarantine', content });
@@ -54,14 +54,14 @@ ${
 }
 ${
   item.doubtful === true &&
-  html`<p></p><p>It may have been delivered already: the filter ended while the mail server took it. Look for it first.</p>
+  html`<p>It may have been delivered already: the filter ended while the mail server took it. Look for it first.</p>
 ${mayRelease && form('Send it again', html`<button name="deed" value="again">Release it all the same</button>`)}`
 }
-${item.fault !== undefined && item.state === 'held' && html`<p></p><p class="small">It could not be delivered: ${visibleLine(item.fault)}</p>`}
+${item.fault !== undefined && item.state === 'held' && html`<p class="small">It could not be delivered: ${visibleLine(item.fault)}</p>`}
 ${
   review.canTrain &&
   mayRelease &&
-  html`<p></p><p class="small">“Is not spam” and “is spam” also teach the filter; “only” leaves it as it is.</p>`
+  html`<p class="small">“Is not spam” and “is spam” also teach the filter; “only” leaves it as it is.</p>`
 }
 ${
   identity !== undefined &&
@@ -74,7 +74,7 @@ ${
     }, where ${identity.kind === 'from' ? 'DKIM or SPF prove' : 'SPF proves'} that it is really from there.</span>`,
   )
 }
-${identity === undefined && html`<p></p><p class="small">Its sender cannot be allowed for good: neither DKIM nor SPF proves who it was.</p>`}
+${identity === undefined && html`<p class="small">Its sender cannot be allowed for good: neither DKIM nor SPF proves who it was.</p>`}
 </section>`;
 }
 
@@ -112,6 +112,17 @@ function facts(item: HeldItem): Html {
   return html`<dl class="facts">${rows.map(([name, value]) => html`<dt>${name}</dt><dd>${value}</dd>`)}</dl>`;
 }
 
+/** First what had it held; what else was found is less to the point. */
+function reasons({ findings }: HeldItem): Html {
+  const isReason = ({ action }: HeldItem['findings'][number]): boolean => action !== 'continue';
+  const list = (some: HeldItem['findings']): Html =>
+    html`<ul class="why-list">${some.map((finding) => html`<li>${findingLine(finding)}</li>`)}</ul>`;
+  const others = findings.filter((finding) => !isReason(finding));
+  return html`${list(findings.filter(isReason))}${
+    others.length > 0 && html`<details><summary>What else was found</summary>${list(others)}</details>`
+  }`;
+}
+
 async function body(visit: SignedVisit, item: HeldItem, isDesigned: boolean): Promise<Html> {
   const { filter, who } = visit;
   let message: ShownMessage;
@@ -142,7 +153,7 @@ ${
         : designed.map(({ number }) => designFrame(item, number))
 }
 </section>
-<section class="card" aria-labelledby="attached"><h2 id="attached">${plural(attachments.length, 'attachment')}</h2>
+<section class="card" aria-labelledby="attached"><h2 id="attached">${attachments.length === 0 ? 'No attachments' : plural(attachments.length, 'attachment')}</h2>
 ${attachmentList(visit, item, message)}
 </section>
 <section class="card"><details><summary>All headers</summary>
@@ -179,7 +190,7 @@ function attachmentList(
         )}</li>`,
     )}</ul>`
   }${more && html`<p class="small">There are more parts than are shown.</p>`}
-<p></p><p class="small">${
+<p class="small">${
     mayGet
       ? html`${get('source', 'Save the whole message as it came')}: a text file, which no mail program opens by itself.`
       : 'What is dangerous can be saved by an administrator only.'

@@ -33,7 +33,8 @@ export function reasonText({ findings }: HeldItem): string {
 
 /** A finding in words. */
 export function findingText({ name, text }: HeldFinding): string {
-  return visibleLine(text ?? name);
+  const line = visibleLine(text ?? name);
+  return line.slice(0, 1).toUpperCase() + line.slice(1);
 }
 
 /** A finding in words, with what it is about. */

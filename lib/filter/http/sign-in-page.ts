@@ -21,7 +21,7 @@ export function signInPage(
 <h1>Sign in</h1>
 ${said !== undefined && html`<p role="status">${said}</p>`}
 <form method="post" action="/sign-in">
-${isAgain && html`<p class="notice bad" id="fault" role="alert">${fault}</p><p></p>`}
+${isAgain && html`<p class="notice bad" id="fault" role="alert">${fault}</p>`}
 <input type="hidden" name="token" value="${token}">
 <input type="hidden" name="next" value="${next}">
 <div class="field"><label for="name">Name</label>
@@ -30,7 +30,6 @@ ${isAgain && html`<p class="notice bad" id="fault" role="alert">${fault}</p><p><
 <input type="password" id="password" name="password" autocomplete="current-password" required maxlength="1024"${typed !== '' && html` autofocus`}${isAgain && html` aria-describedby="fault"`}></div>
 <button class="main">Sign in</button>
 </form>
-<p></p>
 <p class="small">Mail that the filter held for you can be looked at here, and released. If you have no account, or do not know your password any more, ask your postmaster.</p>
 </div>`;
   return { title: 'Sign in', content };

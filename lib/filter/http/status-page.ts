@@ -47,7 +47,7 @@ ${heldTiles(filter)}
 ${tile('Store', store.isWell ? html`<span class="good-text">works</span>` : html`<span class="bad-text">away</span>`, store.note)}
 ${tile('Counted since', moment(samples.began), 'the filter started then, or its count did')}
 </dl>
-<section class="card"><h2>What became of messages, by the hour</h2>
+<section class="card"><h2>What became of messages, by the hour (UTC)</h2>
 ${stackedBars('Fates in the last 24 hours', labels, layers)}
 <details><summary>As a table</summary><div class="scroll" tabindex="0" role="region" aria-label="Fates by the hour">
 ${table('Fates by the hour', ['Hour (UTC)', ...FATES.map(([name]) => name)], hourRows(labels, layers), 'None.')}
@@ -227,6 +227,7 @@ function milliseconds(seconds: number): string {
   if (seconds >= 10) return `${Math.round(seconds)} s`;
   if (seconds >= 1) return `${seconds.toFixed(1)} s`;
   const time = seconds * 1_000;
+  if (time < 0.05) return 'under 0.1 ms';
   return time >= 10 ? `${Math.round(time)} ms` : `${time.toFixed(1)} ms`;
 }
 

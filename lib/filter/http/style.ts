@@ -65,6 +65,9 @@ label { font-weight: 600; font-size: .92rem; }
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 1.1rem 1.25rem; margin-bottom: 1.25rem; }
 .sign-in { max-width: 24rem; margin: 3.5rem auto; }
 .sign-in h1 { margin-top: 0; }
+.card > :last-child, .card > form:last-child > :last-child { margin-bottom: 0; }
+.card > * + .small, .card > * + form, .card > * + .legend { margin-top: .75rem; }
+.card > nav { margin-bottom: .75rem; }
 .notices:empty { display: none; }
 .notice { margin: 1.25rem 0 0; padding: .75rem 1rem; border-radius: 8px; background: var(--accent-soft); border-left: 4px solid var(--good); }
 .notice.bad { background: var(--bad-soft); border-left-color: var(--bad); }
@@ -74,11 +77,19 @@ label { font-weight: 600; font-size: .92rem; }
 .search { display: grid; grid-template-columns: 1fr 12rem auto; gap: .75rem; align-items: end; margin-bottom: 1rem; }
 .search label { display: block; margin-bottom: .2rem; }
 .bar { display: flex; flex-wrap: wrap; gap: .6rem 1rem; align-items: center; padding: .75rem 0; }
+.bar .actions { flex: 1; }
 .bar label { display: flex; gap: .5rem; align-items: center; font-weight: 400; min-height: 2.5rem; }
 .bar .chosen { color: var(--soft); }
 .more { display: flex; flex-wrap: wrap; gap: 1rem; align-items: center; justify-content: space-between; }
 
 table { border-collapse: collapse; width: 100%; }
+td svg { min-width: 4rem; }
+.numbers :is(th, td) { vertical-align: middle; padding: .4rem .6rem; }
+.values { table-layout: fixed; min-width: 30rem; }
+.values :is(th, td) { padding: .3rem .6rem; }
+.values :is(th, td):first-child { width: 30%; }
+.values :is(th, td):last-child { width: 6rem; }
+.values .given code { font-weight: 650; color: var(--ink); }
 caption { text-align: left; font-weight: 650; padding-bottom: .5rem; }
 th { text-align: left; font-weight: 600; font-size: .86rem; color: var(--soft); }
 th, td { padding: .6rem .75rem; border-bottom: 1px solid var(--line); vertical-align: top; }
@@ -119,6 +130,7 @@ details > summary { cursor: pointer; padding: .35rem 0; color: var(--accent); }
 .tile { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: .9rem 1.1rem; }
 .tile dt { color: var(--soft); font-size: .88rem; }
 .tile dd { margin: 0; font-size: 1.5rem; font-weight: 650; line-height: 1.3; overflow-wrap: anywhere; }
+.tile dd time { font-size: 1.1rem; white-space: normal; }
 .tile dd small { display: block; font-weight: 400; font-size: .86rem; }
 .pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0 1.25rem; align-items: start; }
 .scroll { overflow-x: auto; }
@@ -140,6 +152,11 @@ code { font: .9em ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: an
   .who { margin: 0; width: 100%; justify-content: space-between; }
   .search { grid-template-columns: 1fr; }
   .pair { grid-template-columns: 1fr; }
+  .actions { display: grid; grid-template-columns: 1fr 1fr; }
+  .actions .gap { display: none; }
+  .actions > :is(span, .small):not(.unseen) { grid-column: 1 / -1; }
+  .bar .actions { width: 100%; flex: none; }
+  button { padding: .42rem .6rem; }
   .facts { grid-template-columns: 1fr; gap: 0; }
   .facts dd { margin-bottom: .6rem; }
   .mails, .mails tbody, .mails tr, .mails td { display: block; width: auto; }
