@@ -104,10 +104,15 @@ async function readForm(request: IncomingMessage): Promise<URLSearchParams> {
   if (Number(request.headers['content-length'] ?? 0) > MAX_FORM) throw tooLarge();
   const pieces: Buffer[] = [];
   let size = 0;
-  for await (const piece of request as AsyncIterable<Buffer>) {
-    size += piece.length;
-    if (size > MAX_FORM) throw tooLarge();
-    pieces.push(piece);
+  try {
+    for await (const piece of request as AsyncIterable<Buffer>) {
+      size += piece.length;
+      if (size > MAX_FORM) throw tooLarge();
+      pieces.push(piece);
+    }
+  } catch (error) {
+    if (error instanceof RequestFault) throw error;
+    throw new RequestFault(400, 'The form did not come whole.');
   }
   return new URLSearchParams(Buffer.concat(pieces).toString('utf8'));
 }
