@@ -37,8 +37,8 @@ export {
   isMarkup,
   removeRemoteImages,
 } from './html-part.ts';
-export { type PageText, readPage } from './html-text.ts';
 export { safeHtml } from './html-safe.ts';
+export { type PageText, readPage } from './html-text.ts';
 export {
   explainPoison,
   type InspectPolicy,

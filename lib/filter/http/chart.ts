@@ -36,7 +36,7 @@ export function stackedBars(title: string, labels: readonly string[], layers: re
   });
   const every = Math.ceil(labels.length / 8);
   const total = sums.reduce((sum, one) => sum + one, 0);
-  return html`<svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${title}: ${count(total)} in all, at most ${count(Math.max(0, ...sums))}. The table below has the numbers.">
+  return html`<div class="scroll wide-chart" tabindex="0" role="region" aria-label="${title}"><svg class="chart" viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${title}: ${count(total)} in all, at most ${count(Math.max(0, ...sums))}. The table below has the numbers.">
 ${[0, top / 2, top].map(
   (value) =>
     html`<line class="grid" x1="${LEFT}" x2="${WIDTH}" y1="${y(value)}" y2="${y(value)}"/><text x="${LEFT - 8}" y="${y(value) + 4}" text-anchor="end">${count(value)}</text>`,
@@ -47,7 +47,7 @@ ${labels.map((label, i) =>
     ? html`<text x="${round(LEFT + (i + 0.5) * step)}" y="${HEIGHT - 6}" text-anchor="middle">${label}</text>`
     : '',
 )}
-</svg>
+</svg></div>
 <ul class="legend">${layers.map(
     ({ name, colour, values }) =>
       html`<li><i class="${colour}"></i>${name} <b>${count(values.reduce((sum, one) => sum + one, 0))}</b></li>`,

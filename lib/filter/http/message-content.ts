@@ -26,8 +26,6 @@ export interface Attachment {
   readonly number: number;
   /** As the mail calls it. */
   readonly name: string;
-  /** Under which it is saved. */
-  readonly safeName: string;
   readonly type: string;
   readonly size: number;
 }
@@ -86,8 +84,13 @@ export async function partOf(message: Buffer, number: number): Promise<Part | un
   return undefined;
 }
 
+function nameOf({ names: [name = ''], contentType }: Part): string {
+  return name === '' && contentType === 'message/rfc822' ? 'message.eml' : name;
+}
+
 /** The name that a part is saved under: nothing in it leads elsewhere, or has a program run. */
-export function safeName(name: string, number: number): string {
+export function safeName(part: Part, number: number): string {
+  const name = nameOf(part);
   const plain = visibleLine(name.split(/[/\\]/).at(-1) ?? '')
     .replace(/[/\\:*?"<>|\u2400-\u2423\ufffd]+/g, '_')
     .replace(/^[.\s_]+|[.\s]+$/g, '')
@@ -123,12 +126,9 @@ function shownText(part: Part, number: number): ShownText {
 }
 
 async function attachment(part: Part, number: number): Promise<Attachment> {
-  const [first = ''] = part.names;
-  const name = first === '' && part.contentType === 'message/rfc822' ? 'message.eml' : first;
   return {
     number,
-    name: name.slice(0, 300),
-    safeName: safeName(name, number),
+    name: nameOf(part).slice(0, 300),
     type: part.contentType.slice(0, 100),
     size: part.isLeaf ? (await part.loadContent()).length : part.bodyBytes().length,
   };

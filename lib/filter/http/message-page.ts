@@ -1,5 +1,5 @@
 /** One held message: who wrote it, why it is held, and what is in it, as text. Nothing of it is interpreted here. */
-import { safeHtml } from '../../mime/index.ts';
+import { readPage, safeHtml } from '../../mime/index.ts';
 import type { HeldItem } from '../quarantine/quarantine.ts';
 import { ReviewError } from '../quarantine/review.ts';
 import { type Answer, download, frame } from './answer.ts';
@@ -16,6 +16,10 @@ import {
 } from './message-content.ts';
 import { findingLine, isOpen, senderText, stateText, tags } from './review-text.ts';
 import type { SignedVisit } from './site.ts';
+
+/** Characters that are shown of what readers do not see. */
+const MAX_SECRET = 20_000;
+const MAX_LINKS = 50;
 
 /** The page of a message. */
 export async function messagePage(visit: SignedVisit, id: string): Promise<Answer> {
@@ -140,7 +144,6 @@ async function body(visit: SignedVisit, item: HeldItem, isDesigned: boolean): Pr
   return html`<section class="card" aria-labelledby="text"><h2 id="text">What it says</h2>
 ${
   designed.length > 0 &&
-  plain.length > 0 &&
   html`<nav aria-label="How it is shown"><ul>${view('', 'As text', !isDesigned)}${view('?view=design', 'As it was designed', isDesigned)}</ul></nav>`
 }
 ${
@@ -150,7 +153,7 @@ ${
       ? designed.map(({ number }) => designFrame(item, number))
       : plain.length > 0
         ? plain.map((text) => plainText(text, text.text))
-        : designed.map(({ number }) => designFrame(item, number))
+        : designed.map(readText)
 }
 </section>
 <section class="card" aria-labelledby="attached"><h2 id="attached">${attachments.length === 0 ? 'No attachments' : plural(attachments.length, 'attachment')}</h2>
@@ -170,6 +173,29 @@ function designFrame(item: HeldItem, number: number): Html {
 
 function plainText({ isCut }: ShownText, text: string): Html {
   return html`<pre class="mail" dir="auto">${visible(text).trim()}</pre>${isCut && html`<p class="small">It is cut off here: it goes on in the source.</p>`}`;
+}
+
+/** What a reader of the HTML would see; and, apart, what is kept from his eyes. */
+function readText(shown: ShownText): Html {
+  const { visible: seen, hidden, links } = readPage(shown.text);
+  const secret = tidy(hidden).slice(0, MAX_SECRET);
+  return html`${plainText(shown, tidy(seen))}${
+    secret !== '' &&
+    html`<details><summary>Text that is hidden from readers</summary><pre class="mail" dir="auto">${visible(secret)}</pre></details>`
+  }${
+    links.length > 0 &&
+    html`<details><summary>Where its links and pictures lead</summary><ul class="why-list">${links
+      .slice(0, MAX_LINKS)
+      .map((link) => html`<li><code>${visibleLine(link)}</code></li>`)}</ul></details>`
+  }`;
+}
+
+function tidy(text: string): string {
+  return text
+    .replace(/[^\S\n]+/g, ' ')
+    .replace(/ ?\n ?/g, '\n')
+    .replace(/\n{3,}/g, '\n\n')
+    .trim();
 }
 
 function attachmentList(
@@ -220,9 +246,8 @@ export async function messagePart(
   const part = await partOf(await review.read(who, id), number);
   if (part === undefined || part.contentType.startsWith('multipart/')) return undefined;
   if (kind === 'part') {
-    const [name = ''] = part.names;
     audit('save an attachment', { item: id, part: number });
-    return download(safeName(name, number), part.isLeaf ? await part.loadContent() : part.bodyBytes());
+    return download(safeName(part, number), part.isLeaf ? await part.loadContent() : part.bodyBytes());
   }
   if (part.contentType !== 'text/html') return undefined;
   const shown = new Html(await safeHtml(textHead(part).text));

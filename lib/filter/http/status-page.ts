@@ -52,12 +52,13 @@ ${stackedBars('Fates in the last 24 hours', labels, layers)}
 <details><summary>As a table</summary><div class="scroll" tabindex="0" role="region" aria-label="Fates by the hour">
 ${table('Fates by the hour', ['Hour (UTC)', ...FATES.map(([name]) => name)], hourRows(labels, layers), 'None.')}
 </div></details></section>
-<div class="pair">
+<div class="pair"><div>
 <section class="card scroll" tabindex="0" aria-label="Findings">${findingsTable(day)}</section>
+<section class="card scroll" tabindex="0" aria-label="Failures">${failuresTable(filter)}</section>
+</div><div>
 <section class="card scroll" tabindex="0" aria-label="Time">${durationsTable('Messages waited for modules', 'Module', 'module', metrics.durations('module_seconds'))}</section>
 <section class="card scroll" tabindex="0" aria-label="Store">${durationsTable('Calls of the store', 'Call', 'call', metrics.durations('store_seconds'))}</section>
-<section class="card scroll" tabindex="0" aria-label="Failures">${failuresTable(filter)}</section>
-</div>
+</div></div>
 <section class="card scroll" tabindex="0" aria-label="Warnings and errors">${troublesTable(troubles)}</section>
 <p class="small">${config.file}; ${config.modules.length} modules. Programs read the same at <a href="/metrics">/metrics</a>.</p>`;
   return show({ title: 'Status', place: 'status', content });

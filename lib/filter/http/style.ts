@@ -67,6 +67,7 @@ label { font-weight: 600; font-size: .92rem; }
 .sign-in h1 { margin-top: 0; }
 .card > :last-child, .card > form:last-child > :last-child { margin-bottom: 0; }
 .card > * + .small, .card > * + form, .card > * + .legend { margin-top: .75rem; }
+.card > .unseen + * { margin-top: 0; }
 .card > nav { margin-bottom: .75rem; }
 .notices:empty { display: none; }
 .notice { margin: 1.25rem 0 0; padding: .75rem 1rem; border-radius: 8px; background: var(--accent-soft); border-left: 4px solid var(--good); }
@@ -95,6 +96,7 @@ th { text-align: left; font-weight: 600; font-size: .86rem; color: var(--soft); 
 th, td { padding: .6rem .75rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:last-child > * { border-bottom: 0; }
 .number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
 time, .fixed { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .mails { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; border-collapse: separate; border-spacing: 0; table-layout: fixed; }
 .mails tbody tr:hover { background: var(--shade); }
@@ -114,6 +116,7 @@ time, .fixed { font-variant-numeric: tabular-nums; white-space: nowrap; }
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .35rem 1.25rem; margin: 0; }
 .facts dt { color: var(--soft); font-size: .92rem; }
 .facts dd { margin: 0; overflow-wrap: anywhere; min-width: 0; }
+.facts + .why-list { margin-top: .75rem; }
 .why-list { margin: 0; padding-left: 1.2rem; }
 .why-list li { margin-bottom: .3rem; overflow-wrap: anywhere; }
 pre { margin: 0; font: .92rem/1.5 ui-monospace, "DejaVu Sans Mono", monospace; white-space: pre-wrap; overflow-wrap: anywhere; }
@@ -126,7 +129,7 @@ details > summary { cursor: pointer; padding: .35rem 0; color: var(--accent); }
 .back { display: inline-block; margin-top: 1.25rem; }
 .back + h1 { margin-top: .75rem; }
 
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(11rem, 1fr)); gap: 1rem; margin-bottom: 1.25rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(11rem, 45%), 1fr)); gap: 1rem; margin-bottom: 1.25rem; }
 .tile { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: .9rem 1.1rem; }
 .tile dt { color: var(--soft); font-size: .88rem; }
 .tile dd { margin: 0; font-size: 1.5rem; font-weight: 650; line-height: 1.3; overflow-wrap: anywhere; }
@@ -152,6 +155,8 @@ code { font: .9em ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: an
   .who { margin: 0; width: 100%; justify-content: space-between; }
   .search { grid-template-columns: 1fr; }
   .pair { grid-template-columns: 1fr; }
+  .wide-chart svg { min-width: 34rem; }
+  .tile { padding: .7rem .9rem; }
   .actions { display: grid; grid-template-columns: 1fr 1fr; }
   .actions .gap { display: none; }
   .actions > :is(span, .small):not(.unseen) { grid-column: 1 / -1; }
