@@ -62,8 +62,8 @@ export class Clamd {
       return result;
     } finally {
       const session = used.release();
-      if (isSound && session?.isIdle === true && !this.#isClosed && this.#kept.length < MAX_KEPT)
-        this.#keep(session);
+      const canKeep = isSound && !this.#isClosed && this.#kept.length < MAX_KEPT;
+      if (canKeep && session?.isIdle === true) this.#keep(session);
       else session?.end();
     }
   }
@@ -124,6 +124,8 @@ class SessionInUse {
     for (const letGo of this.#letGo) letGo();
     if (this.#new === undefined) return this.#old;
     this.#old?.end();
+    // One that is still being opened is nobody's.
+    if (this.#opened === undefined) void this.#new.then((session) => session.end()).catch(() => {});
     return this.#opened;
   }
 

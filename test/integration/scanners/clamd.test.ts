@@ -6,7 +6,7 @@ import { temporaryDirectory } from '../../helpers/directory.ts';
 import { describeWith } from '../../helpers/requirements.ts';
 import { EICAR, OWN_NAME, OWN_VIRUS, startClamd, type TestClamd } from '../../helpers/scanners.ts';
 import { type Script, scriptedServer } from '../../helpers/scripted-server.ts';
-import { unusedPort } from '../../helpers/wait.ts';
+import { until, unusedPort } from '../../helpers/wait.ts';
 
 const MiB = 2 ** 20;
 const soon = (): AbortSignal => AbortSignal.timeout(20_000);
@@ -184,6 +184,28 @@ describe('a clamd that does what none should', () => {
     expect(connections).toBe(2);
     expect(await scanned(clamd, 'three')).toBe('clean');
     expect(connections).toBe(2);
+    clamd.close();
+  });
+
+  it('leaves no session open that was asked for when nobody wanted it any more', async () => {
+    await using server = await scriptedServer((socket, heard) => {
+      socket.on('end', () => socket.end());
+      socket.on('data', () => {
+        if (!heard().endsWith('\0\0\0\0')) return;
+        if (heard().split('zINSTREAM').length > 2) socket.destroy();
+        else if (heard().includes('one')) socket.write('1: stream: OK\0');
+      });
+    });
+    const clamd = new Clamd({ host: '127.0.0.1', port: server.port });
+    expect(await scanned(clamd, 'one')).toBe('clean');
+    const given = clamd.scan(soon(), async (scan) => {
+      // It is in the old session, which clamd closes: another is opened.
+      void scan([Buffer.from('two')]).catch(() => {});
+      await until('another', () => server.heard.length === 2);
+      throw new Error('given up');
+    });
+    await expect(given).rejects.toThrow('given up');
+    await until('all to be closed', () => server.clients.now === 0);
     clamd.close();
   });
 
