@@ -1,5 +1,5 @@
 /** The command `milter srs`: for postmasters who look into a bounce. */
-import { returnAddressesOf, type Signing } from '../filter/index.ts';
+import { type Signing, signingIn } from '../filter/index.ts';
 import { optionFault } from '../options.ts';
 import { createBatv, createSes, createSrs, SrsError } from '../srs/index.ts';
 import { readChosen } from './config-file.ts';
@@ -37,12 +37,10 @@ export async function runSrs(args: readonly string[], io: CommandIo): Promise<nu
   const [what, address, ...more] = positionals;
   if ((what !== 'forward' && what !== 'reverse') || address === undefined || more.length > 0)
     throw optionFault('expected forward ADDRESS or reverse ADDRESS');
-  const found = returnAddressesOf(await readChosen(values.config));
-  if (found === undefined) throw optionFault('no module "srs" with secrets is configured');
-  const { domain, signing } = found;
+  const signing = signingIn(await readChosen(values.config));
+  if (signing === undefined) throw optionFault('no module "srs" with secrets is configured');
   try {
-    const { told, fault } =
-      what === 'forward' ? forward(address, domain, signing) : reverse(address, signing);
+    const { told, fault } = what === 'forward' ? forward(address, signing) : reverse(address, signing);
     io.stdout.write(values.json === true ? toJson({ ...told, fault: fault?.fault }) : lines(told));
     if (fault !== undefined) io.stderr.write(`milter srs: ${fault.message}\n`);
     return fault === undefined ? 0 : 1;
@@ -58,13 +56,13 @@ interface Found {
   readonly fault: SrsError | undefined;
 }
 
-function forward(address: string, domain: string | undefined, signing: Signing): Found {
+function forward(address: string, { domain, ...how }: Signing): Found {
   if (domain === undefined) throw optionFault('module "srs" has no domain to which it could rewrite');
-  return { told: { address: createSrs(signing).forward(address, domain) }, fault: undefined };
+  return { told: { address: createSrs(how).forward(address, domain) }, fault: undefined };
 }
 
-function reverse(address: string, signing: Signing): Found {
-  const { secrets, maxAge } = signing;
+function reverse(address: string, { domain: _, ...how }: Signing): Found {
+  const { secrets, maxAge } = how;
   const [, tag = ''] = /^<?"?(SES=|prvs=)/i.exec(address) ?? [];
   switch (tag.toLowerCase()) {
     case 'ses=': {
@@ -93,7 +91,7 @@ function reverse(address: string, signing: Signing): Found {
       };
     }
     default: {
-      const report = createSrs(signing).inspect(address);
+      const report = createSrs(how).inspect(address);
       return {
         told: {
           address: report.address,

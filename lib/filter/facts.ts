@@ -134,6 +134,8 @@ export const meantRole = role<(recipient: string) => string | null | undefined>(
 
 /** How return addresses are signed here. */
 export interface Signing {
+  /** To which senders are rewritten. */
+  readonly domain: string | undefined;
   /** The first signs, all verify. Another array when they have changed. */
   readonly secrets: readonly string[];
   /** Days for which what is signed is good. */

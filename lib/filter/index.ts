@@ -31,7 +31,7 @@ export { MetricsRegistry } from './metrics.ts';
 export { StoredAccess } from './modules/access/stored.ts';
 export { asMboxEntry, fromLine } from './modules/copies/delivered.ts';
 export { ownModules } from './modules/index.ts';
-export { returnAddressesOf } from './modules/srs/of-config.ts';
+export { signingIn } from './modules/srs/of-config.ts';
 export {
   type ModulePlace,
   type OpenConfigOptions,

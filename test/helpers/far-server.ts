@@ -1,4 +1,4 @@
-/** A mail server elsewhere: takes all mail, and keeps it. */
+/** A mail server elsewhere: takes all mail, and keeps it; but knows nobody whose name begins with `nobody`. */
 
 import { smtpServer } from './smtp-server.ts';
 import { until } from './wait.ts';
@@ -38,6 +38,7 @@ export async function farServer(): Promise<FarServer> {
       }
       const [, verb = '', address = ''] = /^(\w+)(?:[^<]*<([^>]*)>)?/.exec(command) ?? [];
       if (verb === 'MAIL') [sender, recipients] = [address, []];
+      if (verb === 'RCPT' && address.startsWith('nobody')) return '550 5.1.1 no such user';
       if (verb === 'RCPT') recipients = [...recipients, address];
       if (verb === 'DATA') {
         lines = [];

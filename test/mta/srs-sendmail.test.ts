@@ -33,7 +33,13 @@ R$*\t\t\t$: $>ReverseSrs $1
 `;
 }
 
-async function start(way: 'milter' | 'socketmap' = 'socketmap') {
+const MODULES = {
+  milter: 'forward = "milter"\nforwarded = ["person@far.test"]',
+  socketmap: 'forward = "socketmap"',
+  bounces: '[[module]]\nuse = "bounces"\nsign = "batv"\ndomains = ["test.invalid"]\nunsigned = "reject"',
+};
+
+async function start(way: keyof typeof MODULES = 'socketmap') {
   const port = await unusedPort();
   const folder = folderWith({
     secrets: `${SECRET}\n`,
@@ -42,14 +48,14 @@ data = "data"
 [[module]]
 use = "networks"
 domains = ["test.invalid"]
-internal = []
+${way === 'bounces' ? '' : 'internal = []'}
 external_as_ours = "continue"
 [[module]]
 use = "srs"
 domain = "srs.test"
 secrets = "file:secrets"
-forward = "${way}"
-${way === 'milter' ? 'forwarded = ["person@far.test"]' : `socketmap = "inet:${port}@127.0.0.1"`}
+socketmap = "inet:${port}@127.0.0.1"
+${MODULES[way]}
 `,
   });
   const stack = new AsyncDisposableStack();
@@ -114,5 +120,21 @@ describeWith(['sendmail'], 'SRS under Sendmail', () => {
     expect((await site.far.received('third@far.test')).sender).toBe('');
     await site.send('mouse@orig.test', 'bob@test.invalid');
     expect((await site.sendmail.delivered(1))[0]).toContain('Return-Path: <mouse@orig.test>');
+  });
+
+  it('takes home what comes to a signed sender, also from Sendmail itself', async () => {
+    await using site = await start('bounces');
+    expect((await site.send('ann@test.invalid', 'person@far.test')).end?.code).toBe(250);
+    const { sender } = await site.far.received('person@far.test');
+    expect(sender).toMatch(/^prvs=\d{4}[0-9a-f]{6}=ann@test\.invalid$/);
+    // From this machine, so that only what is forged is refused.
+    await site.send('', sender);
+    expect((await site.sendmail.delivered(1))[0]).toContain('Delivered-To: ann@test.invalid');
+    const { recipients } = await site.send('', sender.replace('ann@', 'bob@'));
+    expect(recipients[0]).toMatchObject({ code: 550, enhanced: '5.1.1' });
+    await site.send('ann@test.invalid', 'nobody@far.test');
+    const mails = await site.sendmail.delivered(2);
+    expect(mails.filter((mail) => mail.includes('Delivered-To: ann@test.invalid'))).toHaveLength(2);
+    expect(mails.some((mail) => mail.includes('multipart/report'))).toBe(true);
   });
 });

@@ -7,6 +7,7 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   antivirus: () => import('./antivirus/index.ts'),
   attachments: () => import('./attachments/index.ts'),
   auth: () => import('./auth/index.ts'),
+  bounces: () => import('./bounces/index.ts'),
   copies: () => import('./copies/index.ts'),
   disclaimer: () => import('./disclaimer.ts'),
   dnsbl: () => import('./dnsbl/index.ts'),

@@ -32,10 +32,11 @@ export class SrsAddresses {
 
   /** Undefined while there are no secrets. */
   get #current(): Srs | undefined {
-    const { secrets, ...how } = this.#signing;
+    const { secrets, maxAge, hashLength, separator } = this.#signing;
     if (secrets.length === 0) return undefined;
     if (this.#srs?.secrets !== secrets) {
-      this.#srs = { secrets, srs: createSrs({ secrets, ...how, now: this.#surroundings.now }) };
+      const { now } = this.#surroundings;
+      this.#srs = { secrets, srs: createSrs({ secrets, maxAge, hashLength, separator, now }) };
     }
     return this.#srs.srs;
   }

@@ -46,13 +46,14 @@ export default defineModule({
     if (!services.observed) services.provide(meantRole, (recipient) => addresses.reverse(recipient));
 
     const leave =
-      forward !== 'socketmap' || socketmap === undefined || services.trial
+      socketmap === undefined || services.trial
         ? undefined
         : await joinSocketMap(
             socketmap,
             (map, key) =>
               answerSrsMap(map, key, {
-                forward: (address) => (services.observed ? undefined : addresses.forward(address)),
+                forward: (address) =>
+                  services.observed || forward !== 'socketmap' ? undefined : addresses.forward(address),
                 reverse: meant,
                 isOurs: (host) => services.role(whoRole)?.isOurs(host) === true,
               }),

@@ -4,13 +4,9 @@ import type { Signing } from '../../facts.ts';
 import { type SrsModuleOptions, signingOf } from './options.ts';
 
 /** Of a configuration with a module `srs`; undefined without one that has secrets. */
-export function returnAddressesOf({
-  modules,
-}: Config): { readonly domain: string | undefined; readonly signing: Signing } | undefined {
+export function signingIn({ modules }: Config): Signing | undefined {
   const entry = modules.find(({ definition }) => definition.name === 'srs');
   if (entry === undefined) return undefined;
   const options = entry.options as SrsModuleOptions;
-  return options.secrets.all.length === 0
-    ? undefined
-    : { domain: options.domain, signing: signingOf(options) };
+  return options.secrets.all.length === 0 ? undefined : signingOf(options);
 }

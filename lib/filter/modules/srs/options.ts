@@ -49,7 +49,9 @@ export const options = z
     forwarded: kinds
       .addresses()
       .describe('Recipients whose mail leaves again, for "milter": as they are before aliases'),
-    socketmap: listen.describe('Where the MTA asks, for "socketmap"'),
+    socketmap: listen.describe(
+      'Where the MTA asks for whom bounces are, and with "socketmap" also for senders',
+    ),
     not_bounces: kinds
       .action('continue')
       .describe('Mail to a rewritten address that is no bounce: its sender is not <>'),
@@ -70,8 +72,9 @@ export const options = z
 export type SrsModuleOptions = z.output<typeof options>;
 
 /** By the secrets that are in force at the time. */
-export function signingOf({ secrets, max_age, hash_length, separator }: SrsModuleOptions): Signing {
+export function signingOf({ domain, secrets, max_age, hash_length, separator }: SrsModuleOptions): Signing {
   return {
+    domain,
     get secrets() {
       return secrets.all;
     },
@@ -82,14 +85,7 @@ export function signingOf({ secrets, max_age, hash_length, separator }: SrsModul
 }
 
 /** For `milter check`. */
-export function unwise({
-  domain,
-  secrets,
-  hash_length,
-  forward,
-  forwarded,
-  socketmap,
-}: SrsModuleOptions): string[] {
+export function unwise({ domain, secrets, hash_length, forward, forwarded }: SrsModuleOptions): string[] {
   const weak = secrets.all.filter(({ length }) => length < 2 * LEAST_SECRET).length;
   return [
     domain === undefined && secrets.all.length === 0 && 'without domain and secrets it does nothing',
@@ -99,8 +95,5 @@ export function unwise({
       `${weak} of the secrets have less than ${2 * LEAST_SECRET} characters; make one with: openssl rand -base64 24`,
     forward === 'milter' && forwarded.empty && 'forward = "milter" rewrites nothing while forwarded is empty',
     forward !== 'milter' && !forwarded.empty && 'forwarded is of use with forward = "milter" only',
-    forward !== 'socketmap' &&
-      socketmap !== undefined &&
-      'socketmap is of use with forward = "socketmap" only',
   ].filter((sentence) => sentence !== false);
 }
