@@ -24,6 +24,8 @@ const ABOUT: Readonly<Record<string, string>> = {
   attachments: 'Programs and other dangerous parts are replaced by a warning.',
   html: 'Scripts in HTML are taken out.',
   score: 'Adds up the points of `score N`. It marks from 5 on, and refuses from 15 on.',
+  srs: 'Mail that is sent on, and its bounces.',
+  bounces: 'Whether bounces are of mail that was sent from here.',
   greylist: 'Who comes for the first time is told to try later.',
   copies: 'Copies of messages.',
 };

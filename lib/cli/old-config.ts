@@ -121,6 +121,25 @@ const lost =
   (_, migration) =>
     migration.lose(why);
 
+/** Shorter ones are refused. */
+const LEAST_SECRET = 8;
+
+function hasSecret({ old }: Migration): boolean {
+  return (old.get('srs')?.get('secret') ?? '').length >= LEAST_SECRET;
+}
+
+/** Domains whose senders are signed. */
+const signedBy =
+  (way: string): Carry =>
+  (value, migration) => {
+    if (!hasSecret(migration)) {
+      migration.lose('needs a secret');
+      return;
+    }
+    migration.set('bounces', 'sign', way);
+    migration.add('bounces', 'domains', migration.list(value));
+  };
+
 const words: Carry = (value, migration) => {
   migration.add('headers', 'subject_words', migration.list(value));
   if (migration.has('headers')) migration.set('headers', 'words_action', 'reject');
@@ -237,6 +256,25 @@ const CARRIED: Readonly<Record<string, Readonly<Record<string, Carry>>>> = {
     expire: (value, migration) => migration.set('greylist', 'expire', `${value}h`),
     retain: (value, migration) => migration.set('greylist', 'retain', `${value}d`),
   },
+  srs: {
+    secret: (value, migration) => {
+      if (hasSecret(migration)) migration.set('srs', 'secrets', value);
+      else migration.lose(`can be guessed; make one of ${LEAST_SECRET} characters or more`);
+    },
+    fwdomain: (value, migration) => {
+      if (hasSecret(migration)) migration.set('srs', 'domain', value);
+      else migration.lose('needs a secret');
+    },
+    maxage: (value, migration) => migration.set('srs', 'max_age', `${value}d`),
+    hashlength: (value, migration) => migration.set('srs', 'hash_length', Number(value)),
+    separator: (value, migration) => migration.set('srs', 'separator', value),
+    sign: signedBy('srs'),
+    ses: signedBy('ses'),
+    reject_spoofed: (value, migration) => {
+      if (isYes(value)) migration.set('bounces', 'unsigned', 'reject');
+    },
+    config: lost('is a file of its own: put what is in it into module srs'),
+  },
 };
 
 /** `@example.com` stood for all senders of a domain. */
@@ -245,7 +283,7 @@ function fromOf(sender: string): string {
 }
 
 /** Sections whose modules do not exist yet. */
-const LATER: Readonly<Record<string, string>> = { srs: 'srs', dspam: 'bayes', dkim: 'auth', gossip: 'known' };
+const LATER: Readonly<Record<string, string>> = { dspam: 'bayes', dkim: 'auth', gossip: 'known' };
 
 /**
  * Fills the draft, and says what could not be carried over, a line each.

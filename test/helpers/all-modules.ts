@@ -55,6 +55,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
     'limits = [{ name = "users", key = "sender", when = ["internal"], messages = 50, per = "1h" }, { key = "client", messages = 1000000, per = "1h" }]',
   copies:
     'copy = [{ of = "outgoing", bcc = "archive@test.invalid" }, { of = "outgoing", maildir = "copies/%{user}" }, { of = "incoming", mbox = "incoming.mbox" }]',
+  bounces: 'sign = "batv"\ndomains = ["test.invalid"]',
   srs: 'domain = "srs.test.invalid"\nsecrets = "a secret of many tests"\nforward = "milter"\nforwarded = ["far@test.invalid"]',
   disclaimer: 'text = "This message came through a filter."',
 };
@@ -77,6 +78,7 @@ const ORDER = [
   'greylist',
   'ratelimit',
   'srs',
+  'bounces',
   'disclaimer',
   'copies',
 ];

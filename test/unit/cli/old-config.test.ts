@@ -106,7 +106,7 @@ describe('an old configuration', () => {
 
   it('has what could not be carried over listed, with the reason', () => {
     expect(carried(SEED).lost).toEqual([
-      '[srs] secret: belongs to module srs, which is not there yet',
+      '[srs] secret: can be guessed; make one of 8 characters or more',
       '[wiretap] discard: put into an access map: From:ADDRESS DISCARD',
       '[dspam] dspam_userdir: belongs to module bayes, which is not there yet',
     ]);
@@ -119,6 +119,30 @@ describe('an old configuration', () => {
       '[milter] tempdir: belongs to module attachments, which is not there yet',
       '[milter] foo: has no counterpart',
       '[milter] internal_domains: there is no file /nonexistent/list',
+    ]);
+  });
+
+  it('has return addresses signed as before', () => {
+    const { modules, lost } = carried(
+      `[srs]\nsecret = long enough\nfwdomain = mail.example.com\nmaxage = 8\nhashlength = 8\nseparator = +\nses = example.com, example.net\nreject_spoofed = yes\nconfig=/etc/mail/pysrs.cfg\ndatabase = x\n`,
+    );
+    expect(modules).toMatchObject({
+      srs: {
+        secrets: 'long enough',
+        domain: 'mail.example.com',
+        max_age: '8d',
+        hash_length: 8,
+        separator: '+',
+      },
+      bounces: { sign: 'ses', domains: ['example.com', 'example.net'], unsigned: 'reject' },
+    });
+    expect(lost).toEqual([
+      '[srs] config: is a file of its own: put what is in it into module srs',
+      '[srs] database: has no counterpart',
+    ]);
+    expect(carried('[srs]\nfwdomain = mail.example.com\nsign = example.com').lost).toEqual([
+      '[srs] fwdomain: needs a secret',
+      '[srs] sign: needs a secret',
     ]);
   });
 
