@@ -8,8 +8,10 @@ const MAX_HEAD = 512 * 1024;
 const MAX_FIELDS = 2_000;
 /** Of a signature, whose list of fields takes time in proportion to the header. */
 const MAX_SIGNATURE = 16 * 1024;
-/** Of what is kept of a header that is too large. */
-const MAX_FROM = 64 * 1024;
+/** Of one From field, in which addresses are looked for. */
+const MAX_FROM = 32 * 1024;
+/** From fields that are looked at in a header that is too large. */
+const MAX_FROMS = 10;
 
 /** What there is to verify. */
 export interface Received {
@@ -27,18 +29,20 @@ export function readReceivedMail(message: Message): Received {
   const size = fields.reduce((sum, { name, raw }) => sum + name.length + raw.length + 4, 0);
   const hasSignature = fields.some((field) => isNamed(field, 'dkim-signature'));
   const isSigned = hasSignature || fields.some(({ name }) => /^arc-/i.test(name));
-  const reason =
-    size > MAX_HEAD || fields.length > MAX_FIELDS
-      ? 'the header section is too large'
-      : isSigned && !message.bodyComplete
-        ? 'the body is larger than max_body'
-        : undefined;
+  const from = fields.filter((field) => isNamed(field, 'from'));
+  const isHuge =
+    size > MAX_HEAD || fields.length > MAX_FIELDS || from.some(({ raw }) => raw.length > MAX_FROM);
+  const reason = isHuge
+    ? 'the header section is too large'
+    : isSigned && !message.bodyComplete
+      ? 'the body is larger than max_body'
+      : undefined;
   if (reason === undefined) return { head: asBytes(withoutExcess(fields)), isSigned, skipped: undefined };
-  const from = fields.filter((field) => isNamed(field, 'from') && field.raw.length <= MAX_FROM).slice(0, 10);
+  const authors = from.slice(0, MAX_FROMS).map(({ name, raw }) => ({ name, raw: raw.subarray(0, MAX_FROM) }));
   return {
-    head: asBytes(from),
+    head: asBytes(authors),
     isSigned: false,
-    skipped: isSigned ? { reason, isFault: message.bodyComplete } : undefined,
+    skipped: { reason, isFault: isHuge },
   };
 }
 
@@ -61,9 +65,11 @@ function withoutExcess(fields: readonly Header[]): readonly Header[] {
 }
 
 /** libmilter gives folds as LF alone. */
-function asBytes(fields: readonly Header[]): Buffer {
-  const written = fields.map(
-    ({ name, raw }) => `${name}:${raw.toString('latin1').replace(/\r?\n/g, '\r\n')}\r\n`,
-  );
+function asBytes(fields: readonly Pick<Header, 'name' | 'raw'>[]): Buffer {
+  const written = fields.map(({ name, raw }) => {
+    const value = raw.toString('latin1');
+    const lines = value.includes('\r') ? value.replace(/\r\n/g, '\n') : value;
+    return `${name}:${lines.replaceAll('\n', '\r\n')}\r\n`;
+  });
   return Buffer.from(`${written.join('')}\r\n`, 'latin1');
 }

@@ -365,7 +365,10 @@ describe('what others go by', () => {
 
 describe('bounds', () => {
   it('a header section that is too large is not verified, and DMARC fails', async () => {
-    const eml = Buffer.concat([Buffer.from(`X-Long: ${'x'.repeat(600_000)}\r\n`), await signed(MAIL)]);
+    const eml = Buffer.concat([
+      Buffer.from(`X-Long: ${'x'.repeat(900)}\r\n`.repeat(700)),
+      await signed(MAIL),
+    ]);
     const { results } = await judge(eml);
     expect(results[0]).toMatch(/dkim=neutral \(the header section is too large\).*dmarc=fail/);
   });
@@ -373,6 +376,13 @@ describe('bounds', () => {
   it('so it is of too many fields', async () => {
     const eml = Buffer.concat([Buffer.from('x:\r\n'.repeat(2_100)), await signed(MAIL)]);
     expect((await judge(eml)).results[0]).toContain('dkim=neutral (the header section is too large)');
+  });
+
+  it('so is one with an endless From, of which what can be seen is judged', async () => {
+    const eml = await signed(
+      `From: a@example.org, ${'b@example.org,'.repeat(4_000)}c@example.org\r\n\r\nhello\r\n`,
+    );
+    expect((await judge(eml)).results[0]).toMatch(/dkim=neutral .*dmarc=fail .*header\.from=example\.org/);
   });
 
   it('a body beyond max_body is not verified, and DMARC does not fail for it', async () => {
