@@ -80,6 +80,7 @@ export class Backend {
       counted?.metrics.count('backend_failures_total', counted.labels);
       throw error instanceof BreakerError ? new BackendError(error.message, { cause: error.cause }) : error;
     } finally {
+      this.#showState();
       clearTimeout(timer);
       signal?.removeEventListener('abort', cancel);
     }
@@ -129,6 +130,12 @@ export class Backend {
     this.#waiting.delete(next);
     this.#showWaiting();
     next();
+  }
+
+  /** As it was when it was last asked, or not asked. */
+  #showState(): void {
+    const { counted } = this.#options;
+    counted?.metrics.gauge('backend_down', this.#breaker.isOpen ? 1 : 0, counted.labels);
   }
 
   #showWaiting(): void {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { writeAccounts } from '../../lib/filter/http/accounts.ts';
 import { hashPassword } from '../../lib/filter/http/passwords.ts';
-import { startHttp } from '../../lib/filter/http/server.ts';
+import { type HttpTimes, startHttp } from '../../lib/filter/http/server.ts';
 import type { SiteSource } from '../../lib/filter/http/site.ts';
 import { type TestFilter, testFilter } from './filter.ts';
 import { unusedPort } from './wait.ts';
@@ -57,10 +57,12 @@ export async function testPage(
   {
     accounts = EVERYBODY,
     source = {},
+    times,
     ...options
   }: Parameters<typeof testFilter>[1] & {
     readonly accounts?: readonly TestAccount[];
     readonly source?: Partial<SiteSource>;
+    readonly times?: HttpTimes;
   } = {},
 ): Promise<TestPage> {
   const port = await unusedPort();
@@ -95,6 +97,7 @@ export async function testPage(
       site: { current: () => filter, log: filter.logger, troubles: () => [], ...source },
     },
     http,
+    times,
   );
   return {
     filter,

@@ -108,7 +108,14 @@ export class Site {
         ...(status === 405 && { Allow: 'GET, HEAD, POST' }),
         ...(status === 503 && { 'Retry-After': '10' }),
       };
-      return show({ title: 'Sorry', content: html`<h1>Sorry</h1><p>${message}</p>` }, status, headers);
+      return show(
+        {
+          title: 'Sorry',
+          content: html`<section class="card"><h1>Sorry</h1><p>${message}</p><p><a href="/quarantine">Go to the quarantine</a></p></section>`,
+        },
+        status,
+        headers,
+      );
     }
   }
 

@@ -59,6 +59,7 @@ ${table('Fates by the hour', ['Hour (UTC)', ...FATES.map(([name]) => name)], hou
 <section class="card scroll" tabindex="0" aria-label="Time">${durationsTable('Messages waited for modules', 'Module', 'module', metrics.durations('module_seconds'))}</section>
 <section class="card scroll" tabindex="0" aria-label="Store">${durationsTable('Calls of the store', 'Call', 'call', metrics.durations('store_seconds'))}</section>
 </div></div>
+${backends(filter)}
 <section class="card scroll" tabindex="0" aria-label="Warnings and errors">${troublesTable(troubles)}</section>
 <p class="small">${config.file}; ${config.modules.length} modules. Programs read the same at <a href="/metrics">/metrics</a>.</p>`;
   return show({ title: 'Status', place: 'status', content });
@@ -77,7 +78,7 @@ function heldTiles({ config, metrics }: SignedVisit['filter']): Html {
     return tile('Held', '–', `not counted yet, of ${bytes(most)}`);
   }
   const part = `${bytes(size)}, ${Math.round((100 * size) / most)} % of ${bytes(most)}`;
-  const sent = gauge('digest_sent_timestamp_seconds');
+  const sent = gauge('daily_digest_timestamp_seconds');
   return html`${tile('Held', html`<a href="/quarantine">${count(items)}</a>`, part)}${
     sent !== undefined && tile('Last digest', moment(sent * 1_000), 'sent to the owners')
   }`;
@@ -191,6 +192,34 @@ function within({ count: all, counts }: Durations, part: number): string {
     return end === undefined ? `more than ${milliseconds(BUCKETS.at(-1) ?? 0)}` : milliseconds(end);
   }
   return '–';
+}
+
+/** Services that modules ask. */
+function backends({ metrics }: SignedVisit['filter']): Html | false {
+  const [down, waiting, failures] = ['backend_down', 'backend_waiting', 'backend_failures_total'].map(
+    (name) => metrics.read(name),
+  );
+  const durations = metrics.durations('backend_seconds');
+  const all = [...new Set([...durations.keys(), ...(down?.keys() ?? [])])];
+  const rows = all.map((labels) => {
+    const { module = '', backend = '' } = labelsOf(labels);
+    const one = durations.get(labels);
+    return [
+      `${visibleLine(module)}: ${visibleLine(backend)}`,
+      down?.get(labels) === 1
+        ? html`<span class="bad-text">down</span>`
+        : html`<span class="good-text">works</span>`,
+      count(one?.count ?? 0),
+      one === undefined ? '–' : milliseconds(one.seconds / one.count),
+      count(waiting?.get(labels) ?? 0),
+      count(failures?.get(labels) ?? 0),
+    ];
+  });
+  const heads = ['Service', 'State', 'Asked', 'On average', 'Waiting', 'Failures'];
+  return (
+    rows.length > 0 &&
+    html`<section class="card scroll" tabindex="0" aria-label="Services">${table('Services that modules ask', heads, rows, '')}</section>`
+  );
 }
 
 function failuresTable({ metrics }: SignedVisit['filter']): Html {

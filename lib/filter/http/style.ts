@@ -64,7 +64,9 @@ label { font-weight: 600; font-size: .92rem; }
 
 .card { background: var(--paper); border: 1px solid var(--line); border-radius: 10px; padding: 1.1rem 1.25rem; margin-bottom: 1.25rem; }
 .sign-in { max-width: 24rem; margin: 3.5rem auto; }
-.sign-in h1 { margin-top: 0; }
+.card > h1 { margin-top: 0; }
+main > .card:first-of-type { margin-top: 1.75rem; }
+h1 ~ .card:first-of-type, a ~ .card:first-of-type { margin-top: 0; }
 .card > :last-child, .card > form:last-child > :last-child { margin-bottom: 0; }
 .card > * + .small, .card > * + form, .card > * + .legend { margin-top: .75rem; }
 .card > .unseen + * { margin-top: 0; }

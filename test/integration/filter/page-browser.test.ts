@@ -20,7 +20,8 @@ use = "spf"
 use = "helo"
 address = "quarantine"
 [[module]]
-use = "./danger.ts"
+use = "./dangerous.ts"
+subject = "DANGER"
 [[module]]
 use = "./learner.ts"
 `;
@@ -195,6 +196,8 @@ describeWith(['chromium'], 'the web page in a browser', () => {
     await other.page.getByText('No message fits').waitFor();
     for (const path of ['status', 'configuration'])
       expect((await other.page.goto(`${site.url}/${path}`))?.status()).toBe(404);
+    await picture(other.page, 'not-found');
+    expect(await axeFaults(other.page)).toEqual([]);
   });
 
   it('shows the administrator how the filter fares, and its configuration', async () => {

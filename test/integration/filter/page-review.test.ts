@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { mailSink } from '../../helpers/mail-sink.ts';
 import { type TestPage, testPage, type Visitor } from '../../helpers/page.ts';
 
-const MODULES = '[[module]]\nuse = "helo"\naddress = "quarantine"\n[[module]]\nuse = "./danger.ts"\n';
+const MODULES =
+  '[[module]]\nuse = "helo"\naddress = "quarantine"\n[[module]]\nuse = "./dangerous.ts"\nsubject = "DANGER"\n';
 const LEARNER = '[[module]]\nuse = "./learner.ts"\n';
 
 const PARTS = `From: Sales <sales@example.org>

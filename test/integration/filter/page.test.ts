@@ -1,6 +1,10 @@
 /** The page for people, asked over real sockets: who may sign in, for how long, and what is refused. */
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { startHttp } from '../../../lib/filter/http/server.ts';
+import { StoreError } from '../../../lib/filter/store/store.ts';
 import { PASSWORD, testPage } from '../../helpers/page.ts';
 
 const MODULES = '[[module]]\nuse = "helo"\naddress = "quarantine"\n';
@@ -201,6 +205,98 @@ describe('forms', () => {
       headers: { location: '/sign-in?again' },
     });
   });
+});
+
+it('a form that comes drop by drop is not waited for', async () => {
+  await using page = await testPage(MODULES, { times: { request: 250, store: 250 } });
+  const socket = createConnection(page.port, '127.0.0.1').on('error', () => {});
+  socket.write(
+    'POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 50000\r\n\r\n',
+  );
+  const dripping = setInterval(() => socket.write('x'), 20);
+  await new Promise((resolve) => socket.once('close', resolve));
+  clearInterval(dripping);
+  expect((await page.visitor().ask('/sign-in')).status).toBe(200);
+  expect(page.filter.logger.lines.filter(({ level }) => level === 'error')).toEqual([]);
+});
+
+describe('the status page', () => {
+  it('counts by the hour, and tells what is down and what went wrong', async () => {
+    let now = Date.parse('2026-11-26T12:10:00Z');
+    const troubles = [
+      { at: now, level: 'error' as const, message: 'a thing failed', about: 'error="<script>"' },
+    ];
+    await using page = await testPage(MODULES, { source: { now: () => now, troubles: () => troubles } });
+    const { metrics } = page.filter;
+    const root = page.visitor();
+    await root.signIn('root');
+    metrics.count('verdicts_total', { verdict: 'accept' }, 5);
+    metrics.count('verdicts_total', { verdict: 'reject' }, 3);
+    const clamd = { module: 'antivirus', backend: 'clamd' };
+    metrics.observe('backend_seconds', 0.25, clamd);
+    metrics.gauge('backend_down', 1, clamd);
+    metrics.count('backend_failures_total', clamd, 7);
+    metrics.gauge('quarantine_items', 1_234);
+    metrics.gauge('quarantine_bytes', 5_000_000_000);
+    metrics.gauge('daily_digest_timestamp_seconds', Date.parse('2026-11-26T07:00:00Z') / 1_000);
+    now += 5 * 60_000;
+    const { body } = await root.ask('/status');
+    expect(body).toMatch(
+      /12:00<\/th><td class="number">5<\/td><td class="number">0<\/td><td class="number">0<\/td><td class="number">3</,
+    );
+    expect(body).toMatch(
+      /antivirus: clamd<\/th><td class="number"><span class="bad-text">down<\/span>.*250 ms.*>7</,
+    );
+    expect(body).toContain('error=&quot;&lt;script&gt;&quot;');
+    expect(body).toContain('5.0 GB, 47 % of 10.7 GB');
+    expect(body).toContain('2026-11-26 07:00 UTC');
+    expect(body).toContain('memory, answers in');
+  });
+
+  it('says that the store is away', async () => {
+    await using page = await testPage(MODULES);
+    const root = page.visitor();
+    await root.signIn('root');
+    Object.assign(page.filter.store, { get: () => Promise.reject(new StoreError('no <store>')) });
+    const { status, body } = await root.ask('/status');
+    expect(status).toBe(200);
+    expect(body).toContain('<span class="bad-text">away</span><small>no &lt;store&gt;</small>');
+  });
+});
+
+it('a store that is away is said to be, and nothing of it is told', async () => {
+  await using page = await testPage(MODULES, { store: 'memory:' });
+  const bob = page.visitor();
+  await bob.signIn('bob');
+  Object.assign(page.filter.quarantine.review, {
+    list: () => Promise.reject(new StoreError('connect ECONNREFUSED /secret/path')),
+  });
+  const { status, headers, body } = await bob.ask('/quarantine');
+  expect({ status, retry: headers['retry-after'] }).toEqual({ status: 503, retry: '10' });
+  expect(body).not.toContain('secret');
+});
+
+it('the page is served on a unix socket too', async () => {
+  await using page = await testPage(MODULES);
+  const path = join(page.filter.data, 'http.sock');
+  const { logger: log, metrics, store } = page.filter;
+  const server = await startHttp(
+    {
+      metrics,
+      store,
+      log,
+      isListening: () => true,
+      site: { current: () => page.filter, log, troubles: () => [] },
+    },
+    { listen: { path } },
+  );
+  const local = page.visitor({ 'x-forwarded-for': '192.0.2.9' });
+  expect((await local.ask('/sign-in', { socketPath: path })).status).toBe(200);
+  const token = local.cookies.get('milter-form') ?? '';
+  const form = new URLSearchParams({ name: 'bob', password: PASSWORD, token }).toString();
+  expect((await local.ask('/sign-in', { socketPath: path, body: form })).status).toBe(303);
+  expect(log.lines.at(-1)).toMatchObject({ fields: { account: 'bob', from: '192.0.2.9' } });
+  await server?.close();
 });
 
 describe('pages', () => {

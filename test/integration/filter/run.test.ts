@@ -116,6 +116,7 @@ describe('milter run FILE.toml', () => {
     await next.quit();
     expect(await metrics()).toContain('milter_verdicts_total{verdict="reject"} 2\n');
     expect((await fetch(`http://127.0.0.1:${port}/readyz`)).status).toBe(200);
+    expect(await (await fetch(`http://127.0.0.1:${port}/`)).text()).toContain('<h1>Sign in</h1>');
     running.child.kill('SIGTERM');
     expect(await running.status()).toBe(0);
   });
