@@ -50,6 +50,22 @@ describe('milter check', () => {
     expect(broken.status).toBe(1);
   });
 
+  it('warns where module auth is wanted, and nobody verifies signatures', async () => {
+    const stern = `${NETWORKS}from_as_ours = "reject"\n[[module]]\nuse = "spf"\n`;
+    const { out } = await milter(['check', configured(stern)]);
+    expect(out).toMatch(
+      /^warning: .*: networks: would do more with a .* use = "auth", by whose signatures from_as_ours/m,
+    );
+    expect(out).toMatch(
+      /^warning: .*: spf: would do more with a .* use = "auth", by whose signatures dkim_saves/m,
+    );
+    const mild = `${NETWORKS}[[module]]\nuse = "spf"\ndkim_saves = false\n`;
+    expect((await milter(['check', configured(mild)])).out).not.toContain('"auth"');
+    expect((await milter(['check', configured(`${stern}[[module]]\nuse = "auth"\n`)])).out).not.toContain(
+      'would do more',
+    );
+  });
+
   it('warns of a networks module that lets everybody send', async () => {
     const { out } = await milter([
       'check',
