@@ -62,8 +62,10 @@ export class Backend {
   async ask<T>(question: (signal: AbortSignal) => Promise<T>, options: AskOptions = {}): Promise<T> {
     const { timeout = this.#options.timeout, signal } = options;
     const controller = new AbortController();
-    const late = new DOMException(`no answer in ${timeout} ms`, 'TimeoutError');
-    const timer = setTimeout(() => controller.abort(late), timeout);
+    const timer = setTimeout(
+      () => controller.abort(new DOMException(`no answer in ${timeout} ms`, 'TimeoutError')),
+      timeout,
+    );
     const cancel = (): void => controller.abort(signal?.reason);
     if (signal?.aborted === true) cancel();
     signal?.addEventListener('abort', cancel, { once: true });

@@ -356,6 +356,11 @@ describeWith(['spamd', 'rspamd', 'redis'], 'on the real libmilter, with real jud
     ]);
   });
 
+  it('what is larger than max_size is not passed on', async () => {
+    const [result] = await trained(both('max_size = "100B"'), ['ham']);
+    expect(result?.failed[0]?.fault).toBe('it is larger than 100 bytes (max_size)');
+  });
+
   it('where the module only watches nobody learns', async () => {
     await expect(trained(both('mode = "observe"'), ['spam'])).rejects.toThrow('No module');
   });

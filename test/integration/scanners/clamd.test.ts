@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Clamd, type ScannerAddress, ScannerError } from '../../../lib/scanners/index.ts';
 import { temporaryDirectory } from '../../helpers/directory.ts';
+import { fc, runs } from '../../helpers/fuzz.ts';
 import { describeWith } from '../../helpers/requirements.ts';
 import { EICAR, OWN_NAME, OWN_VIRUS, startClamd, type TestClamd } from '../../helpers/scanners.ts';
 import { type Script, scriptedServer } from '../../helpers/scripted-server.ts';
@@ -158,6 +159,35 @@ describe('a clamd that does what none should', () => {
     const signal = expected === 'late' ? AbortSignal.timeout(50) : soon();
     expect(await scanned(clamd, 'hello', signal)).toBe(expected);
     clamd.close();
+  });
+
+  it('says clean by nothing but that', async () => {
+    const words = [
+      '1: ',
+      '2: ',
+      'stream: ',
+      'OK',
+      ' FOUND',
+      ' ERROR',
+      '\0',
+      '\n',
+      '\r',
+      'x',
+      '1: stream: OK',
+    ];
+    await fc.assert(
+      fc.asyncProperty(fc.array(fc.constantFrom(...words), { maxLength: 6 }), async (said) => {
+        const reply = said.join('');
+        await using server = await scriptedServer((socket, heard) =>
+          socket.on('data', () => heard().endsWith('\0\0\0\0') && socket.end(reply, 'latin1')),
+        );
+        const clamd = new Clamd({ host: '127.0.0.1', port: server.port });
+        const outcome = await scanned(clamd, 'hello');
+        clamd.close();
+        expect(outcome === 'clean').toBe(/^1: stream: OK[\0\n]/.test(reply));
+      }),
+      runs(200),
+    );
   });
 
   it('is not there', async () => {

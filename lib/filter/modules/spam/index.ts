@@ -80,8 +80,13 @@ export default defineModule({
     if (!services.observed) {
       if (header !== '') services.provide(ownHeaderRole, header);
       for (const { name, learn } of judges) {
-        const learner = { name: `${services.name} (${name})`, learn };
-        services.provide(learnersRole, learner);
+        services.provide(learnersRole, {
+          name: `${services.name} (${name})`,
+          learn: async (message, as) => {
+            if (message.length > max_size) throw new Error(`it is larger than ${max_size} bytes (max_size)`);
+            await learn(message, as);
+          },
+        });
       }
     }
 
