@@ -49,7 +49,7 @@ export interface OpenConfigOptions extends Omit<OpenOptions, 'directory'> {
    * {@link ReadConfigOptions.trial}, so that nothing else is stored either. @default false
    */
   readonly trial?: boolean;
-  /** For a command beside a filter that runs: no periodic work is done. @default false */
+  /** For a command beside a filter that runs: no periodic work is done, and no module listens. @default false */
   readonly idle?: boolean;
 }
 
@@ -139,7 +139,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     now,
     hostname: settings.hostname,
     data: settings.data,
-    trial,
+    serving: !trial && !idle,
     socketRights: { mode: settings.socket_mode, group: settings.socket_group },
     findings: new Set(modules.flatMap(findingsOf)),
     roles: new Roles(),

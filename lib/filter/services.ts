@@ -72,8 +72,8 @@ export interface Services<Short extends string = string> {
   readonly observed: boolean;
   /** Where the configuration's stored things are. */
   readonly data: string;
-  /** Whether the filter is only to show what would become of a message: nothing may listen then. */
-  readonly trial: boolean;
+  /** Whether mail may come to this filter. Where it is only tried, or a command needs it, a module must not listen anywhere. */
+  readonly serving: boolean;
   /** Who may use a unix socket at which a module listens. */
   readonly socketRights: SocketRights;
   /** The names of all findings that the modules of this configuration know. */
@@ -128,7 +128,7 @@ export interface Shared {
   readonly now: () => number;
   readonly hostname: string;
   readonly data: string;
-  readonly trial: boolean;
+  readonly serving: boolean;
   readonly socketRights: SocketRights;
   readonly findings: ReadonlySet<string>;
   readonly roles: Roles;
@@ -197,7 +197,7 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     metrics: shared.metrics,
     hostname: shared.hostname,
     data: shared.data,
-    trial: shared.trial,
+    serving: shared.serving,
     socketRights: shared.socketRights,
     findings: shared.findings,
     now: shared.now,

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { createSrs } from '../../lib/srs/index.ts';
+import { createSrs, serveSocketMap } from '../../lib/srs/index.ts';
 import { RunningMilter } from '../helpers/cli.ts';
 import { folderWith } from '../helpers/configured.ts';
 import { farServer } from '../helpers/far-server.ts';
@@ -143,6 +143,20 @@ describeWith(['postfix'], 'SRS under Postfix', () => {
       expect(await query('reverse', 'bob@test.invalid')).toBe('rc 1');
       expect(await query('nothing', 'bob@test.invalid')).toBe('rc 1');
     });
+  });
+
+  it('is not held up by a socket map that hangs', async () => {
+    await using map = await serveSocketMap({
+      listen: { host: '127.0.0.1', port: 0 },
+      answer: () => new Promise(() => {}),
+      deadline: 100,
+    });
+    const [, port] = /^inet:(\d+)@/.exec(map.address) ?? [];
+    const canonical = `recipient_canonical_maps = socketmap:inet:127.0.0.1:${port}:reverse`;
+    await using site = await start('forward = "never"', [canonical]);
+    const { recipients } = await site.send('', 'SRS0=x=2W=orig.test=mouse@test.invalid');
+    expect(recipients[0]?.code).toBe(451);
+    expect(await site.postfix.log()).toContain('no answer in time');
   });
 
   it('tells senders to come again while the socket map is away', async () => {

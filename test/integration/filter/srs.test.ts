@@ -2,6 +2,7 @@
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { loadConfig, openConfig } from '../../../lib/filter/index.ts';
 import { createSrs } from '../../../lib/srs/index.ts';
 import { connectMta } from '../../../lib/testing/index.ts';
 import { milter, RunningMilter } from '../../helpers/cli.ts';
@@ -43,6 +44,8 @@ it('lives through a change of the configuration, and is not touched by who only 
   const second = await milter(['run', file]);
   expect(second.status).not.toBe(0);
   expect(second.err).toContain('another program listens there');
+  const beside = await openConfig(await loadConfig(file), { idle: true });
+  await beside.close();
   expect((await milter(['check', file])).out).not.toContain('listens there');
   expect((await milter(['try', '--config', file, join(folder, 'mail.eml')])).status).toBe(0);
   expect(await client.ask('forward', 'mouse@orig.example')).toMatch(/^OK SRS0=.{8}=/);

@@ -46,7 +46,7 @@ export default defineModule({
     if (!services.observed) services.provide(meantRole, (recipient) => addresses.reverse(recipient));
 
     const leave =
-      socketmap === undefined || services.trial
+      socketmap === undefined || !services.serving
         ? undefined
         : await joinSocketMap(
             socketmap,

@@ -1,4 +1,5 @@
 /** What module `srs` can be told. */
+import { statSync } from 'node:fs';
 import type { MapListen } from '../../../srs/index.ts';
 import { kinds, type Signing, textOrNone, z } from '../../kit.ts';
 
@@ -20,9 +21,18 @@ const listen = textOrNone(
   (text): MapListen | undefined => {
     const [, path] = /^unix:(\/[^\0]+)$/.exec(text) ?? [];
     if (path !== undefined) return { path };
-    const [, digits, six, plain] = /^inet6?:(\d{1,5})@(?:\[([\da-fA-F:.]+)\]|([\w.:-]+))$/.exec(text) ?? [];
-    const port = Number(digits);
-    return port >= 1 && port <= 65_535 ? { host: six ?? plain ?? '', port } : undefined;
+    // As the filter's own socket is written, and as Postfix writes a socket map.
+    const {
+      port = '',
+      host = '',
+      otherPort = port,
+      otherHost = host,
+    } = /^inet6?:(?:(?<port>\d{1,5})@(?<host>\S+)|(?<otherHost>\S+):(?<otherPort>\d{1,5}))$/.exec(text)
+      ?.groups ?? {};
+    const number = Number(otherPort);
+    const isSound =
+      number >= 1 && number <= 65_535 && /^(?:\[[\da-f:.]+\]|[\da-f:.]+|[\w.-]+)$/i.test(otherHost);
+    return isSound ? { host: otherHost.replace(/^\[|\]$/g, ''), port: number } : undefined;
   },
   '',
 );
@@ -91,9 +101,15 @@ export function unwise({ domain, secrets, hash_length, forward, forwarded }: Srs
     domain === undefined && secrets.all.length === 0 && 'without domain and secrets it does nothing',
     hash_length < 8 &&
       `hash_length = ${hash_length} is unsafe: a hash of ${hash_length} characters can be guessed, and then this server forwards spam as bounces`,
+    isOpen(secrets.path) && `others may read ${secrets.path}: chmod 600`,
     weak > 0 &&
       `${weak} of the secrets have less than ${2 * LEAST_SECRET} characters; make one with: openssl rand -base64 24`,
     forward === 'milter' && forwarded.empty && 'forward = "milter" rewrites nothing while forwarded is empty',
     forward !== 'milter' && !forwarded.empty && 'forwarded is of use with forward = "milter" only',
   ].filter((sentence) => sentence !== false);
+}
+
+function isOpen(path: string | undefined): boolean {
+  const { mode = 0 } = path === undefined ? {} : (statSync(path, { throwIfNoEntry: false }) ?? {});
+  return (mode & 0o007) !== 0;
 }

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { createSrs } from '../../../../lib/srs/index.ts';
 import { faultsOf, type TestMail, testFilter } from '../../../helpers/filter.ts';
 import { smtpServer } from '../../../helpers/smtp-server.ts';
 import { unusedPort } from '../../../helpers/wait.ts';
@@ -177,6 +178,19 @@ describe('the next mail server', () => {
       networks + recipients(`verify = "tcp:127.0.0.1:${server.port}"\ncomplete = ["example.com"]`);
     await told(config, { ...inside, recipients: ['x@example.net', 'x@example.com'] });
     expect(server.commands).toEqual([]);
+  });
+
+  it('is asked about whom a return address was made of, if that is ours', async () => {
+    await using server = await smtpServer();
+    const secret = 'the secret of this test';
+    const srs = createSrs({ secrets: [secret] });
+    const config = `${networks}[[module]]\nuse = "srs"\ndomain = "srs.example.com"\nsecrets = "${secret}"\n${recipients(`verify = "tcp:127.0.0.1:${server.port}"`)}`;
+    await using filter = await testFilter(config);
+    for (const sender of ['ann@example.com', 'mouse@far.example'])
+      await filter.send({ sender: '', recipients: [srs.forward(sender, 'srs.example.com')] });
+    expect(server.commands.filter((command) => command.startsWith('RCPT'))).toEqual([
+      'RCPT TO:<ann@example.com>',
+    ]);
   });
 
   it('is asked so many questions at once', async () => {

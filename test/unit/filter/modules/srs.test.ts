@@ -1,7 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { checkConfig, parseConfig } from '../../../../lib/filter/index.ts';
+import { options as srsOptions } from '../../../../lib/filter/modules/srs/options.ts';
 import { createSrs } from '../../../../lib/srs/index.ts';
 import { faultsOf, testFilter } from '../../../helpers/filter.ts';
 
@@ -250,6 +252,55 @@ describe('secrets', () => {
   });
 });
 
+describe('milter check', () => {
+  async function warnings(text: string): Promise<readonly string[]> {
+    const config = await parseConfig(
+      `socket = "inet:8894@127.0.0.1"\ndata = "${folder}"\n[[module]]\nuse = "srs"\n${text}`,
+      {
+        directory: folder,
+      },
+    );
+    return (await checkConfig(config))
+      .filter(({ isFault, message }) => !isFault && !message.includes('/var/lib'))
+      .map(({ message }) => message);
+  }
+  const fine = `domain = "srs.example.com"\nsecrets = "${SECRET}"`;
+
+  it.each([
+    [`${fine}\nhash_length = 4`, 'hash_length = 4 is unsafe'],
+    ['', 'without domain and secrets it does nothing'],
+    ['domain = "srs.example.com"\nsecrets = "8 letter"', '1 of the secrets have less than 16 characters'],
+    [`${fine}\nforward = "milter"`, 'rewrites nothing while forwarded is empty'],
+    [`${fine}\nforwarded = ["a@b.example"]`, 'forwarded is of use with forward = "milter" only'],
+  ])('warns of %j', async (text, warning) => {
+    expect((await warnings(text)).join()).toContain(warning);
+    expect((await warnings(fine)).join()).not.toContain(warning);
+  });
+
+  it('warns of secrets that others may read', async () => {
+    writeFileSync(join(folder, 'open'), `${SECRET}\n`, { mode: 0o644 });
+    const text = 'domain = "srs.example.com"\nsecrets = "file:open"';
+    expect((await warnings(text)).join()).toContain(`others may read ${folder}/open: chmod 600`);
+    chmodSync(join(folder, 'open'), 0o600);
+    expect((await warnings(text)).join()).not.toContain('others may read');
+  });
+});
+
+describe('socketmap', () => {
+  it.each([
+    ['unix:/run/map.sock', { path: '/run/map.sock' }],
+    ['inet:8896@127.0.0.1', { host: '127.0.0.1', port: 8896 }],
+    ['inet:127.0.0.1:8896', { host: '127.0.0.1', port: 8896 }],
+    ['inet6:8896@[::1]', { host: '::1', port: 8896 }],
+    ['inet6:8896@::1', { host: '::1', port: 8896 }],
+    ['inet:[::1]:8896', { host: '::1', port: 8896 }],
+    ['inet:8896@localhost', { host: 'localhost', port: 8896 }],
+    ['', undefined],
+  ])('may be %j', (text, listen) => {
+    expect(srsOptions.parse({ socketmap: text }).socketmap).toEqual(listen);
+  });
+});
+
 describe('refuses', () => {
   it.each([
     ['domain = "srs.example.com"', 'secrets', 'is missing; make a file with'],
@@ -262,6 +313,9 @@ describe('refuses', () => {
     ['separator = "_"', 'separator', ''],
     ['forward = "always"', 'forward', ''],
     ['socketmap = "/run/x.sock"', 'socketmap', 'must be an address such as "unix:'],
+    ['socketmap = "unix:map.sock"', 'socketmap', 'must be an address such as'],
+    ['socketmap = "inet:8896"', 'socketmap', 'must be an address such as'],
+    ['socketmap = "inet:70000@127.0.0.1"', 'socketmap', 'must be an address such as'],
     ['socketmap = "inet:0@127.0.0.1"', 'socketmap', 'must be an address such as'],
     ['domian = "a.example"', '', 'domain'],
   ])('%s', async (options, key, message) => {
