@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Logger } from '../../index.ts';
 import type { Config } from '../config/config.ts';
+import { aLabels, isDomain } from '../config/domains.ts';
 import type { MetricsRegistry } from '../metrics.ts';
 import { QuarantineFull } from '../quarantine/folder.ts';
 import type { OpenQuarantine } from '../quarantine/open.ts';
@@ -345,12 +346,16 @@ const STAYING: readonly Deed[] = ['allow', 'request', 'withdraw'];
 
 /** Whose messages can be listed by their addresses is asked by those. */
 function reviewerOf({ name, isAdmin, addresses, owned }: KnownAccount, client: string): Reviewer {
-  const arePlain = addresses.every((entry) => /^[^@*?]+@[^@*?]+$/.test(entry));
+  const listed = addresses.map((entry) => {
+    if (/^[^@*?]+@[^@*?]+$/.test(entry)) return entry;
+    return isDomain(aLabels(entry)) ? `@${aLabels(entry)}` : undefined;
+  });
+  const owners = listed.filter((entry) => entry !== undefined);
   return {
     name,
     isAdmin,
     client,
-    owners: arePlain ? addresses : undefined,
+    owners: owners.length === listed.length ? owners : undefined,
     owns: (owner) => owned.has(owner),
   };
 }

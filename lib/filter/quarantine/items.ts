@@ -2,10 +2,11 @@
  * The items of the quarantine in the store: each changes once and whole, together with what leads to it.
  *
  * `item/ID` is the item. `of/SHA256/ID` leads from a message to its items, `sending/ID` to those that are to be sent. Lists go by
- * `open/OWNER/TIME ID` and `over/OWNER/TIME ID`, the newest first, once for the owner (a hash) and once for all (`*`); the value is
- * what a search looks into, the owner before all.
+ * `open/OWNER/TIME ID` and `over/OWNER/TIME ID`, the newest first, once for the owner and once for the owner's domain (hashes), and once
+ * for all (`*`); the value is what a search looks into, the owner before all.
  */
 import { createHash } from 'node:crypto';
+import { aLabels } from '../config/domains.ts';
 import type { Store, StoreCall } from '../store/store.ts';
 import type { HeldItem, HeldPage, HeldQuery, HeldState } from './quarantine.ts';
 
@@ -164,7 +165,7 @@ export class HeldItems {
 
   /** Places in lists and their texts, the newest first. */
   #listed(
-    { owners, text = '', which = 'open', after }: HeldQuery,
+    { owners, owns, text = '', which = 'open', after }: HeldQuery,
     about: number,
   ): AsyncGenerator<readonly [place: string, text: string]> {
     const lists = which === 'all' ? ['open', 'over'] : [which];
@@ -173,7 +174,9 @@ export class HeldItems {
         ? [EVERYBODY]
         : [...new Set(owners.map((owner) => scopeOf(owner)))];
     const few = scopes[0] === EVERYBODY && owners !== undefined ? new Set(owners) : undefined;
-    const holding = text === '' ? {} : { holding: searched(text).slice(0, MAX_SEARCHED) };
+    // Who is to be asked of each is given many at a time.
+    const isSearch = text !== '' || owns !== undefined || few !== undefined;
+    const holding = isSearch ? { holding: searched(text).slice(0, MAX_SEARCHED) } : {};
     const scans = lists.flatMap((list) =>
       scopes.map((scope) => {
         const prefix = `${list}/${scope}/`;
@@ -191,23 +194,26 @@ async function* places(
   owners: ReadonlySet<string> | undefined,
 ): AsyncGenerator<readonly [string, string]> {
   for await (const [key, text] of entries) {
-    if (owners === undefined || owners.has(ownerIn(text))) yield [key.slice(skip), text];
+    const owner = ownerIn(text);
+    if (owners === undefined || owners.has(owner) || owners.has(domainOf(owner)))
+      yield [key.slice(skip), text];
   }
 }
 
-/** Several lists that are in order as one that is. */
+/** Several lists that are in order as one that is; what is in two of them comes once. */
 async function* inOrder(
   lists: readonly AsyncGenerator<readonly [string, string]>[],
 ): AsyncGenerator<readonly [string, string]> {
   const heads = await Promise.all(
     lists.map(async (list) => ({ list, head: (await list.next()).value ?? undefined })),
   );
-  for (;;) {
+  for (let last = ''; ; ) {
     const [first] = heads
       .filter(({ head }) => head !== undefined)
       .sort((a, b) => ((a.head?.[0] ?? '') < (b.head?.[0] ?? '') ? -1 : 1));
     if (first?.head === undefined) return;
-    yield first.head;
+    if (first.head[0] !== last) yield first.head;
+    [last] = first.head;
     first.head = (await first.list.next()).value ?? undefined;
   }
 }
@@ -218,9 +224,11 @@ function leadingTo(item: HeldItem | undefined): readonly { readonly key: string;
   const { id, at, owner, sha256, state } = item;
   const list = isWanted(item) ? 'open' : 'over';
   const value = textOf(item);
+  const domain = domainOf(owner);
+  const scopes = [EVERYBODY, scopeOf(owner), ...(domain === '' ? [] : [scopeOf(domain)])];
   return [
     { key: `of/${sha256}/${id}`, value: id },
-    ...[EVERYBODY, scopeOf(owner)].map((scope) => ({ key: `${list}/${scope}/${timeKey(at)}${id}`, value })),
+    ...scopes.map((scope) => ({ key: `${list}/${scope}/${timeKey(at)}${id}`, value })),
     ...(state === 'releasing' ? [{ key: `sending/${id}`, value: id }] : []),
   ];
 }
@@ -242,6 +250,12 @@ function textOf({ owner, from, subject, sender, findings }: HeldItem): string {
 
 function ownerIn(text: string): string {
   return text.slice(0, text.indexOf('\n'));
+}
+
+/** `@example.com`. */
+export function domainOf(owner: string): string {
+  const at = owner.lastIndexOf('@');
+  return at < 0 ? '' : `@${aLabels(owner.slice(at + 1))}`;
 }
 
 function searched(text: string): string {

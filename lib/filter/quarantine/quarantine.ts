@@ -114,7 +114,7 @@ export interface HeldFinding {
 
 /** Which items are wanted, the newest first; all that is given must fit. */
 export interface HeldQuery {
-  /** Exactly these. @default everybody's */
+  /** Exactly these; `@example.com` for all of a domain, as A-labels. @default everybody's */
   readonly owners?: readonly string[];
   /** Those of owners of whom this is true. @default all */
   readonly owns?: (owner: string) => boolean;

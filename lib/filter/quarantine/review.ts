@@ -9,6 +9,7 @@ import type { Metrics } from '../metrics.ts';
 import { canSend } from '../outgoing/outgoing.ts';
 import type { AllowedSender, AllowedSenders, Identity } from './allowed.ts';
 import type { HeldMail } from './held-mail.ts';
+import { domainOf } from './items.ts';
 import { isSame } from './mark.ts';
 import type { HeldItem, HeldPage, HeldQuery } from './quarantine.ts';
 import type { Deliver, Released, Releases } from './releases.ts';
@@ -19,7 +20,10 @@ export interface Reviewer {
   readonly name: string;
   /** May see everybody's messages, and release what is dangerous. */
   readonly isAdmin: boolean;
-  /** Whose messages they are, in lower case, where that can be listed; undefined: those of whom `owns` is true. */
+  /**
+   * Whose messages they are, in lower case, where that can be listed: addresses, or `@example.com` for all of a domain; undefined: those
+   * of whom `owns` is true.
+   */
   readonly owners?: readonly string[] | undefined;
   /** Whether an owner's messages are theirs; not asked of administrators. @default by `owners` */
   readonly owns?: ((owner: string) => boolean) | undefined;
@@ -235,10 +239,9 @@ export class Review {
   async allowed(who: Reviewer): Promise<readonly AllowedSender[]> {
     const { allowed } = this.#parts;
     const entries: AllowedSender[] = [];
-    const scans =
-      who.isAdmin || who.owners === undefined
-        ? [allowed.list()]
-        : who.owners.map((owner) => allowed.list(owner));
+    const owners =
+      who.isAdmin || who.owners?.some((owner) => owner.startsWith('@')) === true ? undefined : who.owners;
+    const scans = owners === undefined ? [allowed.list()] : owners.map((owner) => allowed.list(owner));
     for (const scan of scans) for await (const entry of scan) if (isTheirs(who, entry)) entries.push(entry);
     return entries;
   }
@@ -304,7 +307,7 @@ function isTheirs(who: Reviewer, { owner }: { readonly owner: string }): boolean
 }
 
 function ownership({ owners = [], owns }: Reviewer): (owner: string) => boolean {
-  return owns ?? ((owner) => owners.includes(owner));
+  return owns ?? ((owner) => owners.includes(owner) || owners.includes(domainOf(owner)));
 }
 
 function text(error: unknown): string {

@@ -111,6 +111,33 @@ describe('a held message', () => {
     expect(await ids(await signedIn(page, 'nobody'))).toHaveLength(0);
   });
 
+  it('of a whole domain is found by its index, once, and nobody else sees it', async () => {
+    await using page = await testPage(MODULES, {
+      accounts: [
+        { name: 'helpdesk', addresses: ['example.com', 'bob@example.com', 'x@example.net'] },
+        { name: 'other', addresses: ['xample.com'] },
+      ],
+    });
+    const owners = [
+      'bob@example.com',
+      'B\u00f6b@EXAMPLE.com',
+      'x@example.net',
+      'y@example.net',
+      'z@sub.example.com',
+    ];
+    await hold(page, simple('one'), owners);
+    const helpdesk = await signedIn(page, 'helpdesk');
+    const seen = await ids(helpdesk);
+    expect(seen).toHaveLength(3);
+    expect(new Set(seen).size).toBe(3);
+    expect(await ids(helpdesk, '?q=helo-address')).toHaveLength(3);
+    for (const id of seen) expect((await helpdesk.ask(`/quarantine/${id}`)).status).toBe(200);
+    expect(await said(helpdesk, '/quarantine', { deed: 'delete', id: seen })).toBe('3 messages are deleted.');
+    expect(await ids(helpdesk)).toEqual([]);
+    expect(await ids(helpdesk, '?which=over')).toHaveLength(3);
+    expect(await ids(await signedIn(page, 'other'), '?which=all')).toEqual([]);
+  });
+
   it('comes out as text, as files, and as it came', async () => {
     await using page = await testPage(MODULES);
     await hold(page, PARTS);
