@@ -99,7 +99,14 @@ export async function serveSocketMap(options: SocketMapOptions): Promise<SocketM
     });
   });
   server.maxConnections = maxConnections;
-  server.on('drop', () => trouble(undefined, `more than ${maxConnections} connections to the socket map`));
+  let isFull = false;
+  server.on('connection', () => {
+    isFull = false;
+  });
+  server.on('drop', () => {
+    if (!isFull) trouble(undefined, `more than ${maxConnections} connections to the socket map`);
+    isFull = true;
+  });
   const address = await bind(server, listen);
   server.on('error', (error) => trouble(error, 'the socket map server fails'));
   const close = async (): Promise<void> => {

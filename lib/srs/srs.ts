@@ -173,10 +173,8 @@ export function createSrs(options: SrsOptions): Srs {
       const to = domain.slice(domain.lastIndexOf('@') + 1);
       if (!isDomain(to)) throw new SrsError('form', `${JSON.stringify(to)} is no domain that could send on`);
       const isThere = lowerCase(to) === lowerCase(from);
-      return writeParts(
-        isThere && !alwaysRewrite ? local : rewritten(local, from, from),
-        isThere && !alwaysRewrite ? from : to,
-      );
+      if (isThere && !alwaysRewrite) return writeParts(local, from);
+      return writeParts(rewritten(local, from, from), to);
     },
     reverse(address) {
       const { fault, address: original } = inspect(address);

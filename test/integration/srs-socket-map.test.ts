@@ -149,7 +149,10 @@ describe('ends a connection', () => {
     expect([await first.ask('echo', '1'), await second.ask('echo', '2')]).toEqual(['OK 1', 'OK 2']);
     using third = await connectMap(server.address);
     await third.closed;
-    expect(logger.lines[0]?.message).toBe('more than 2 connections to the socket map');
+    using fourth = await connectMap(server.address);
+    await fourth.closed;
+    // Told once, however many come.
+    expect(logger.lines.map(({ message }) => message)).toEqual(['more than 2 connections to the socket map']);
     second[Symbol.dispose]();
     await until('a place to be free', async () => {
       using later = await connectMap(server.address);

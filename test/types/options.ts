@@ -3,6 +3,7 @@ import { cached, createResolver, DnsList, type Resolver } from '../../lib/dns/in
 import { type Filter, type Server, serve } from '../../lib/index.ts';
 import { createPart, defang, type MimeMessage, parseMessage } from '../../lib/mime/index.ts';
 import { checkHost } from '../../lib/spf/index.ts';
+import { createSes, createSrs, serveSocketMap } from '../../lib/srs/index.ts';
 import { connectMta, fakeSession, MemoryResolver, type MtaConnection } from '../../lib/testing/index.ts';
 
 export async function refused(
@@ -26,6 +27,14 @@ export async function refused(
   fakeSession(filter, { deadline: {} });
   // @ts-expect-error: version
   await connectMta('inet:1@127.0.0.1', { verison: 6 });
+  // @ts-expect-error: maxAge
+  createSrs({ secrets: ['a'], maxage: 1 });
+  // @ts-expect-error: '=' | '+' | '-'
+  createSrs({ secrets: ['a'], separator: '_' });
+  // @ts-expect-error: secrets
+  createSes({ expiration: 5 });
+  // @ts-expect-error: a path, or a host and a port
+  await serveSocketMap({ listen: { host: '127.0.0.1' }, answer: () => ({ status: 'NOTFOUND' }) });
   // @ts-expect-error: helo
   await mta.sendMessage(bytes, { ...mail, hello: 'mx' });
   // @ts-expect-error: servers

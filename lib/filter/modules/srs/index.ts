@@ -43,6 +43,7 @@ export default defineModule({
         services.log.warn({ sender }, `a sender cannot be rewritten, and stays: ${message}`),
     });
     services.provide(signingRole, signingOf(options));
+    for (const warning of unwise(options)) services.log.warn({}, warning);
     if (!services.observed) services.provide(meantRole, (recipient) => addresses.reverse(recipient));
 
     const leave =

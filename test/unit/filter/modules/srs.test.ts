@@ -275,6 +275,9 @@ describe('milter check', () => {
   ])('warns of %j', async (text, warning) => {
     expect((await warnings(text)).join()).toContain(warning);
     expect((await warnings(fine)).join()).not.toContain(warning);
+    // And who runs it sees it in the log.
+    await using filter = await testFilter(`[[module]]\nuse = "srs"\n${text}`);
+    expect(filter.logger.lines.map(({ message }) => message).join()).toContain(warning);
   });
 
   it('warns of secrets that others may read', async () => {
