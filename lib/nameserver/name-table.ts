@@ -14,71 +14,72 @@ export const NETWORK6 = 8;
 /** Names that are listed are below it: it exists, though with no record (RFC 8020). */
 export const PARENT = 16;
 
+/** Integers of a slot: the hash of a key, and its number + 1, which is 0 where the slot is empty. */
+const SLOT = 2;
+/** Integers of a key: where its bytes are and how many, all its kinds, and its first use or -1. Together, for the cache. */
+const KEY = 4;
+/** Integers of a use: the next one of the same key or -1, its kind, and its line. */
+const USE = 3;
+
 /** A table of what is said of names by lines of type `Line`. */
 export class NameTable<Line> {
-  /** Number of a key + 1; 0 where there is none. Half of them are empty, or more. */
-  #slots = new Int32Array(64);
+  /** At most half of them are in use. */
+  #slots = new Int32Array(64 * SLOT);
+  #keys = new Int32Array(64 * KEY);
+  #size = 0;
   #bytes = Buffer.alloc(1024);
   #used = 0;
-  readonly #hashes: number[] = [];
-  readonly #starts: number[] = [];
-  readonly #lengths: number[] = [];
-  /** All uses of a key together. */
-  readonly #kinds: number[] = [];
-  /** The first use of each key, and of each use the next; -1 is none. */
-  readonly #first: number[] = [];
-  readonly #next: number[] = [];
-  readonly #useKinds: number[] = [];
+  #uses = new Int32Array(64 * USE);
   readonly #lines: Line[] = [];
 
   /** Adds what `line` says of a name in the form of the wire. */
   add(name: Uint8Array, kind: number, line: Line): void {
-    const key = this.#keyFor(name);
-    this.#kinds[key] = (this.#kinds[key] ?? 0) | kind;
-    this.#next.push(this.#first[key] ?? -1);
-    this.#first[key] = this.#lines.length;
-    this.#useKinds.push(kind);
-    this.#lines.push(line);
+    const at = KEY * this.#keyFor(name);
+    const use = this.#lines.push(line) - 1;
+    if (USE * (use + 1) > this.#uses.length) this.#uses = grown(this.#uses);
+    this.#uses.set([this.#keys[at + 3] ?? -1, kind, use], USE * use);
+    this.#keys[at + 2] = (this.#keys[at + 2] ?? 0) | kind;
+    this.#keys[at + 3] = use;
   }
 
   /** Notes that names above this one exist. */
   addParents(name: Uint8Array): void {
     for (let at = 1 + (name[0] ?? 0); at < name.length; at += 1 + (name[at] ?? 0)) {
-      const key = this.#keyFor(name.subarray(at));
-      const kinds = this.#kinds[key] ?? 0;
+      const key = KEY * this.#keyFor(name.subarray(at));
+      const kinds = this.#keys[key + 2] ?? 0;
       // Those above it are there since it was.
       if ((kinds & PARENT) !== 0) return;
-      this.#kinds[key] = kinds | PARENT;
+      this.#keys[key + 2] = kinds | PARENT;
     }
   }
 
   /** The key with these bytes, whose hash the caller has; -1 if there is none. */
   find(bytes: Uint8Array, start: number, end: number, hash: number): number {
     const slots = this.#slots;
-    const mask = slots.length - 1;
+    const mask = slots.length / SLOT - 1;
     for (let slot = spread(hash) & mask; ; slot = (slot + 1) & mask) {
-      const key = (slots[slot] ?? 0) - 1;
+      const key = (slots[SLOT * slot + 1] ?? 0) - 1;
       if (key < 0) return -1;
-      if (this.#hashes[key] === hash && this.#equals(key, bytes, start, end)) return key;
+      if (slots[SLOT * slot] === hash && this.#equals(key, bytes, start, end)) return key;
     }
   }
 
   /** What the key stands for, all together. */
   kinds(key: number): number {
-    return this.#kinds[key] ?? 0;
+    return this.#keys[KEY * key + 2] ?? 0;
   }
 
   /** The first use of a key; -1 if there is none. */
   first(key: number): number {
-    return this.#first[key] ?? -1;
+    return this.#keys[KEY * key + 3] ?? -1;
   }
 
   next(use: number): number {
-    return this.#next[use] ?? -1;
+    return this.#uses[USE * use] ?? -1;
   }
 
   kindOf(use: number): number {
-    return this.#useKinds[use] ?? 0;
+    return this.#uses[USE * use + 1] ?? 0;
   }
 
   lineOf(use: number): Line | undefined {
@@ -90,39 +91,41 @@ export class NameTable<Line> {
     for (let i = name.length - 1; i >= 0; i--) hash = hashByte(hash, name[i] ?? 0);
     const found = this.find(name, 0, name.length, hash);
     if (found >= 0) return found;
-    const key = this.#hashes.length;
+    const key = this.#size++;
     if (this.#used + name.length > this.#bytes.length) this.#growBytes();
+    if (KEY * this.#size > this.#keys.length) this.#keys = grown(this.#keys);
+    if (2 * SLOT * this.#size > this.#slots.length) this.#growSlots();
     this.#bytes.set(name, this.#used);
-    this.#hashes.push(hash);
-    this.#starts.push(this.#used);
-    this.#lengths.push(name.length);
-    this.#kinds.push(0);
-    this.#first.push(-1);
+    this.#keys.set([this.#used, name.length, 0, -1], KEY * key);
     this.#used += name.length;
-    if (2 * (key + 1) > this.#slots.length) this.#growSlots();
-    else this.#place(key);
+    this.#place(hash, key + 1);
     return key;
   }
 
   #equals(key: number, bytes: Uint8Array, start: number, end: number): boolean {
-    if (this.#lengths[key] !== end - start) return false;
+    if (this.#keys[KEY * key + 1] !== end - start) return false;
     const own = this.#bytes;
-    let at = this.#starts[key] ?? 0;
+    let at = this.#keys[KEY * key] ?? 0;
     for (let i = start; i < end; i++) if (bytes[i] !== own[at++]) return false;
     return true;
   }
 
-  #place(key: number): void {
+  #place(hash: number, number: number): void {
     const slots = this.#slots;
-    const mask = slots.length - 1;
-    let slot = spread(this.#hashes[key] ?? 0) & mask;
-    while (slots[slot] !== 0) slot = (slot + 1) & mask;
-    slots[slot] = key + 1;
+    const mask = slots.length / SLOT - 1;
+    let slot = spread(hash) & mask;
+    while (slots[SLOT * slot + 1] !== 0) slot = (slot + 1) & mask;
+    slots[SLOT * slot] = hash;
+    slots[SLOT * slot + 1] = number;
   }
 
   #growSlots(): void {
-    this.#slots = new Int32Array(this.#slots.length * 2);
-    for (let key = 0; key < this.#hashes.length; key++) this.#place(key);
+    const before = this.#slots;
+    this.#slots = new Int32Array(before.length * 2);
+    for (let at = 0; at < before.length; at += SLOT) {
+      const number = before[at + 1] ?? 0;
+      if (number !== 0) this.#place(before[at] ?? 0, number);
+    }
   }
 
   #growBytes(): void {
@@ -130,6 +133,12 @@ export class NameTable<Line> {
     bytes.set(this.#bytes);
     this.#bytes = bytes;
   }
+}
+
+function grown(array: Int32Array): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(array.length * 2);
+  larger.set(array);
+  return larger;
 }
 
 /** The last bits of FNV depend on few others. */

@@ -143,9 +143,14 @@ function isHexDigit(byte: number): boolean {
 /** A name that is known to be one, in the form of the wire without the final zero. */
 export function toWire(name: string): Buffer {
   if (name === '') return Buffer.alloc(0);
-  return Buffer.concat(
-    name.split('.').flatMap((label) => [Buffer.from([label.length]), Buffer.from(label, 'latin1')]),
-  );
+  // Each length stands where a dot is before its label.
+  const wire = Buffer.from(`.${name}`, 'latin1');
+  for (let end = wire.length, i = wire.length - 1; i >= 0; i--) {
+    if (wire[i] !== DOT) continue;
+    wire[i] = end - i - 1;
+    end = i;
+  }
+  return wire;
 }
 
 /** Whether it is a name of letters, digits, hyphens and underscores, in lower case, that fits into a query. */

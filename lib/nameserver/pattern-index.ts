@@ -17,9 +17,13 @@ export interface IndexedPattern<Line> {
   readonly scope: Scope;
 }
 
+/** Knuth's multiplier: its highest bits depend on all of a key's. */
+const SPREAD = 0x9e37_79b1;
 const END = String.fromCharCode(NAME_END);
 /** A piece at the end of names is worth as little as one with so many patterns. */
 const END_COST = 16;
+/** Bits that say whether a piece with such a hash was entered: most of a name's were not, and these are at hand. */
+const FILTER_BITS = 16;
 /** Pieces are no longer: four bytes are one integer. */
 const PIECE = 4;
 
@@ -36,6 +40,7 @@ export class PatternIndex<Line> {
   #first = new Int32Array(256);
   #counts = new Int32Array(256);
   #size = 0;
+  readonly #filter = new Uint8Array(2 ** (FILTER_BITS - 3));
   readonly #lengths = new Set<number>();
   /** Patterns without any piece. */
   readonly #loose: number[] = [];
@@ -63,6 +68,8 @@ export class PatternIndex<Line> {
     const slot = this.#slotOf(toKey(best));
     if (this.#counts[slot] === 0) this.#size++;
     this.#keys[slot] = toKey(best);
+    const bit = filterBit(toKey(best));
+    this.#filter[bit >>> 3] = (this.#filter[bit >>> 3] ?? 0) | (1 << (bit & 7));
     this.#next[id] = (this.#first[slot] ?? 0) - 1;
     this.#first[slot] = id + 1;
     this.#counts[slot] = (this.#counts[slot] ?? 0) + 1;
@@ -87,6 +94,8 @@ export class PatternIndex<Line> {
   }
 
   #lookUp(key: number, name: QueryName, text: Buffer, found: (line: Line) => void): void {
+    const bit = filterBit(key);
+    if (((this.#filter[bit >>> 3] ?? 0) & (1 << (bit & 7))) === 0) return;
     let id = (this.#first[this.#slotOf(key)] ?? 0) - 1;
     for (; id >= 0; id = this.#next[id] ?? -1) {
       if (this.#seen[id] === this.#query) continue;
@@ -104,7 +113,7 @@ export class PatternIndex<Line> {
   #slotOf(key: number): number {
     const keys = this.#keys;
     const mask = keys.length - 1;
-    let slot = (Math.imul(key, 0x9e37_79b1) >>> 12) & mask;
+    let slot = (Math.imul(key, SPREAD) >>> 8) & mask;
     while (keys[slot] !== key && keys[slot] !== 0) slot = (slot + 1) & mask;
     return slot;
   }
@@ -154,6 +163,10 @@ function pieces(literal: string): string[] {
   if (literal.length < 2) return [];
   if (literal.length <= PIECE) return [literal];
   return Array.from({ length: literal.length - PIECE + 1 }, (_, i) => literal.slice(i, i + PIECE));
+}
+
+function filterBit(key: number): number {
+  return Math.imul(key, SPREAD) >>> (32 - FILTER_BITS);
 }
 
 function toKey(piece: string): number {
