@@ -20,12 +20,18 @@ export interface IndexedPattern<Line> {
 /** Knuth's multiplier: its highest bits depend on all of a key's. */
 const SPREAD = 0x9e37_79b1;
 const END = String.fromCharCode(NAME_END);
-/** A piece at the end of names is worth as little as one with so many patterns. */
-const END_COST = 16;
+/** Half the names of the world end in .com: a piece there is worth as little as one with so many patterns. */
+const TAIL_COST = 16;
 /** Bits that say whether a piece with such a hash was entered: most of a name's were not, and these are at hand. */
 const FILTER_BITS = 16;
 /** Pieces are no longer: four bytes are one integer. */
 const PIECE = 4;
+
+interface Piece {
+  readonly text: string;
+  /** For so many patterns it counts besides those that are entered under it. */
+  readonly cost: number;
+}
 
 /** The patterns of a list. */
 export class PatternIndex<Line> {
@@ -119,15 +125,13 @@ export class PatternIndex<Line> {
   }
 
   /** The piece that fewest patterns are entered under; of several the longest, and of those the first. */
-  #rarest(candidates: readonly string[]): string | undefined {
+  #rarest(candidates: readonly Piece[]): string | undefined {
     let best: string | undefined;
     let least = Number.POSITIVE_INFINITY;
-    for (const piece of candidates) {
-      const entered = this.#counts[this.#slotOf(toKey(piece))] ?? 0;
-      // Half the names of the world end in .com.
-      const count = piece.endsWith(END) ? entered + END_COST : entered;
-      const isBetter = count < least || (count === least && piece.length > (best?.length ?? 0));
-      if (isBetter) [best, least] = [piece, count];
+    for (const { text, cost } of candidates) {
+      const count = cost + (this.#counts[this.#slotOf(toKey(text))] ?? 0);
+      const isBetter = count < least || (count === least && text.length > (best?.length ?? 0));
+      if (isBetter) [best, least] = [text, count];
     }
     return best;
   }
@@ -159,10 +163,15 @@ function matches<Line>({ match, scope }: IndexedPattern<Line>, name: QueryName, 
 }
 
 /** All pieces of a literal; a short one is a piece itself. */
-function pieces(literal: string): string[] {
+function pieces(literal: string): Piece[] {
   if (literal.length < 2) return [];
-  if (literal.length <= PIECE) return [literal];
-  return Array.from({ length: literal.length - PIECE + 1 }, (_, i) => literal.slice(i, i + PIECE));
+  const tail = literal.endsWith(END) ? literal.lastIndexOf('.') : -1;
+  const from = tail < 0 ? literal.length - PIECE : tail;
+  const count = Math.max(1, literal.length - PIECE + 1);
+  return Array.from({ length: count }, (_, i) => ({
+    text: literal.slice(i, i + PIECE),
+    cost: literal.endsWith(END) && i >= from ? TAIL_COST : 0,
+  }));
 }
 
 function filterBit(key: number): number {
