@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { LineFault, PatternList, QueryName } from '../../../lib/nameserver/index.ts';
 
@@ -205,6 +207,16 @@ describe('a line', () => {
 });
 
 describe('a list', () => {
+  it('may be as the documentation shows it', () => {
+    const text = readFileSync(join(import.meta.dirname, '../../../docs/name-server.md'), 'utf8');
+    const [, block = ''] = /\n( {4}# pattern [\s\S]*?)\n\n/.exec(text) ?? [];
+    const lines = block.split('\n').map((line) => line.trim());
+    const list = listOf(...lines.filter((line) => !line.startsWith('#')));
+    for (const name of ['ded304.com', 'a.roll017.net', 'a.prize7.top', '9.2.0.192'])
+      expect(ask(list, name), name).not.toEqual([]);
+    for (const name of ['good-pills.example', '55.2.0.192']) expect(ask(list, name), name).toEqual([]);
+  });
+
   it('has the test entries of RFC 5782, whatever else it says', () => {
     for (const list of [listOf(), listOf('!/.*/'), listOf('/.*/', '.test', '0.0.0.0/1')]) {
       for (const name of ['2.0.0.127', 'test', `2.0.0.0.0.0.f.7.f.f.f.f${'.0'.repeat(20)}`])
