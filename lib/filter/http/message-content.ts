@@ -27,6 +27,7 @@ export interface Attachment {
   /** As the mail calls it. */
   readonly name: string;
   readonly type: string;
+  /** About, in bytes. */
   readonly size: number;
 }
 
@@ -64,7 +65,7 @@ export async function shownMessage(message: Buffer): Promise<ShownMessage> {
     if (isBodyText(part) && !isInside(part)) {
       if (texts.length < MAX_TEXTS) texts.push(shownText(part, number));
       else more = true;
-    } else attachments.push(await attachment(part, number));
+    } else attachments.push(attachment(part, number));
   }
   return {
     headers: fields
@@ -94,7 +95,8 @@ export function safeName(part: Part, number: number): string {
   const plain = visibleLine(name.split(/[/\\]/).at(-1) ?? '')
     .replace(/[/\\:*?"<>|\u2400-\u2423\ufffd]+/g, '_')
     .replace(/^[.\s_]+|[.\s]+$/g, '')
-    .slice(-100);
+    .slice(-100)
+    .toWellFormed();
   const whole = plain === '' ? `part-${number}` : plain;
   return (bannedExtension(name, DANGEROUS) ?? bannedExtension(whole, DANGEROUS)) ? `${whole}.held` : whole;
 }
@@ -125,12 +127,19 @@ function shownText(part: Part, number: number): ShownText {
   return { number, isHtml: part.contentType === 'text/html', ...textHead(part) };
 }
 
-async function attachment(part: Part, number: number): Promise<Attachment> {
+/** About, in bytes: to know it exactly all of it would have to be decoded. */
+function sizeOf(part: Part): number {
+  const { length } = part.bodyBytes();
+  // Three bytes are four characters, and a line of 76 of them ends in two more.
+  return part.encoding === 'base64' ? Math.floor((length * 3 * 76) / (4 * 78)) : length;
+}
+
+function attachment(part: Part, number: number): Attachment {
   return {
     number,
     name: nameOf(part).slice(0, 300),
     type: part.contentType.slice(0, 100),
-    size: part.isLeaf ? (await part.loadContent()).length : part.bodyBytes().length,
+    size: sizeOf(part),
   };
 }
 

@@ -210,7 +210,7 @@ function attachmentList(
     attachments.length > 0 &&
     html`<ul class="files">${attachments.map(
       ({ number, name, type, size }) =>
-        html`<li><b>${mailText(name, 'without a name')}</b> <span class="small">${visibleLine(type)}, ${bytes(size)}</span> ${get(
+        html`<li><b>${mailText(name, 'without a name')}</b> <span class="small">${visibleLine(type)}, about ${bytes(size)}</span> ${get(
           `part/${number}`,
           html`Save<span class="unseen"> ${mailText(name, 'the attachment without a name')}</span>`,
         )}</li>`,

@@ -1,6 +1,7 @@
 /** Passwords as they are kept: scrypt (RFC 7914), salted, with the cost that they were made with. */
 import { randomBytes, type ScryptOptions, scrypt, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
+import { Turns } from './turns.ts';
 
 const derive = promisify<string, Buffer, number, ScryptOptions, Buffer>(scrypt);
 
@@ -52,19 +53,13 @@ function costOf(hash: string): PasswordCost | undefined {
 /** Of nobody: whoever asks for an account that is not there waits as long as the others. */
 const NOBODY = `scrypt:${COST.work}:${COST.block}:${COST.times}:${'A'.repeat(22)}:${'A'.repeat(43)}`;
 
-/** Too many passwords are being looked at. */
-export class TooBusy extends Error {
-  override readonly name: string = 'TooBusy';
-}
-
 /** At once: each takes a thread of the few that files and names are looked up with too. */
 const AT_ONCE = 2;
 const MAX_WAITING = 30;
 
 /** Looks at passwords, a few at a time. */
 export class PasswordChecks {
-  readonly #waiting: (() => void)[] = [];
-  #busy = 0;
+  readonly #turns = new Turns(AT_ONCE, MAX_WAITING);
 
   /**
    * Whether it is the password; for an account that is not there (undefined) never, and no sooner.
@@ -75,19 +70,9 @@ export class PasswordChecks {
     const cost = costOf(compared);
     const [, , , , salt = '', key = ''] = compared.split(':');
     if (cost === undefined || password.length > MAX_PASSWORD) return false;
-    if (this.#busy < AT_ONCE) this.#busy++;
-    else {
-      if (this.#waiting.length >= MAX_WAITING) throw new TooBusy('too many want to sign in at once');
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-    try {
-      const given = await derive(bytesOf(password), Buffer.from(salt, 'base64url'), LENGTH, optionsOf(cost));
-      return timingSafeEqual(given, Buffer.from(key, 'base64url')) && hash !== undefined;
-    } finally {
-      // The next takes this one's place.
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#busy--;
-      else next();
-    }
+    const given = await this.#turns.take(
+      async () => await derive(bytesOf(password), Buffer.from(salt, 'base64url'), LENGTH, optionsOf(cost)),
+    );
+    return timingSafeEqual(given, Buffer.from(key, 'base64url')) && hash !== undefined;
   }
 }

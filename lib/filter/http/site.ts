@@ -24,12 +24,13 @@ import { assetNamed, layout, type PageContent, type Visitor } from './layout.ts'
 import { linkPage } from './link-page.ts';
 import { listPage } from './list-page.ts';
 import { messagePage, messagePart } from './message-page.ts';
-import { PasswordChecks, TooBusy } from './passwords.ts';
+import { PasswordChecks } from './passwords.ts';
 import { type PageRequest, RequestFault, readRequest } from './request.ts';
 import { Samples } from './samples.ts';
 import { isSame, Sessions } from './sessions.ts';
 import { signInPage } from './sign-in-page.ts';
 import { statusPage } from './status-page.ts';
+import { TooBusy, Turns } from './turns.ts';
 
 /** What of a filter the pages show. */
 export interface ShownFilter {
@@ -67,6 +68,10 @@ export interface SignedVisit extends Visit, Visitor {
   audit(action: string, about?: Readonly<Record<string, unknown>>): void;
 }
 
+/** A message may be large: so many are taken apart at once, and so many wait for it. */
+const MESSAGES_AT_ONCE = 3;
+const MESSAGES_WAITING = 30;
+
 /** What is not there, or not his. */
 const NOT_FOUND = 'There is no such page, or it is not yours to see.';
 
@@ -77,6 +82,7 @@ export class Site {
   readonly #sessions: Sessions;
   readonly #attempts: Attempts;
   readonly #checks = new PasswordChecks();
+  readonly #messages = new Turns(MESSAGES_AT_ONCE, MESSAGES_WAITING);
   readonly #samples: Samples;
   #accounts: Accounts | undefined;
 
@@ -123,7 +129,7 @@ export class Site {
   #faultOf(error: unknown): { readonly status: number; readonly message: string } {
     if (error instanceof RequestFault) return error;
     if (error instanceof TooBusy) {
-      return { status: 503, message: 'Too many want to sign in at once. Please try again in a moment.' };
+      return { status: 503, message: 'Too much is asked at once. Please try again in a moment.' };
     }
     if (error instanceof ReviewError) {
       const isGone = error.code === 'gone';
@@ -172,8 +178,11 @@ export class Site {
     const [id, kind, number] = more;
     if (first === 'quarantine' && more.length <= 3) {
       if (id === undefined) return await listPage(visit);
-      if (kind === undefined) return await messagePage(visit, id);
-      return (await messagePart(visit, id, kind, number)) ?? notFound();
+      return await this.#messages.take(async () =>
+        kind === undefined
+          ? await messagePage(visit, id)
+          : ((await messagePart(visit, id, kind, number)) ?? notFound()),
+      );
     }
     if (first === 'allowed' && more.length === 0) return await allowedPage(visit);
     if (account.isAdmin && more.length === 0) {
@@ -266,12 +275,13 @@ export class Site {
       return this.#signInForm(visit, { next, typed, fault: 'Please try again: the form was too old.' }, 403);
     }
     const name = nameOf(typed);
+    const account = name === undefined ? undefined : await this.#accountsOf(filter)?.find(name);
+    const failed = (why: string): void => {
+      // Who does not look types the password where the name belongs.
+      const shown = account?.name ?? '(unknown)';
+      this.#source.log.warn({ account: shown, from: request.from, why }, 'sign-in on the page failed');
+    };
     const wait = this.#attempts.begin(request.from, name ?? typed.slice(0, 128));
-    const failed = (why: string): void =>
-      this.#source.log.warn(
-        { account: name ?? typed, from: request.from, why },
-        'sign-in on the page failed',
-      );
     if (wait > 0) {
       failed('locked');
       const minutes = Math.ceil(wait / 60_000);
@@ -279,7 +289,6 @@ export class Site {
       const retry = { 'Retry-After': String(Math.ceil(wait / 1_000)) };
       return this.#signInForm(visit, { next, typed, fault }, 429, retry);
     }
-    const account = name === undefined ? undefined : await this.#accountsOf(filter)?.find(name);
     let isRight: boolean;
     try {
       isRight = await this.#checks.isRight(form.get('password') ?? '', account?.password);

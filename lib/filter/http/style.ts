@@ -156,8 +156,9 @@ code { font: .9em ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: an
   .wide { padding: 0 1rem; }
   .who { margin: 0; width: 100%; justify-content: space-between; }
   .search { grid-template-columns: 1fr; }
-  .pair { grid-template-columns: 1fr; }
-  .wide-chart svg { min-width: 34rem; }
+  .pair { grid-template-columns: minmax(0, 1fr); }
+  .wide-chart svg { min-width: 34rem; direction: ltr; }
+  .wide-chart { direction: rtl; }
   .tile { padding: .7rem .9rem; }
   .actions { display: grid; grid-template-columns: 1fr 1fr; }
   .actions .gap { display: none; }

@@ -56,6 +56,9 @@ describe('signing in', () => {
       answers.push({ status, said: /id="fault" role="alert">([^<]*)</.exec(body)?.[1] });
       expect(body).not.toContain('<script>');
     }
+    // What was typed into the wrong field is in no log.
+    const warned = page.filter.logger.lines.filter(({ level }) => level === 'warn');
+    expect(warned.map(({ fields }) => fields['account'])).toEqual(['bob', '(unknown)', '(unknown)']);
     expect(new Set(answers.map((answer) => JSON.stringify(answer)))).toEqual(
       new Set([JSON.stringify({ status: 403, said: 'The name or the password is wrong.' })]),
     );

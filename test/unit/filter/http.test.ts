@@ -1,11 +1,14 @@
 /** The parts of the web page that need no server. */
 import { describe, expect, it } from 'vitest';
 import { accountAddresses, accountName, parseAccounts } from '../../../lib/filter/http/accounts.ts';
+import { download } from '../../../lib/filter/http/answer.ts';
 import { Attempts } from '../../../lib/filter/http/attempts.ts';
 import { masked } from '../../../lib/filter/http/configuration-page.ts';
 import { html, mailText, visible } from '../../../lib/filter/http/html.ts';
+import { safeName } from '../../../lib/filter/http/message-content.ts';
 import { hashPassword, isPasswordHash, PasswordChecks } from '../../../lib/filter/http/passwords.ts';
 import { Sessions } from '../../../lib/filter/http/sessions.ts';
+import { parseMessage } from '../../../lib/mime/index.ts';
 
 const CHEAP = { work: 1, block: 1, times: 1 };
 
@@ -77,6 +80,29 @@ describe('passwords', () => {
     const outcomes = await Promise.allSettled(Array.from({ length: 40 }, () => checks.isRight('x', hash)));
     expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(8);
     expect(await checks.isRight('x', hash)).toBe(true);
+  });
+});
+
+describe('the name that an attachment is saved under', () => {
+  it.each([
+    ['report.pdf', 'report.pdf'],
+    ['../../etc/passwd', 'passwd'],
+    ['C:\\\\Windows\\\\run.exe', 'run.exe.held'],
+    ['.bashrc', 'bashrc'],
+    ['...', 'part-7'],
+    ['a\u0000.exe', 'a_.exe.held'],
+    ['pic\u202egpj.exe', 'pic_gpj.exe.held'],
+    ['x.html', 'x.html.held'],
+    [`${'\u{1f600}'.repeat(99)}x`, `\ufffd${'\u{1f600}'.repeat(49)}x`],
+    ['', 'part-7'],
+  ])('%j is %j', async (name, safe) => {
+    const encoded = encodeURIComponent(name).replace(/'/g, '%27');
+    const { root } = parseMessage(
+      Buffer.from(`Content-Disposition: attachment; filename*=utf-8''${encoded}\r\n\r\nx`),
+    );
+    const given = safeName(root, 7);
+    expect(given).toBe(safe);
+    expect(() => download(given, Buffer.alloc(0))).not.toThrow();
   });
 });
 
