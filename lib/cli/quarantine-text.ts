@@ -35,7 +35,7 @@ export function formatItem(item: HeldItem): string {
     ...line('', item.doubtful === true ? 'it may have been delivered already: look for it first' : undefined),
     ...line('fault', fault),
     ...line(
-      'next try',
+      'next',
       sending === undefined || sending.attempt !== undefined
         ? undefined
         : `${toTime(sending.due)}, after ${sending.tries} so far`,

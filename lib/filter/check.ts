@@ -14,6 +14,7 @@ import type { Endpoint } from './config/kinds.ts';
 import type { Path } from './config/toml.ts';
 import { readAccounts } from './http/accounts.ts';
 import { makeResolver } from './open.ts';
+import { canSend } from './outgoing/outgoing.ts';
 import { openStore } from './store/open.ts';
 
 /** Something that is not as the configuration needs it, or that is unwise. */
@@ -35,6 +36,7 @@ export async function checkConfig(config: Config): Promise<readonly Problem[]> {
   const found = await Promise.all([
     ...settingsProblems(config),
     folderProblems(config),
+    releaseProblems(config),
     accountProblems(config),
     storeProblems(config),
     nameServerProblems(config),
@@ -187,6 +189,39 @@ async function exists(path: string): Promise<boolean> {
   );
 }
 
+/** How what is held gets to its owners. */
+async function releaseProblems(config: Config): Promise<Problem[]> {
+  const { outgoing, quarantine, http } = config.settings;
+  const problems: Problem[] = [];
+  const warn = (key: string, message: string): void => {
+    problems.push({ isFault: false, ...placeOf(config, key), message });
+  };
+  const { sendmail } = outgoing;
+  if (sendmail !== undefined) {
+    const canRun = await access(sendmail, constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (!canRun) warn('outgoing.sendmail', `${show(sendmail)} is no program that can be run`);
+  }
+  // Defaults hold what hardly ever comes.
+  const holds = config.modules.some(
+    ({ mode, index }) =>
+      mode === 'enforce' && Object.entries(given(config, index)).flat().includes('quarantine'),
+  );
+  if (holds && !canSend(outgoing))
+    warn('outgoing', 'says neither smtp nor sendmail: what is held cannot be released to its owners');
+  if (
+    quarantine.digest !== undefined &&
+    (http.url === undefined || !http.review || http.listen === undefined)
+  )
+    warn(
+      'quarantine.digest',
+      'digests have no links, for want of a page: see listen, review and url in [http]',
+    );
+  return problems;
+}
+
 async function storeProblems(config: Config): Promise<Problem[]> {
   const silent: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
   try {
@@ -290,10 +325,15 @@ async function moduleProblems(config: Config, module: ConfiguredModule): Promise
   }
 }
 
-function isEmptyList({ text: { values } }: Config, index: number, key: string): boolean {
-  const { module = [] } = values as { readonly module?: readonly Readonly<Record<string, unknown>>[] };
-  const list = module[index]?.[key];
+function isEmptyList(config: Config, index: number, key: string): boolean {
+  const list = given(config, index)[key];
   return list === undefined || (Array.isArray(list) && list.length === 0);
+}
+
+/** What the file says of a module, without defaults. */
+function given({ text: { values } }: Config, index: number): Readonly<Record<string, unknown>> {
+  const { module = [] } = values as { readonly module?: readonly Readonly<Record<string, unknown>>[] };
+  return module[index] ?? {};
 }
 
 /** Where a key stands; `table.key` or a key of the top level. */

@@ -18,7 +18,7 @@ let number = 0;
 /** Whom it was sent to, and what, instead of a mail server. */
 const sendmail = (path: string): string => `#!/bin/sh
 [ "$#" = 6 ] || exit 64
-case "$6" in *unknown*) echo "no such user" >&2; exit 67;; esac
+case "$6" in *busy*) echo "no room now" >&2; exit 75;; *unknown*) echo "no such user" >&2; exit 67;; esac
 { echo "$*"; cat; } > "${path}/sent"
 `;
 
@@ -58,9 +58,11 @@ beforeEach(() => {
   owner = `b${number}@example.com`;
 });
 
+/** Of the newest for whom `who` is, or is a part of. */
 async function idOf(who = owner): Promise<string> {
   const { out } = await milter(['quarantine', 'list', '--owner', who, '--json', '--config', config]);
-  return (JSON.parse(out) as { id: string }[])[0]?.id ?? '';
+  const items = JSON.parse(out) as { id: string; owner: string }[];
+  return (items.find((item) => item.owner === who) ?? items[0])?.id ?? '';
 }
 
 const run = (...args: string[]) => milter(['quarantine', ...args, '--config', config]);
@@ -123,6 +125,60 @@ it('says why a message could not be sent, and holds it still', async () => {
   expect((await run('list', '--owner', owner)).out).toContain(`unknown-${owner}`);
 });
 
+it('leaves a message that the mail server does not take yet to the filter that runs', async () => {
+  await hold(EML, `busy-${owner}`);
+  const id = await idOf();
+  const { status, out } = await run('release', id);
+  expect(status).toBe(0);
+  expect(out).toMatch(/^releasing .*no room now; the filter that runs asks again\n$/);
+  expect((await run('list', '--owner', owner)).out).toContain('  releasing  ');
+  expect((await run('show', id)).out).toMatch(/^next: {3}\S+Z, after 1 so far$/m);
+  expect((await run('delete', id)).status).toBe(0);
+});
+
+it('finds, exports, trains and deletes many at once', async () => {
+  for (const subject of ['one', 'two', 'three'])
+    await hold(`From: a@example.org\r\nSubject: ${subject} ${owner}\r\n\r\nFrom here\r\n`, owner);
+  expect((await run('list', '--search', `TWO ${owner}`)).out.split('\n')).toHaveLength(2);
+  const { out } = await run('export', '--search', owner);
+  expect(out.match(/^From a@example\.org /gm)).toHaveLength(3);
+  expect(out.match(/^>From here$/gm)).toHaveLength(3);
+  expect(out.indexOf('Subject: one')).toBeLessThan(out.indexOf('Subject: three'));
+  const file = join(directory.path, `${owner}.mbox`);
+  expect((await run('export', await idOf(), '--to', file)).status).toBe(0);
+  expect(await readFile(file, 'latin1')).toMatch(/^From a@example\.org .*\n.*\nSubject: three/);
+  expect(await run('train', 'ham', '--search', owner)).toMatchObject({
+    status: 1,
+    err: expect.stringContaining('No module of this configuration learns'),
+  });
+  const learning = join(directory.path, 'learning.toml');
+  await writeFile(
+    learning,
+    `${await readFile(config, 'utf8')}[[module]]\nuse = "${probeDirectory}/learner.ts"\n`,
+  );
+  const trained = await milter(['quarantine', 'delete', '--spam', '--search', owner, '--config', learning]);
+  expect(trained.out.match(/ is spam: learner learned it\n/g)).toHaveLength(3);
+  expect(trained.out.match(/^deleted /gm)).toHaveLength(3);
+  expect((await run('list', '--owner', owner)).out).toBe('Nothing is held.\n');
+  expect(await run('delete', '--owner', owner)).toMatchObject({
+    status: 1,
+    err: expect.stringContaining('there is no such message'),
+  });
+});
+
+it('allows a sender where something proves who it is, lists and forgets it', async () => {
+  await hold(EML, owner);
+  expect(await run('allow', await idOf())).toMatchObject({
+    status: 1,
+    err: expect.stringContaining('Nothing proves who sent it'),
+  });
+  await filter.quarantine.allowed.add({ owner, kind: 'from', address: 'a@example.org', by: 'test', at: 0 });
+  expect((await run('allowed', '--owner', owner)).out).toBe(`${owner}  from:a@example.org  by test\n`);
+  expect((await run('allowed', '--owner', owner, '--remove', 'from:a@example.org')).status).toBe(0);
+  expect((await run('allowed', '--owner', owner, '--remove', 'from:a@example.org')).status).toBe(1);
+  expect((await run('allowed', '--owner', owner)).out).toBe('');
+});
+
 it('writes a message into a file that is new', async () => {
   await hold(EML, owner);
   const file = join(directory.path, `${owner}.eml`);
@@ -174,6 +230,12 @@ it.each([
   [['list', 'a'], 2, 'takes no ID'],
   [['show', 'ffffffffffffffffffff'], 1, 'there is no message "ffffffffffffffffffff"'],
   [['show', '../x'], 1, 'there is no message "../x"'],
+  [['delete'], 2, 'needs an ID, --search or --owner'],
+  [['delete', 'abc', '--search', 'x'], 2, 'give IDs, or --search and --owner, and not both'],
+  [['train', 'abc'], 2, 'train needs spam or ham'],
+  [['show', 'abc', '--all'], 2, '--all does not go with show'],
+  [['release', 'abc', '--ham', '--spam'], 2, '--ham and --spam exclude each other'],
+  [['allowed', '--remove', 'x@y.test'], 2, '--remove takes from:ADDRESS'],
   [['list', '--limit', 'x'], 2, '--limit needs a whole number'],
 ])('refuses %j', async (args, status, message) => {
   const { status: got, err } = await run(...args);

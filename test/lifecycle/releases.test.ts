@@ -56,7 +56,7 @@ const CHILD = `
 `;
 
 it(`delivers to each owner once at most, and loses nothing, in ${ROUNDS} times kill -9`, {
-  timeout: 900_000,
+  timeout: 60_000 + ROUNDS * 20_000,
 }, async () => {
   await using directory = await temporaryDirectory();
   const data = join(directory.path, 'data');

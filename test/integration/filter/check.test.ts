@@ -66,6 +66,17 @@ describe('milter check', () => {
     );
   });
 
+  it('warns where what is held does not get to its owners', async () => {
+    const HELD = `${NETWORKS}${HELO}address = "quarantine"\n`;
+    const none = await milter(['check', configured(HELD)]);
+    expect(none.out).toContain('outgoing: says neither smtp nor sendmail');
+    const top = '[outgoing]\nsendmail = "/no/such/program"\n[quarantine]\ndigest = "07:00"\n';
+    const { out } = await milter(['check', configured(HELD, top)]);
+    expect(out).toContain('outgoing.sendmail: "/no/such/program" is no program that can be run');
+    expect(out).toContain('quarantine.digest: digests have no links');
+    expect(out).not.toContain('neither smtp');
+  });
+
   it('warns of a networks module that lets everybody send', async () => {
     const { out } = await milter([
       'check',
