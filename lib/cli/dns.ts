@@ -112,7 +112,7 @@ async function serveZone(
   // Who reads this may send a signal at once.
   logger.info({ address: server.address, zone: zone.name, serial: zone.serial }, 'listening');
   stdout.write(
-    `milter ${packageJson.version}: the name server of ${zone.name} listens at ${server.address}, UDP and TCP\n`,
+    `milter ${packageJson.version}: the name server of ${zone.name} listens at ${server.address} for UDP and TCP\n`,
   );
   return await end;
 }

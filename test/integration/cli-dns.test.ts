@@ -3,6 +3,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { runDns } from '../../lib/cli/dns.ts';
 import { createResolver, type Resolver } from '../../lib/dns/index.ts';
 import { ownModules } from '../../lib/filter/index.ts';
 import { createSes } from '../../lib/srs/index.ts';
@@ -187,7 +188,7 @@ exception: ${patterns}:4: !192.0.2.55    ours
     expect(checked.out).toContain(
       `fault: ${file}: dns_server.patterns: ${patterns}:4:1: has the code 127.0.0.1`,
     );
-    expect((await milter(['dns', '--test', 'x', file])).status).toBe(1);
+    await expect(runDns(['--test', 'x', file], process)).rejects.toThrow('has the code 127.0.0.1');
     for (const [keys, message] of [
       ['ses = true', 'dns_server.ses: needs a [[module]] with use = "srs"'],
       [
@@ -201,10 +202,13 @@ exception: ${patterns}:4: !192.0.2.55    ours
       ['ttl = "8d"', 'dns_server.ttl: must be "7d" at most'],
     ] as const) {
       write(keys);
-      expect((await milter(['dns', file])).err).toContain(message);
+      await expect(runDns([file], process)).rejects.toThrow(message);
     }
     writeFileSync(file, 'socket = "fd:3"\n[dns_server]\nlisten = "unix:/tmp/x"\npatterns = "file:nothing"\n');
-    const { err } = await milter(['dns', file]);
+    const { message: err } = await runDns([file], process).then(
+      () => new Error('served'),
+      (error: Error) => error,
+    );
     expect(err).toMatch(/:3:1: dns_server\.listen: must be an IP address and port/);
     expect(err).toMatch(/:2:1: dns_server\.zone: is missing; it must be a domain/);
     expect(err).toMatch(/:4:1: dns_server\.patterns: cannot be read: ENOENT/);
@@ -222,8 +226,8 @@ exception: ${patterns}:4: !192.0.2.55    ours
       status: 2,
       err: expect.stringContaining('did you mean "--test"?'),
     });
-    expect((await milter(['dns', file, file])).status).toBe(2);
-    expect((await milter(['dns', '--json', file])).status).toBe(2);
+    await expect(runDns([file, file], process)).rejects.toThrow('one FILE.toml at most');
+    await expect(runDns(['--json', file], process)).rejects.toThrow('--json goes with --test');
     expect((await milter(['dns', '--help'])).out).toContain('Usage: milter dns');
   });
 });
