@@ -1,5 +1,6 @@
 /** The web page in a real browser: what people do with it, and what hostile mail tries in it. `SCREENSHOTS=DIR` keeps pictures. */
 import { once } from 'node:events';
+import { createServer as createWebServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
@@ -352,6 +353,23 @@ describeWith(['chromium'], 'the web page in a browser', () => {
     await page.getByText('The message is deleted.').waitFor();
     // What was done is where the focus is, so that it is read out.
     expect(await focused()).toBe('The message is deleted.');
+  });
+
+  it('opens a message from a link in a webmail of another site for who is signed in', async () => {
+    await using window = await openWindow(browser);
+    const { page } = window;
+    await signIn(page, 'bob');
+    const path = await page.locator('a.subject').first().getAttribute('href');
+    const webmail = createWebServer((_, response) => {
+      response.setHeader('Content-Type', 'text/html');
+      response.end(`<a href="${site.url}${path}">Look</a>`);
+    }).listen(0, '127.0.0.1');
+    await once(webmail, 'listening');
+    // Another site: browsers keep strict cookies back on the way from it.
+    await page.goto(`http://localhost:${(webmail.address() as AddressInfo).port}/`);
+    await page.getByRole('link', { name: 'Look' }).click();
+    await page.getByRole('heading', { name: 'What it says' }).waitFor();
+    webmail.close();
   });
 
   it('follows a link of a digest without signing in, and acts when the button is pressed', async () => {
