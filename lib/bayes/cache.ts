@@ -3,7 +3,8 @@
  * that belongs there takes over.
  */
 
-const SLOTS = 2 ** 17;
+/** 5 MB in all. */
+const SLOTS = 2 ** 18;
 
 /** Counts by dictionary, a number above 0, and key. Unknown tokens are kept too: they are most of what is asked for. */
 export class CountCache {

@@ -1,7 +1,7 @@
 /** Judges and learns messages: tokens on one side, a store on the other. Runs in the thread of `thread.ts`. */
 import { digestOf } from './digest.ts';
 import { keyOf, type Secret } from './hash.ts';
-import { decides, type Evidence, probability, scoreOf, type Totals } from './score.ts';
+import { combine, decides, type Evidence, probability, scoreOf, type Totals } from './score.ts';
 import {
   type DictionaryStore,
   type Kind,
@@ -70,12 +70,16 @@ export class UnlearnError extends Error {}
 
 const MOST_CLUES = 30;
 /** What is scored with a wider margin teaches nothing. */
-const MARGIN = 0.01;
+const MARGIN = 0.0003;
 
 interface Judged {
   readonly classification: Classification;
+  /** The score of all tokens together, which says whether there is something to learn. */
+  readonly whole: number;
   readonly lesson: Lesson;
   readonly dictionary: string;
+  /** Keys of tokens that were learned before. */
+  readonly known: readonly number[];
 }
 
 /** The learner of one store. */
@@ -96,15 +100,15 @@ export class Learner {
   }
 
   async train(message: Uint8Array, kind: Kind, options: MessageOptions, now: number): Promise<Training> {
-    const { classification, lesson, dictionary } = await this.#judge(message, options, true);
+    const { classification, whole, lesson, dictionary, known } = await this.#judge(message, options, true);
     const { score, trained } = classification;
     const record = await this.#store.record(dictionary, lesson.digest, now);
-    const isSure = trained && (kind === 'spam' ? score >= 1 - MARGIN : score <= MARGIN);
+    const isSure = trained && (kind === 'spam' ? whole >= 1 - MARGIN : whole <= MARGIN);
     // A mistake is put right however sure the filter is by now.
     const isMistake = record?.isLearned === true && record.kind !== kind;
     const outcome =
       isSure && !isMistake
-        ? await this.#store.note(dictionary, lesson, kind, now)
+        ? await this.#store.note(dictionary, { ...lesson, header: known, body: [] }, kind, now)
         : await this.#store.learn(dictionary, lesson, kind, now);
     refuse(outcome);
     if (outcome === 'noted') return { learned: false, outcome: 'sure', score };
@@ -148,7 +152,8 @@ export class Learner {
     const own = options.user === undefined ? undefined : await this.#store.read(dictionary, keys);
     const { totals, evidence } = blend(words, shared, own, this.#minTrained);
     const trained = Math.min(totals.spam, totals.ham) >= this.#minTrained;
-    return { classification: judge(tokens, evidence, totals, trained), lesson, dictionary };
+    const known = keys.filter((_, i) => evidence.has(words[i] ?? ''));
+    return { ...judge(tokens, evidence, totals, trained), lesson, dictionary, known };
   }
 }
 
@@ -201,8 +206,8 @@ function judge(
   evidence: ReadonlyMap<string, Evidence>,
   totals: Totals,
   trained: boolean,
-): Classification {
-  if (!trained) return { score: 0.5, trained, clues: [] };
+): Pick<Judged, 'classification' | 'whole'> {
+  if (!trained) return { classification: { score: 0.5, trained, clues: [] }, whole: 0.5 };
   const clues = new Map<string, Clue>();
   for (const [token, { spam, ham }] of evidence) {
     const p = probability({ spam, ham }, totals);
@@ -216,9 +221,7 @@ function judge(
   );
   const all = [...clues.values()];
   const strongest = all.toSorted((a, b) => Math.abs(b.probability - 0.5) - Math.abs(a.probability - 0.5));
-  const score = scoreOf(
-    all.map((clue) => clue.probability),
-    segments,
-  );
-  return { score, trained, clues: strongest.slice(0, MOST_CLUES) };
+  const whole = combine(all.map((clue) => clue.probability));
+  const score = scoreOf(whole, segments);
+  return { classification: { score, trained, clues: strongest.slice(0, MOST_CLUES) }, whole };
 }

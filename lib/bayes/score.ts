@@ -8,10 +8,14 @@ const STRENGTH = 0.1;
 const ASSUMED = 0.52;
 /** Tokens nearer to 0.5 say nothing. */
 const LEAST_DEVIATION = 0.375;
-/** From here on the beginning of a text condemns the message. */
+/** From here on the beginning of a text condemns the message, and this is the score that the message has then at least. */
 const SEGMENT_SCORE = 0.99;
 /** Tokens that must decide it. */
-const SEGMENT_TOKENS = 8;
+const SEGMENT_TOKENS = 6;
+/** As high as the balance of contradicting tokens lifts a score. */
+const MOST_LIFTED = 0.9;
+/** Weight that the balance of few tokens is held down by. */
+const CALM = 5;
 
 /** Messages learned. */
 export interface Totals {
@@ -41,8 +45,8 @@ export function decides(probability: number): boolean {
   return Math.abs(probability - 0.5) >= LEAST_DEVIATION;
 }
 
-/** The score of tokens of these probabilities, from 0, ham, to 1, spam. */
-export function combine(probabilities: readonly number[]): number {
+/** The score of tokens of these probabilities by Fisher's method, from 0, ham, to 1, spam. */
+export function fisher(probabilities: readonly number[]): number {
   if (probabilities.length === 0) return 0.5;
   let spam = 0;
   let ham = 0;
@@ -52,6 +56,25 @@ export function combine(probabilities: readonly number[]): number {
   }
   const { length } = probabilities;
   return (1 + Math.exp(logChiSquared(ham, length)) - Math.exp(logChiSquared(spam, length))) / 2;
+}
+
+/**
+ * As {@link fisher}, but where many tokens speak for either side, which by Fisher's method is 0.5 whatever the majority is, more of
+ * those for spam lift the score: half way to what their balance says, measured by what it is among tokens that fall either way.
+ */
+export function combine(probabilities: readonly number[]): number {
+  const score = fisher(probabilities);
+  if (score >= MOST_LIFTED) return score;
+  let sum = 0;
+  let squares = CALM ** 2;
+  for (const p of probabilities) {
+    const weight = Math.log(p / (1 - p));
+    sum += weight;
+    squares += weight * weight;
+  }
+  const odds = Math.log(Math.max(score, 1e-12) / (1 - score));
+  const lifted = (odds + sum / Math.sqrt(squares)) / 2;
+  return lifted <= odds ? score : Math.min(MOST_LIFTED, 1 / (1 + Math.exp(-lifted)));
 }
 
 /** The logarithm of the chance that chi-squared with 2n degrees of freedom is above 2m: of exp(-m) * sum of m^i / i! for i < n. */
@@ -71,13 +94,12 @@ export function logChiSquared(m: number, n: number): number {
   return Math.min(0, Math.log(sum) + scale - m);
 }
 
-/** The score of a message: that of all of it, or that of the beginning of one of its texts where that alone is clearly spam. */
-export function scoreOf(whole: readonly number[], segments: readonly (readonly number[])[]): number {
-  let score = combine(whole);
-  for (const segment of segments) {
-    if (segment.length < SEGMENT_TOKENS) continue;
-    const alone = combine(segment);
-    if (alone >= SEGMENT_SCORE && alone > score) score = alone;
-  }
-  return score;
+/** Whether the beginning of a text, by itself, is clearly spam. */
+export function condemns(probabilities: readonly number[]): boolean {
+  return probabilities.length >= SEGMENT_TOKENS && fisher(probabilities) >= SEGMENT_SCORE;
+}
+
+/** The score of a message, of which all tokens have the score `whole`, and whose texts begin with tokens of these probabilities. */
+export function scoreOf(whole: number, segments: readonly (readonly number[])[]): number {
+  return whole < SEGMENT_SCORE && segments.some(condemns) ? SEGMENT_SCORE : whole;
 }

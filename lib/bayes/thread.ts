@@ -14,7 +14,16 @@ async function openStore(): Promise<DictionaryStore> {
     case 'sqlite':
       return new (await import('./store/sqlite.ts')).SqliteStore(url.path, retention);
     case 'redis':
-      throw new Error('Redis is to come');
+      return new (await loadRedis()).RedisStore(url.url, retention);
+  }
+}
+
+async function loadRedis(): Promise<typeof import('./store/redis.ts')> {
+  try {
+    return await import('./store/redis.ts');
+  } catch (error) {
+    if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+    throw new Error('dictionaries in Redis need @redis/client: npm install @redis/client', { cause: error });
   }
 }
 
@@ -56,15 +65,34 @@ async function answer(request: Request): Promise<Answers[keyof Answers]> {
   }
 }
 
-parentPort?.on('message', ({ id, request }: ToThread) => {
-  void answer(request)
-    .then(
-      (said): FromThread => ({ id, answer: said }),
-      (error: unknown): FromThread => ({
-        id,
-        error: error instanceof Error ? error.message : String(error),
-        isRefused: error instanceof UnlearnError,
-      }),
-    )
-    .then((message) => parentPort?.postMessage(message));
+/** Requests that are worked on at a time: more only where there is something to wait for. */
+const AT_ONCE = url.kind === 'redis' ? 8 : 1;
+const waiting: ToThread[] = [];
+let working = 0;
+
+function work(): void {
+  while (working < AT_ONCE) {
+    const next = waiting.shift();
+    if (next === undefined) return;
+    working++;
+    void settle(next).then((message) => {
+      working--;
+      parentPort?.postMessage(message);
+      work();
+    });
+  }
+}
+
+async function settle({ id, request }: ToThread): Promise<FromThread> {
+  try {
+    return { id, answer: await answer(request) };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { id, error: message, isRefused: error instanceof UnlearnError };
+  }
+}
+
+parentPort?.on('message', (message: ToThread) => {
+  waiting.push(message);
+  work();
 });

@@ -9,8 +9,8 @@ import type { Import, Kind, Lesson, Outcome } from './store.ts';
 export interface Table {
   totals(): Totals;
   addTotals(spam: number, ham: number): void;
-  /** The packed counts of a token; undefined for an unknown one. */
-  get(key: number): number | undefined;
+  /** The packed counts of those tokens that are known. */
+  get(keys: readonly number[]): ReadonlyMap<number, number>;
   /** @param isNew whether it is unknown so far */
   set(key: number, packed: number, isNew: boolean): void;
   remove(key: number): void;
@@ -48,8 +48,10 @@ export function perform(table: Table, task: Task, lesson: Lesson, kind: Kind, da
 }
 
 function count(table: Table, keys: readonly number[], kind: Kind, by: 1 | -1, day: number): void {
-  for (const key of new Set(keys)) {
-    const packed = table.get(key);
+  const distinct = [...new Set(keys)];
+  const known = table.get(distinct);
+  for (const key of distinct) {
+    const packed = known.get(key);
     if (packed === undefined && by < 0) continue;
     const before = packed === undefined ? { spam: 0, ham: 0, day } : unpack(packed);
     // What is taken back leaves the token as old as it was.
@@ -61,9 +63,7 @@ function count(table: Table, keys: readonly number[], kind: Kind, by: 1 | -1, da
 }
 
 function touch(table: Table, keys: readonly number[], day: number): void {
-  for (const key of new Set(keys)) {
-    const packed = table.get(key);
-    if (packed === undefined) continue;
+  for (const [key, packed] of table.get([...new Set(keys)])) {
     const counts = unpack(packed);
     if (day - counts.day >= TOUCH_DAYS) table.set(key, pack({ ...counts, day }), false);
   }
@@ -72,7 +72,8 @@ function touch(table: Table, keys: readonly number[], day: number): void {
 /** Adds counts as they are. */
 export function addCounts(table: Table, tokens: readonly Import[], totals: Totals): void {
   for (const { key, spam, ham, day } of tokens) {
-    const packed = table.get(key);
+    // One by one: two words may have become one token.
+    const packed = table.get([key]).get(key);
     const before = packed === undefined ? { spam: 0, ham: 0, day } : unpack(packed);
     const last = Math.max(before.day, day);
     table.set(

@@ -38,8 +38,13 @@ class MemoryDictionary implements Table {
     };
   }
 
-  get(key: number): number | undefined {
-    return this.tokens.get(key);
+  get(keys: readonly number[]): ReadonlyMap<number, number> {
+    const found = new Map<number, number>();
+    for (const key of keys) {
+      const packed = this.tokens.get(key);
+      if (packed !== undefined) found.set(key, packed);
+    }
+    return found;
   }
 
   set(key: number, packed: number): void {

@@ -34,8 +34,6 @@ const migrations: readonly string[] = [
    CREATE INDEX records_expires ON records (expires);`,
 ];
 
-/** Keys that one statement looks up. */
-const CHUNK = 128;
 /** Rows that one slice of expiry looks at. */
 const SLICE = 2_000;
 
@@ -49,7 +47,6 @@ export class SqliteStore implements DictionaryStore {
   readonly #retention: Retention;
   readonly #cache = new CountCache();
   readonly #ids = new Map<string, number>();
-  readonly #lookUp: StatementSync;
   readonly #statements: Statements;
   /** Which state of the file the cache is of. */
   #version: unknown;
@@ -60,11 +57,11 @@ export class SqliteStore implements DictionaryStore {
   constructor(path: string, retention: Retention) {
     this.#retention = retention;
     this.#database = openDatabase(path, migrations, false);
-    this.#statements = prepare(this.#database);
-    const places = Array.from({ length: CHUNK }, () => '?').join();
-    this.#lookUp = this.#database.prepare(
-      `SELECT key, counts FROM tokens WHERE dictionary = ? AND key IN (${places})`,
+    // A message changes many pages: they need not all go to the file at once.
+    this.#database.exec(
+      'PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000; PRAGMA mmap_size = 268435456',
     );
+    this.#statements = prepare(this.#database);
   }
 
   async secret(): Promise<Secret> {
@@ -244,26 +241,30 @@ export class SqliteStore implements DictionaryStore {
     missing: readonly number[],
     counts: Uint32Array,
   ): void {
-    const places = new Map<number, number>();
-    for (let at = 0; at < missing.length; at += CHUNK) {
-      const asked: number[] = [];
-      for (const i of missing.slice(at, at + CHUNK)) {
-        const key = keys[i] ?? 0;
-        asked.push(key);
-        places.set(key, i);
-        this.#cache.write(dictionary, key, 0, 0);
-      }
-      while (asked.length < CHUNK) asked.push(-1);
-      for (const row of this.#lookUp.all(dictionary, ...asked)) {
-        const { key, counts: packed } = row as Row;
-        const { spam, ham } = unpack(Number(packed));
-        const i = places.get(Number(key)) ?? 0;
-        counts[2 * i] = spam;
-        counts[2 * i + 1] = ham;
-        this.#cache.write(dictionary, Number(key), spam, ham);
-      }
+    const found = lookUp(
+      this.#statements,
+      dictionary,
+      missing.map((i) => keys[i] ?? 0),
+    );
+    for (const i of missing) {
+      const key = keys[i] ?? 0;
+      const packed = found.get(key);
+      const { spam, ham } = packed === undefined ? { spam: 0, ham: 0 } : unpack(packed);
+      counts[2 * i] = spam;
+      counts[2 * i + 1] = ham;
+      this.#cache.write(dictionary, key, spam, ham);
     }
   }
+}
+
+/** The packed counts of those keys that are there. */
+function lookUp(
+  statements: Statements,
+  dictionary: number,
+  keys: readonly number[],
+): ReadonlyMap<number, number> {
+  const rows: readonly Row[] = statements.get.all(JSON.stringify(keys), dictionary);
+  return new Map(rows.map(({ key, counts }) => [Number(key), Number(counts)]));
 }
 
 type Statements = ReturnType<typeof prepare>;
@@ -280,7 +281,10 @@ function prepare(database: DatabaseSync) {
     ),
     tokens: statement('SELECT tokens FROM dictionaries WHERE id = ?'),
     addTokens: statement('UPDATE dictionaries SET tokens = tokens + ? WHERE id = ?'),
-    get: statement('SELECT counts FROM tokens WHERE dictionary = ? AND key = ?'),
+    // The planner would go through all tokens.
+    get: statement(
+      'SELECT tokens.key, counts FROM json_each(?) CROSS JOIN tokens ON dictionary = ? AND tokens.key = json_each.value',
+    ),
     set: statement(
       'INSERT INTO tokens (dictionary, key, counts) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET counts = excluded.counts',
     ),
@@ -333,9 +337,8 @@ class SqliteTable implements Table {
     this.#statements.addTotals.run(spam, ham, this.#dictionary);
   }
 
-  get(key: number): number | undefined {
-    const packed = this.#statements.get.get(this.#dictionary, key)?.['counts'];
-    return packed === undefined ? undefined : Number(packed);
+  get(keys: readonly number[]): ReadonlyMap<number, number> {
+    return lookUp(this.#statements, this.#dictionary, keys);
   }
 
   set(key: number, packed: number, isNew: boolean): void {

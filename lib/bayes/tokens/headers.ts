@@ -2,7 +2,7 @@
 import type { Header } from '../../headers.ts';
 import { decodeWords } from '../../mime/index.ts';
 import { plainText } from './plain.ts';
-import { wordsOf } from './words.ts';
+import { pairsOf, wordsOf } from './words.ts';
 
 /** Fields that are looked at: more is written by nobody honest, and one token says so. */
 const MOST = 200;
@@ -69,18 +69,11 @@ export function headerTokens(fields: Iterable<Header>): readonly string[] {
 }
 
 function addWords(tokens: string[], name: string, value: string): void {
-  const text = plainText(decodeWords(value));
-  let before: string | undefined;
-  for (const word of wordsOf(text)) {
-    if (name !== 'subject') {
-      tokens.push(`${name}:${word}`);
-      continue;
-    }
-    // The same words as in texts: what is said there is said here.
-    tokens.push(word);
-    if (before !== undefined) tokens.push(`${before}|${word}`);
-    before = word;
-  }
+  const { words, more } = wordsOf(plainText(decodeWords(value)));
+  // A subject's words are the same as in texts: what is said there is said here.
+  const prefix = name === 'subject' ? '' : `${name}:`;
+  for (const word of [...words, ...more]) tokens.push(prefix + word);
+  if (name === 'subject') tokens.push(...pairsOf(words));
   const charset = /=\?([\w-]{1,30})\?/.exec(value)?.[1];
   if (charset !== undefined) tokens.push(`${name}:charset ${charset.toLowerCase()}`);
   if (name === 'subject' && /\s{6,}\S/.test(value)) tokens.push('subject:gap');

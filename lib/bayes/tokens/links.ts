@@ -7,11 +7,11 @@ const PARTS = 8;
 
 const LINK = /\b(?:https?|ftp):[\\/]{2,}[^\s<>"'`{}|^]{1,1000}|\bwww\.[^\s<>"'`{}|^]{1,1000}/gi;
 
-/** Finds the links in a text. */
-export function linksIn(text: string): readonly { readonly link: string; readonly start: number }[] {
-  const found: { link: string; start: number }[] = [];
-  for (const match of text.matchAll(LINK)) {
-    found.push({ link: match[0], start: match.index });
+/** The links in a text. */
+export function linksIn(text: string): readonly string[] {
+  const found: string[] = [];
+  for (const [link] of text.matchAll(LINK)) {
+    found.push(link);
     if (found.length >= MOST) break;
   }
   return found;

@@ -3,7 +3,7 @@ import { type MimeMessage, type Part, parseMessage, readPage } from '../../mime/
 import { headerTokens } from './headers.ts';
 import { linksIn, linkTokens, withoutLinks } from './links.ts';
 import { plainText } from './plain.ts';
-import { wordsOf } from './words.ts';
+import { pairsOf, wordsOf } from './words.ts';
 
 /** What was said before the message came. */
 export interface Envelope {
@@ -35,9 +35,9 @@ export const LIMITS = {
   tokens: 5_000,
   depth: 8,
   parts: 40,
-  /** Words of a segment. */
-  segment: 25,
-  segments: 10,
+  /** Words of the segments that each text has. */
+  segment: [25, 50],
+  segments: 20,
 } as const;
 
 /** Takes a message apart. */
@@ -125,7 +125,7 @@ class BodyReader {
       const plain = plainText(name.slice(0, 200));
       const extension = /\.([\p{L}\p{N}]{1,10})\s*$/u.exec(plain)?.[1];
       if (extension !== undefined) this.tokens.add(`ext:${extension}`);
-      for (const word of wordsOf(plain)) this.tokens.add(`file:${word}`);
+      for (const word of wordsOf(plain).words) this.tokens.add(`file:${word}`);
     }
     if (type.startsWith('text/')) this.#readText(part);
     else {
@@ -154,31 +154,29 @@ class BodyReader {
     this.#addText(page.visible, page.links);
     const hidden = plainText(page.hidden);
     if (!/\S/.test(hidden)) return;
-    const words = wordsOf(withoutLinks(hidden));
+    const { words } = wordsOf(withoutLinks(hidden));
     if (words.length > 5) this.tokens.add('inv:');
     for (const word of words) this.tokens.add(`inv:${word}`);
   }
 
   #addText(text: string, links: readonly string[]): void {
     const plain = plainText(text);
-    const urls = [...links, ...linksIn(plain).map(({ link }) => link)].flatMap(linkTokens);
-    const words = wordsOf(plain);
-    let before: string | undefined;
-    for (const word of words) {
-      this.tokens.add(word);
-      if (before !== undefined) this.tokens.add(`${before}|${word}`);
-      before = word;
-    }
-    for (const url of urls) this.tokens.add(url);
-    if (this.segments.length < LIMITS.segments && words.length > 0) {
-      const head = words.slice(0, LIMITS.segment);
-      const segment = new Set(head);
-      head.forEach((word, i) => {
-        if (i > 0) segment.add(`${head[i - 1]}|${word}`);
-      });
-      for (const url of urls.slice(0, 50)) segment.add(url);
-      this.segments.push([...segment]);
-    }
+    // Words of links are words, too.
+    const { words, more } = wordsOf(plain);
+    this.#addAll(words);
+    this.#addAll(pairsOf(words));
+    this.#addAll(more);
+    for (const link of [...links, ...linksIn(plain)]) this.#addAll(linkTokens(link));
+    for (const length of LIMITS.segment) this.#addSegment(words.slice(0, length));
+  }
+
+  #addAll(tokens: Iterable<string>): void {
+    for (const token of tokens) this.tokens.add(token);
+  }
+
+  #addSegment(words: readonly string[]): void {
+    if (this.segments.length < LIMITS.segments)
+      this.segments.push([...new Set([...words, ...pairsOf(words)])]);
   }
 }
 

@@ -12,51 +12,55 @@ const UNSPACED = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u
 /** Single letters apart from each other: a word that is not to be found. */
 const SPACED = /(?<![a-z0-9])(?:[a-z0-9@$!][ ._*-]){3,30}[a-z0-9@$!](?![a-z0-9])/g;
 
-/** The words of a text that went through `plainText`, in order. What a word stands for, if it is disguised, follows it. */
-export function wordsOf(text: string): readonly string[] {
-  const words: string[] = [];
-  for (const [found] of text.matchAll(isPlain(text) ? ASCII_WORD : ANY_WORD)) addWord(words, found);
-  for (const [found] of text.matchAll(SPACED)) {
-    const joined = found.replace(/[ ._*-]/g, '');
-    for (let at = 0; at < joined.length; at += MOST) words.push(`sp:${joined.slice(at, at + MOST)}`);
-  }
-  return words;
+/** The words of a text. */
+export interface Words {
+  /** In order; disguised ones as what they stand for. */
+  readonly words: readonly string[];
+  /** What else there is to tell: disguises, and words of letters that stand apart. */
+  readonly more: readonly string[];
 }
 
-function addWord(words: string[], found: string): void {
+/** Finds the words of a text that went through `plainText`. */
+export function wordsOf(text: string): Words {
+  const words: string[] = [];
+  const more: string[] = [];
+  for (const [found] of text.matchAll(isPlain(text) ? ASCII_WORD : ANY_WORD)) addWord(words, more, found);
+  for (const [found] of text.matchAll(SPACED)) {
+    const joined = found.replace(/[ ._*-]/g, '');
+    for (let at = 0; at < joined.length; at += MOST) more.push(`spaced:${joined.slice(at, at + MOST)}`);
+  }
+  return { words, more };
+}
+
+function addWord(words: string[], more: string[], found: string): void {
   const word = trimmed(found);
   const { length } = word;
   if (length < LEAST) {
-    if (length > 0 && /[$%!]/.test(word)) words.push(word);
-    else if (length > 0 && UNSPACED.test(word)) words.push(word);
-    return;
-  }
-  if (word.includes('@')) {
-    const at = word.lastIndexOf('@');
-    if (/^[^@]+@[^@]+\.[a-z]/.test(word)) {
-      addWord(words, word.slice(0, at));
-      addWord(words, word.slice(at + 1));
-      return;
-    }
-  }
-  if (length > MOST) {
-    if (UNSPACED.test(word)) addCharacters(words, word);
-    else words.push(`skip:${word[0]} ${Math.floor(length / 10) * 10}`);
-    return;
-  }
-  if (UNSPACED.test(word)) {
-    addCharacters(words, word);
-    return;
-  }
-  if (isMixed(word)) words.push('mixed:', latinised(word));
-  else {
-    words.push(word);
+    if (/[$%!]/.test(word) || UNSPACED.test(word)) words.push(word);
+  } else if (/^[^@]+@[^@]+\.[a-z]/.test(word)) {
+    const at = word.indexOf('@');
+    addWord(words, more, word.slice(0, at));
+    addWord(words, more, word.slice(at + 1));
+  } else if (UNSPACED.test(word)) addCharacters(words, word);
+  else if (length > MOST) words.push(`skip:${word[0]} ${Math.floor(length / 10) * 10}`);
+  else if (isMixed(word)) {
+    words.push(latinised(word));
+    more.push('mixed:');
+  } else {
     const said = unmasked(word);
-    if (said !== undefined) words.push(said);
+    words.push(said ?? word);
+    if (said !== undefined) more.push(word, 'masked:');
   }
 }
 
-/** Pairs of neighbours, where there are no words to be seen. */
+/** Neighbours, as tokens of their own. */
+export function pairsOf(words: readonly string[]): readonly string[] {
+  const pairs: string[] = [];
+  for (let i = 1; i < words.length; i++) pairs.push(`${words[i - 1]}|${words[i]}`);
+  return pairs;
+}
+
+/** Characters by twos, where there are no words to be seen. */
 function addCharacters(words: string[], run: string): void {
   const most = Math.min(run.length - 1, 1_000);
   for (let at = 0; at < most; at++) words.push(run.slice(at, at + 2));

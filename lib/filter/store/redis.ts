@@ -1,8 +1,7 @@
 /** The store in Redis, which several machines share. */
-import { createHash } from 'node:crypto';
 import type { Logger } from '../../index.ts';
+import { isReply, RedisConnection } from '../../redis-client.ts';
 import { Breaker, BreakerError } from '../breaker.ts';
-import { isReply, RedisConnection } from './redis-client.ts';
 import { ADMIT, CALLS, GIVE_BACK, GRACE } from './redis-scripts.ts';
 import type { Backend, Page, StoreAnswer, StoreRequest } from './request.ts';
 import { type StoreCall, StoreError, type WindowLimit } from './store.ts';
@@ -141,7 +140,7 @@ async function runCalls(
     String(Buffer.byteLength(`${base}e:`)),
     ...calls.flatMap((call) => callArguments(call, now)),
   ];
-  const results = (await run(connection, CALLS, keys, values)) as readonly (string | null)[];
+  const results = (await connection.run(CALLS, keys, values)) as readonly (string | null)[];
   return results.map((result, index) => {
     if (result === null) return undefined;
     return calls[index]?.call === 'increment' ? Number(result) : result;
@@ -185,7 +184,7 @@ async function runOnWindows(
   const values = limits.flatMap(({ add, most, per }) =>
     [now, sliceStart(now, per), now - per, add, most, timeToLive(2 * per)].map(String),
   );
-  return (await run(connection, script, keys, values)) as readonly string[];
+  return (await connection.run(script, keys, values)) as readonly string[];
 }
 
 async function readPage(
@@ -210,31 +209,6 @@ async function readPage(
     return value?.includes(holding) === true ? [[start + one, value]] : [];
   });
   return { entries, next: names.length < most ? undefined : start + last };
-}
-
-/** Runs a script that the server may know already. */
-async function run(
-  connection: RedisConnection,
-  script: string,
-  keys: readonly string[],
-  values: readonly string[],
-): Promise<unknown> {
-  const [first = ''] = keys;
-  const rest = [String(keys.length), ...keys, ...values];
-  try {
-    return await connection.send(first, ['EVALSHA', hashOf(script), ...rest]);
-  } catch (error) {
-    if (!isReply(error) || !error.message.startsWith('NOSCRIPT')) throw error;
-    return await connection.send(first, ['EVAL', script, ...rest]);
-  }
-}
-
-const hashes = new Map<string, string>();
-
-function hashOf(script: string): string {
-  const hash = hashes.get(script) ?? createHash('sha1').update(script).digest('hex');
-  hashes.set(script, hash);
-  return hash;
 }
 
 /** Keys outside a part have one of their own, `/`, which is no name of a part. */

@@ -2,6 +2,7 @@
  * A connection to Redis, Redis Cluster or Valkey, which comes back by itself. The one place that knows the package
  * `@redis/client`.
  */
+import { createHash } from 'node:crypto';
 import { createClient, createCluster, ErrorReply, RedisClient } from '@redis/client';
 
 /** What a connection tells. */
@@ -59,6 +60,21 @@ export class RedisConnection {
     return await this.#single.sendCommand(command);
   }
 
+  /**
+   * Runs a script that the server may know already, where the first of the keys is.
+   * @throws ErrorReply if the server refuses it, or the script fails
+   */
+  async run(script: string, keys: readonly string[], values: readonly (string | Buffer)[]): Promise<unknown> {
+    const [first = ''] = keys;
+    const rest = [String(keys.length), ...keys, ...values];
+    try {
+      return await this.send(first, ['EVALSHA', hashOf(script), ...rest]);
+    } catch (error) {
+      if (!isReply(error) || !error.message.startsWith('NOSCRIPT')) throw error;
+      return await this.send(first, ['EVAL', script, ...rest]);
+    }
+  }
+
   /** Ends it; what was sent should have been answered by then. */
   close(): void {
     this.#closed = true;
@@ -94,6 +110,14 @@ export class RedisConnection {
     this.#single.destroy();
     return cluster;
   }
+}
+
+const hashes = new Map<string, string>();
+
+function hashOf(script: string): string {
+  const hash = hashes.get(script) ?? createHash('sha1').update(script).digest('hex');
+  hashes.set(script, hash);
+  return hash;
 }
 
 /** Whether the server answered so: then it is there. */

@@ -1,0 +1,269 @@
+/** Dictionaries in Redis, Redis Cluster or Valkey, which several machines share. */
+import { randomBytes } from 'node:crypto';
+import { isReply, RedisConnection } from '../../redis-client.ts';
+import { CountCache } from '../cache.ts';
+import { dayOf } from '../counts.ts';
+import { TOUCH_DAYS } from '../expiry.ts';
+import type { Secret } from '../hash.ts';
+import type { Totals } from '../score.ts';
+import type { Task } from './lessons.ts';
+import { decodeRecord, encodeRecord, keyBytes } from './record.ts';
+import { IMPORT, PERFORM, READ, SWEEP } from './redis-scripts.ts';
+import {
+  capOf,
+  type DictionarySize,
+  type DictionaryStore,
+  type Import,
+  type Kind,
+  type LearnedRecord,
+  type Lesson,
+  type Outcome,
+  type Reading,
+  type Retention,
+  type Sweep,
+} from './store.ts';
+
+/** Milliseconds in which a question is answered, else the server is taken for down. */
+const DEADLINE = 5_000;
+const SECRET = 'milter-bayes:secret';
+const DICTIONARIES = 'milter-bayes:dictionaries';
+/** Hashes that one slice of expiry looks at. */
+const SLICE = 128;
+/** Tokens that one script imports. */
+const IMPORTED = 500;
+
+/** A server, or a cluster. */
+export class RedisStore implements DictionaryStore {
+  readonly #connection: RedisConnection;
+  readonly #retention: Retention;
+  /** How errors call it: without user and password. */
+  readonly #name: string;
+  readonly #caches = new Map<string, { readonly number: number; changes: number }>();
+  readonly #cache = new CountCache();
+  #lastNumber = 0;
+  readonly #known = new Set<string>();
+  #cursor: { readonly name: string; readonly hash: number } | undefined;
+  /** Why it is away; undefined while it is not. */
+  #lost: unknown;
+
+  constructor(url: string, retention: Retention) {
+    this.#retention = retention;
+    this.#name = `redis://${new URL(url).host}`;
+    this.#connection = new RedisConnection(url, {
+      lost: (error) => {
+        this.#lost = error;
+      },
+      found: () => {
+        this.#lost = undefined;
+      },
+    });
+  }
+
+  async secret(): Promise<Secret> {
+    const made = randomBytes(8).toString('hex');
+    await this.#ask(() => this.#connection.send(SECRET, ['SET', SECRET, made, 'NX']));
+    const kept = Buffer.from(
+      String(await this.#ask(() => this.#connection.send(SECRET, ['GET', SECRET]))),
+      'hex',
+    );
+    return [kept.readInt32LE(0), kept.readInt32LE(4)];
+  }
+
+  async read(name: string, keys: readonly number[]): Promise<Reading> {
+    const cached = this.#cacheOf(name);
+    const counts = new Uint32Array(2 * keys.length);
+    const missing: number[] = [];
+    for (const [i, key] of keys.entries()) {
+      if (!this.#cache.read(cached.number, key, counts, 2 * i)) missing.push(i);
+    }
+    const before = cached.changes;
+    const { totals, changes } = await this.#readMissing(name, cached.number, keys, missing, counts);
+    if (changes === before || missing.length === keys.length) {
+      cached.changes = changes;
+      return { totals, counts };
+    }
+    // What was read earlier is void: others learned meanwhile.
+    const fresh = this.#renewCache(name);
+    const all = keys.map((_, i) => i);
+    const again = await this.#readMissing(name, fresh.number, keys, all, counts);
+    fresh.changes = again.changes;
+    return { totals: again.totals, counts };
+  }
+
+  async record(name: string, digest: Buffer): Promise<LearnedRecord | undefined> {
+    // Not the record itself: answers are read as UTF-8.
+    const first = await this.#ask(() => this.#connection.run(FIRST, [prefixOf(name)], [digest]));
+    if (typeof first !== 'number') return undefined;
+    const { kind, isLearned } = decodeRecord(Buffer.of(first));
+    return { kind, isLearned };
+  }
+
+  async learn(name: string, lesson: Lesson, kind: Kind, now: number): Promise<Outcome> {
+    return await this.#perform(name, 'learn', lesson, kind, now);
+  }
+
+  async note(name: string, lesson: Lesson, kind: Kind, now: number): Promise<Outcome> {
+    return await this.#perform(name, 'note', lesson, kind, now);
+  }
+
+  async unlearn(name: string, lesson: Lesson, now: number): Promise<Outcome> {
+    return await this.#perform(name, 'unlearn', lesson, 'ham', now);
+  }
+
+  async import(name: string, tokens: readonly Import[], totals: Totals): Promise<void> {
+    await this.#register(name);
+    for (let at = 0; at < Math.max(1, tokens.length); at += IMPORTED) {
+      const some = tokens
+        .slice(at, at + IMPORTED)
+        .flatMap(({ key, spam, ham, day }) => [keyBytes([key]), String(spam), String(ham), String(day)]);
+      const sums = at === 0 ? [String(totals.spam), String(totals.ham)] : ['0', '0'];
+      await this.#ask(() => this.#connection.run(IMPORT, [prefixOf(name)], [stepOf(name), ...sums, ...some]));
+    }
+    this.#renewCache(name);
+  }
+
+  async sizes(): Promise<readonly DictionarySize[]> {
+    const sizes: DictionarySize[] = [];
+    for (const name of await this.#names()) {
+      const key = `${prefixOf(name)}meta`;
+      const values = await this.#ask(() =>
+        this.#connection.send(key, ['HMGET', key, 'spam', 'ham', 'tokens']),
+      );
+      const [spam = 0, ham = 0, tokens = 0] = (values as readonly (string | null)[]).map(Number);
+      sizes.push({ name, spam, ham, tokens });
+    }
+    return sizes;
+  }
+
+  /** Records expire by themselves. */
+  async sweep(now: number): Promise<Sweep> {
+    const names = await this.#names();
+    const name = names.find((one) => one >= (this.#cursor?.name ?? ''));
+    if (name === undefined) {
+      this.#cursor = undefined;
+      return { dropped: 0, isDone: true };
+    }
+    const first = this.#cursor?.name === name ? this.#cursor.hash : 0;
+    const { once, rare, neutral, all } = this.#retention;
+    const values = [stepOf(name), ...[dayOf(now), first, SLICE, once, rare, neutral, all].map(String)];
+    const dropped = Number(await this.#ask(() => this.#connection.run(SWEEP, [prefixOf(name)], values)));
+    const next = first + SLICE;
+    if (next < hashesOf(name)) this.#cursor = { name, hash: next };
+    else {
+      const following = names[names.indexOf(name) + 1];
+      this.#cursor = following === undefined ? undefined : { name: following, hash: 0 };
+    }
+    return { dropped, isDone: this.#cursor === undefined };
+  }
+
+  async close(): Promise<void> {
+    this.#connection.close();
+  }
+
+  async #perform(name: string, task: Task, lesson: Lesson, kind: Kind, now: number): Promise<Outcome> {
+    await this.#register(name);
+    const most = Math.ceil((1.25 * capOf(name, this.#retention)) / hashesOf(name));
+    const values = [
+      stepOf(name),
+      task,
+      kind === 'spam' ? '1' : '0',
+      lesson.digest,
+      encodeRecord(lesson, kind, task === 'learn'),
+      String(this.#retention.records * 86_400),
+      keyBytes(lesson.header),
+      keyBytes(lesson.body),
+      String(dayOf(now)),
+      String(TOUCH_DAYS),
+      String(most),
+    ];
+    const answer = await this.#ask(() => this.#connection.run(PERFORM, [prefixOf(name)], values));
+    // Whatever this changed, and whoever else did: the next reading asks anew.
+    this.#renewCache(name);
+    return String((answer as readonly unknown[])[0]) as Outcome;
+  }
+
+  async #readMissing(
+    name: string,
+    number: number,
+    keys: readonly number[],
+    missing: readonly number[],
+    counts: Uint32Array,
+  ): Promise<{ readonly totals: Totals; readonly changes: number }> {
+    const asked = keyBytes(missing.map((i) => keys[i] ?? 0));
+    const answer = (await this.#ask(() =>
+      this.#connection.run(READ, [prefixOf(name)], [stepOf(name), asked]),
+    )) as readonly number[];
+    const [spam = 0, ham = 0, changes = 0] = answer;
+    for (const [at, i] of missing.entries()) {
+      const [inSpam = 0, inHam = 0] = [answer[3 + 2 * at], answer[4 + 2 * at]];
+      counts[2 * i] = inSpam;
+      counts[2 * i + 1] = inHam;
+      this.#cache.write(number, keys[i] ?? 0, inSpam, inHam);
+    }
+    return { totals: { spam, ham }, changes };
+  }
+
+  /** Dictionaries that were learned in are listed, for expiry and statistics. */
+  async #register(name: string): Promise<void> {
+    if (this.#known.has(name)) return;
+    await this.#ask(() => this.#connection.send(DICTIONARIES, ['SADD', DICTIONARIES, `=${name}`]));
+    if (this.#known.size > 10_000) this.#known.clear();
+    this.#known.add(name);
+  }
+
+  async #names(): Promise<readonly string[]> {
+    const names = await this.#ask(() => this.#connection.send(DICTIONARIES, ['SMEMBERS', DICTIONARIES]));
+    return (names as readonly string[]).map((name) => name.slice(1)).sort();
+  }
+
+  #cacheOf(name: string): { readonly number: number; changes: number } {
+    return this.#caches.get(name) ?? this.#renewCache(name);
+  }
+
+  /** A number that nothing in the cache bears yet. */
+  #renewCache(name: string): { readonly number: number; changes: number } {
+    if (this.#caches.size > 10_000) this.#caches.clear();
+    const made = { number: ++this.#lastNumber, changes: -1 };
+    this.#caches.set(name, made);
+    return made;
+  }
+
+  async #ask<T>(question: () => Promise<T>): Promise<T> {
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => late.reject(new Error(`no answer within ${DEADLINE / 1_000} s`)),
+      DEADLINE,
+    );
+    try {
+      return await Promise.race([this.#connection.tried.then(question), late.promise]);
+    } catch (error) {
+      if (isReply(error)) throw new Error(`${this.#name} refuses: ${error.message}`, { cause: error });
+      const cause = this.#lost ?? error;
+      throw new Error(
+        `${this.#name} is away: ${cause instanceof Error && cause.message !== '' ? cause.message : String(cause)}`,
+        { cause },
+      );
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+}
+
+/** The first byte of a record, which tells its kind. */
+const FIRST = `
+local record = redis.call('GET', KEYS[1] .. 'r' .. ARGV[1])
+return record and string.byte(record, 1)`;
+
+/** The braces keep what belongs to a dictionary on one server of a cluster. */
+function prefixOf(name: string): string {
+  return `milter-bayes:{${encodeURIComponent(name)}}:`;
+}
+
+/** The shared dictionary has 65536 hashes, others 4096: then a full one has about a hundred tokens in each. */
+function stepOf(name: string): string {
+  return name.includes('@') ? '16' : '1';
+}
+
+function hashesOf(name: string): number {
+  return name.includes('@') ? 4_096 : 65_536;
+}
