@@ -11,18 +11,17 @@ export interface Colors {
 }
 
 const NOT_SHOWN =
-  /(?:^|[;\s{])(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|mso-hide\s*:\s*all|opacity\s*:\s*(?:0?\.0\d*|0)(?![\d.])|font-size\s*:\s*[01](?:\.\d+)?(?:px|pt|em|%)?(?![\d.%a-z])|(?:max-)?(?:height|width)\s*:\s*0(?:px|pt|em)?(?![\d.%a-z])|text-indent\s*:\s*-\d{3,}|(?:left|top|right)\s*:\s*-\d{3,}|clip\s*:\s*rect\(\s*[01](?:px)?[,\s])/i;
+  /(?:^|[;\s{])(?:display\s*:\s*none|visibility\s*:\s*(?:hidden|collapse)|mso-hide\s*:\s*all|opacity\s*:\s*(?:0?\.0\d*|0)(?![\d.])|font-size\s*:\s*(?:0+(?:\.0\d*)?(?:px|pt|em|rem|%)?|1(?:\.\d+)?(?:px|pt|%))(?![\d.%a-z])|(?:max-)?(?:height|width)\s*:\s*0(?:px|pt|em)?(?![\d.%a-z])|text-indent\s*:\s*-\d{3,}|(?:left|top|right)\s*:\s*-\d{3,}|clip\s*:\s*rect\(\s*[01](?:px)?[,\s])/i;
 const COLOR = /(?:^|[;\s{])color\s*:\s*([^;!}]{1,40})/i;
 const BACKGROUND = /(?:^|[;\s{])background(?:-color)?\s*:\s*([^;!}]{1,80})/i;
 /** What is this near in each of red, green and blue cannot be told apart. */
 const NEAR = 16;
 
-/** What an element's attributes make of its content. */
+/** What an element's attributes make of its content: all of it is hidden, or its text is unseen unless what is inside has another colour. */
 export function styleHides(
   attributes: ReadonlyMap<string, string>,
   around: Colors,
-): Colors & { readonly isHidden: boolean } {
-  if (attributes.size === 0) return { isHidden: false, color: around.color, background: around.background };
+): Colors & { readonly isHidden: boolean; readonly isUnseen: boolean } {
   const style = (attributes.get('style') ?? '').slice(0, 4_000);
   const background = (
     (style !== '' ? BACKGROUND.exec(style)?.[1] : undefined) ??
@@ -39,11 +38,8 @@ export function styleHides(
   )
     .trim()
     .toLowerCase();
-  const isHidden =
-    attributes.has('hidden') ||
-    (style !== '' && NOT_SHOWN.test(style)) ||
-    ((color !== around.color || background !== around.background) && isSame(color, background));
-  return { isHidden, color, background };
+  const isHidden = attributes.has('hidden') || (style !== '' && NOT_SHOWN.test(style));
+  return { isHidden, isUnseen: isSame(color, background), color, background };
 }
 
 /** Whether a style sheet of the page hides this element by its name, class or id. */

@@ -44,6 +44,8 @@ const SPOKEN = new Set(['alt', 'title', 'placeholder']);
 interface Open {
   readonly name: string;
   readonly isHidden: boolean;
+  /** Its text, but not that of elements in it that have another colour. */
+  readonly isUnseen: boolean;
   readonly isSilent: boolean;
   readonly color: string;
   readonly background: string;
@@ -56,7 +58,10 @@ export function readPage(html: string): PageText {
   const links = new Set<string>();
   const marks = new Set<string>();
   const hidingNames = new Set<string>();
-  const open: Open[] = [{ name: '', isHidden: false, isSilent: false, color: 'black', background: 'white' }];
+  const open: Open[] = [
+    { name: '', isHidden: false, isUnseen: false, isSilent: false, color: 'black', background: 'white' },
+  ];
+  let wasHidden = false;
   const innermost = (): Open | undefined => open.at(-1);
   const add = (set: Set<string>, value: string): void => {
     if (set.size < MAX_LISTED) set.add(value);
@@ -76,13 +81,12 @@ export function readPage(html: string): PageText {
       if (SPOKEN.has(name)) (around.isHidden ? hidden : visible).push(' ', value, ' ');
     }
     if (VOID.has(tag.name) || open.length >= MAX_DEPTH) return;
-    const style = styleHides(attributes, around);
+    const style = attributes.size === 0 ? { ...around, isHidden: false } : styleHides(attributes, around);
     open.push({
+      ...style,
       name: tag.name,
       isHidden: around.isHidden || style.isHidden || isHidingRule(attributes, tag.name, hidingNames),
       isSilent: around.isSilent || SILENT.has(tag.name),
-      color: style.color,
-      background: style.background,
     });
   };
   finish(
@@ -101,7 +105,11 @@ export function readPage(html: string): PageText {
         const at = innermost();
         if (at?.name === 'style') for (const name of hidingRules(text)) add(hidingNames, name);
         if (at === undefined || at.isSilent) return;
-        (at.isHidden ? hidden : visible).push(text);
+        // Two texts that are hidden apart are no one word.
+        const isHidden = at.isHidden || at.isUnseen;
+        if (isHidden && !wasHidden) hidden.push('\n');
+        wasHidden = isHidden;
+        (isHidden ? hidden : visible).push(text);
       },
     }),
   );

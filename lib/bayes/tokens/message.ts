@@ -163,8 +163,13 @@ class BodyReader {
     const plain = plainText(text);
     // Words of links are words, too.
     const { words, more } = wordsOf(plain);
-    this.#addAll(words);
-    this.#addAll(pairsOf(words));
+    // In order of the text: of too many the first and the last are taken.
+    const pairs = pairsOf(words);
+    for (const [i, word] of words.entries()) {
+      this.tokens.add(word);
+      const pair = pairs[i];
+      if (pair !== undefined) this.tokens.add(pair);
+    }
     this.#addAll(more);
     for (const link of [...links, ...linksIn(plain)]) this.#addAll(linkTokens(link));
     for (const length of LIMITS.segment) this.#addSegment(words.slice(0, length));
