@@ -18,6 +18,7 @@ export type { SecretList } from './config/lists/secrets.ts';
 export type { DomainList, ExtensionList, GlobList, WordList } from './config/lists/words.ts';
 export { Template } from './config/template.ts';
 export { z } from './config/zod.ts';
+export type { Ruled } from './decision/decide.ts';
 export type { SoFar } from './decision/so-far.ts';
 export {
   type AuthFact,

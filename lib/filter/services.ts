@@ -74,6 +74,8 @@ export interface Services<Short extends string = string> {
   readonly data: string;
   /** Whether mail may come to this filter. Where it is only tried, or a command needs it, a module must not listen anywhere. */
   readonly serving: boolean;
+  /** Where modules that learn keep their dictionaries, as `openBayes` wants it. On trial it is the real one, which must not be written. */
+  readonly dictionaries: string;
   /** Who may use a unix socket at which a module listens. */
   readonly socketRights: SocketRights;
   /** The names of all findings that the modules of this configuration know. */
@@ -129,6 +131,7 @@ export interface Shared {
   readonly hostname: string;
   readonly data: string;
   readonly serving: boolean;
+  readonly dictionaries: string;
   readonly socketRights: SocketRights;
   readonly findings: ReadonlySet<string>;
   readonly roles: Roles;
@@ -198,6 +201,7 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     hostname: shared.hostname,
     data: shared.data,
     serving: shared.serving,
+    dictionaries: shared.dictionaries,
     socketRights: shared.socketRights,
     findings: shared.findings,
     now: shared.now,

@@ -35,7 +35,7 @@ function settle(
     const fate = fateOf(one.recipient);
     if (fate === undefined) judgement.waiting.push(one);
     else {
-      (async () => await one.work(fate))().catch((error: unknown) => {
+      (async () => await one.work(fate, judgement.ruled))().catch((error: unknown) => {
         running.count('module_failures_total', { module: one.module });
         running.log.error(
           { module: one.module, ref: judgement.ref, error },

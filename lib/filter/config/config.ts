@@ -52,6 +52,8 @@ export interface Config {
   readonly files: ListFiles;
   /** To be told which domains are ours. */
   readonly ours: Ours;
+  /** Where its dictionaries are, which a trial reads too: the URL of a store. */
+  readonly dictionaries: string;
   /** The text, for those who ask where a value comes from. */
   readonly text: TomlText;
 }

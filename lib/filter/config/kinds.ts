@@ -14,7 +14,8 @@ import { compilePattern, type Pattern } from './pattern.ts';
 import { reading } from './reading.ts';
 import { Template } from './template.ts';
 
-export { addresses } from './lists/addresses.ts';
+export { addressEntry, addresses } from './lists/addresses.ts';
+export { addressGroups } from './lists/groups.ts';
 export { entriesFile } from './lists/list.ts';
 export { networks } from './lists/networks.ts';
 export { domains, extensions, globs, words } from './lists/words.ts';

@@ -1,12 +1,13 @@
 /** Reads a configuration: a file or a text becomes values that are checked and made, or all its faults at once. */
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Config } from './config.ts';
 import { FilterConfigError } from './faults.ts';
 import { type FindModule, findModule } from './find-module.ts';
 import { ListFiles } from './lists/files.ts';
 import { ConfigReader } from './reader.ts';
 import type { Ours } from './reading.ts';
+import type { StoreUrl } from './schema.ts';
 import { checkTogether } from './together.ts';
 import { parseToml, TomlFault, type TomlText } from './toml.ts';
 
@@ -68,7 +69,8 @@ export async function parseConfig(text: string, options: ReadConfigOptions = {})
   files.settle();
   checkTogether(settings, modules, reader);
   if (settings === undefined || reader.faults.length > 0) throw new FilterConfigError(reader.faults);
-  return { file, directory, settings, modules, files, ours, text: toml };
+  const dictionaries = dictionariesOf(settings.store.url, trial ? dataFolder(toml, directory) : data);
+  return { file, directory, settings, modules, files, ours, dictionaries, text: toml };
 }
 
 function readText(text: string, file: string): TomlText {
@@ -78,6 +80,12 @@ function readText(text: string, file: string): TomlText {
     if (!(error instanceof TomlFault)) throw error;
     throw new FilterConfigError([{ file, ...error.position, key: '', message: error.message }]);
   }
+}
+
+/** Beside the store, whatever that is: a file of its own, since what is learned is large. */
+function dictionariesOf(url: StoreUrl, data: string): string {
+  if (url.kind === 'redis') return url.url;
+  return url.kind === 'sqlite' ? `sqlite:${join(data, 'bayes.db')}` : 'memory:';
 }
 
 /** Stored things are relative to it, so it is needed before anything is read. */

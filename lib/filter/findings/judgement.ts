@@ -44,8 +44,11 @@ export type Change = (message: Message, recipients: readonly string[]) => void |
 /** What became of a message or of a recipient: refused by us, taken out of the mail flow, or on its way. */
 export type Fate = 'refused' | 'dropped' | 'accepted';
 
-/** What is done when that is known. */
-export type Settling = (fate: Fate) => void | Promise<void>;
+/**
+ * What is done when that is known.
+ * @param ruled what the decision made of the findings
+ */
+export type Settling = (fate: Fate, ruled: readonly Ruled[]) => void | Promise<void>;
 
 /** One message, while it is judged. */
 export class Judgement {

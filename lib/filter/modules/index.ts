@@ -8,6 +8,7 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   attachments: () => import('./attachments/index.ts'),
   auth: () => import('./auth/index.ts'),
   bounces: () => import('./bounces/index.ts'),
+  bayes: () => import('./bayes/index.ts'),
   copies: () => import('./copies/index.ts'),
   disclaimer: () => import('./disclaimer.ts'),
   dnsbl: () => import('./dnsbl/index.ts'),

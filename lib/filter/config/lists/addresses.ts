@@ -2,7 +2,9 @@
 import { parseAddress } from '../../../index.ts';
 import { show } from '../../../options.ts';
 import { aLabels, isDomain } from '../domains.ts';
+import type { Kind } from '../kind.ts';
 import { type Ours, reading } from '../reading.ts';
+import { z } from '../zod.ts';
 import { DomainSet } from './domains.ts';
 import type { Entries } from './files.ts';
 import { isGlob, matchesGlob } from './glob.ts';
@@ -27,11 +29,12 @@ interface Mailbox {
 }
 
 /** No address that a mail server takes is longer (RFC 5321 section 4.5.3.1), by far. */
-const MAX_ADDRESS = 2_000;
+export const MAX_ADDRESS = 2_000;
 
 let last: { readonly text: string; readonly mailbox: Mailbox } | undefined;
 
-function mailboxOf(text: string): Mailbox {
+/** Takes an address apart, brackets and all. */
+export function mailboxOf(text: string): Mailbox {
   // One address is asked of many lists in turn.
   if (last?.text === text) return last.mailbox;
   const { local, domain } = parseAddress(text);
@@ -57,7 +60,7 @@ interface AddressGlob {
 }
 
 /** The entries of one list or file. */
-class AddressSet implements Entries {
+export class AddressSet implements Entries {
   readonly domains = new DomainSet();
   #nullSender = false;
   /** `local@domain`, and `local@` for that local part anywhere: as written, and folded. */
@@ -155,4 +158,15 @@ export function addresses(otherwise: readonly string[] = []): ListKind<AddressLi
       '(anywhere), "*@*.example.net" (glob), "<>" (the null sender), "file:PATH" (one entry a line)',
     otherwise,
   );
+}
+
+/** One entry of an address list, where there can be only one. */
+export function addressEntry(): Kind<AddressList, string> {
+  const list = addresses().unwrap();
+  return z.string().transform((text, context) => {
+    const { data, error } = list.safeParse([text]);
+    if (data !== undefined) return data;
+    for (const { message } of error.issues) context.issues.push({ code: 'custom', message, input: text });
+    return z.NEVER;
+  });
 }

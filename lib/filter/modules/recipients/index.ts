@@ -16,16 +16,6 @@ import {
 } from '../../kit.ts';
 import { NextHop } from './next-hop.ts';
 
-const list = kinds.addresses().unwrap();
-
-/** One entry of an address list, where there can be only one. */
-const entry = z.string().transform((text, context) => {
-  const { data, error } = list.safeParse([text]);
-  if (data !== undefined) return data;
-  for (const { message } of error.issues) context.issues.push({ code: 'custom', message, input: text });
-  return z.NEVER;
-});
-
 const limit = (otherwise: number) => z.int().min(0).max(1_000_000).default(otherwise);
 
 const options = z.strictObject({
@@ -40,8 +30,8 @@ const options = z.strictObject({
   alias: z
     .array(
       z.strictObject({
-        from: entry.describe('The sender'),
-        to: entry.describe('The recipient in whose place'),
+        from: kinds.addressEntry().describe('The sender'),
+        to: kinds.addressEntry().describe('The recipient in whose place'),
         send: z
           .array(kinds.address().pipe(z.string({ error: 'must be an address such as "user@example.com"' })))
           .min(1)
