@@ -2,7 +2,6 @@
  * The pages for people: who asks, whether he may, and which page it is. Every mail that is shown by them is hostile, and so
  * may be whoever asks.
  */
-import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Logger } from '../../index.ts';
 import type { Config } from '../config/config.ts';
@@ -13,10 +12,9 @@ import type { OpenQuarantine } from '../quarantine/open.ts';
 import { ReviewError, type Reviewer } from '../quarantine/review.ts';
 import { type Store, StoreError } from '../store/store.ts';
 import type { Trouble } from '../troubles.ts';
-import { Accounts, accountName, type KnownAccount } from './accounts.ts';
+import type { KnownAccount } from './accounts.ts';
 import { allowedPage, disallow } from './allowed-page.ts';
 import { type Answer, page, redirect } from './answer.ts';
-import { Attempts } from './attempts.ts';
 import { configurationPage } from './configuration-page.ts';
 import { type Deed, deedOf, doMany, doOne } from './deeds.ts';
 import { html } from './html.ts';
@@ -24,11 +22,10 @@ import { assetNamed, layout, type PageContent, type Visitor } from './layout.ts'
 import { linkPage } from './link-page.ts';
 import { listPage } from './list-page.ts';
 import { messagePage, messagePart } from './message-page.ts';
-import { PasswordChecks } from './passwords.ts';
 import { type PageRequest, RequestFault, readRequest } from './request.ts';
 import { Samples } from './samples.ts';
-import { isSame, Sessions } from './sessions.ts';
-import { signInPage } from './sign-in-page.ts';
+import { isSame } from './sessions.ts';
+import { localPath, SignIn } from './sign-in.ts';
 import { statusPage } from './status-page.ts';
 import { TooBusy, Turns } from './turns.ts';
 
@@ -79,18 +76,14 @@ const NOT_FOUND = 'There is no such page, or it is not yours to see.';
 export class Site {
   readonly #source: SiteSource;
   readonly #now: () => number;
-  readonly #sessions: Sessions;
-  readonly #attempts: Attempts;
-  readonly #checks = new PasswordChecks();
+  readonly #signIn: SignIn;
   readonly #messages = new Turns(MESSAGES_AT_ONCE, MESSAGES_WAITING);
   readonly #samples: Samples;
-  #accounts: Accounts | undefined;
 
   constructor(source: SiteSource) {
     this.#source = source;
     this.#now = source.now ?? Date.now;
-    this.#sessions = new Sessions(this.#now);
-    this.#attempts = new Attempts(this.#now);
+    this.#signIn = new SignIn(source.log, this.#now);
     this.#samples = new Samples(source.current().metrics, this.#now);
   }
 
@@ -152,9 +145,9 @@ export class Site {
     if (method === 'POST' && request.isForeign) {
       throw new RequestFault(403, 'This form was sent from another site, and is not heeded.');
     }
-    if (first === 'sign-in' && path.length === 1) return await this.#signIn(visit);
+    if (first === 'sign-in' && path.length === 1) return await this.#signIn.answer(visit);
     if (first === 'link' && path.length === 2) return await this.#followLink(visit, second);
-    const visitor = await this.#visitorOf(visit);
+    const visitor = await this.#signIn.visitorOf(visit);
     if (visitor === undefined) return this.#askToSignIn(visit);
     const signed: SignedVisit = {
       ...visit,
@@ -200,9 +193,8 @@ export class Site {
     }
     const [first, ...more] = request.path;
     if (first === 'sign-out' && more.length === 0) {
-      this.#sessions.end(sessionCookie(request));
       visit.audit('sign out');
-      return redirect('/sign-in?out', { 'Set-Cookie': setCookie(request, SESSION, '') });
+      return this.#signIn.signOut(request);
     }
     const [id, ...tooMuch] = more;
     if (first === 'quarantine' && tooMuch.length === 0) {
@@ -227,7 +219,7 @@ export class Site {
   /** Whoever guesses links has as many tries as one who guesses passwords. */
   async #followLink(visit: Visit, link: string): Promise<Answer> {
     const { from } = visit.request;
-    const wait = this.#attempts.begin(from);
+    const wait = this.#signIn.attempts.begin(from);
     if (wait > 0) throw new RequestFault(429, 'There were too many attempts. Please try again later.');
     const answer = await linkPage(visit, link);
     if (answer === undefined) {
@@ -236,7 +228,7 @@ export class Site {
         'This link is no longer good: the message it is about is not kept any more.',
       );
     }
-    this.#attempts.succeed(from);
+    this.#signIn.attempts.succeed(from);
     return answer;
   }
 
@@ -252,101 +244,6 @@ export class Site {
       return show({ title: 'One moment', content }, 200, { Refresh: `0; url=${next}` });
     }
     return redirect(wanted === '/' ? '/sign-in' : `/sign-in?next=${encodeURIComponent(next)}`);
-  }
-
-  async #signIn(visit: Visit): Promise<Answer> {
-    const { request, filter } = visit;
-    if (request.method === 'GET') {
-      const visitor = await this.#visitorOf(visit);
-      const next = localPath(request.query.get('next'));
-      if (visitor !== undefined) return redirect(next);
-      const { query } = request;
-      const said = query.has('out')
-        ? 'You are signed out.'
-        : query.has('again')
-          ? 'Please sign in again. What you wanted was not done.'
-          : undefined;
-      return this.#signInForm(visit, { next, said });
-    }
-    const form = await request.form();
-    const next = localPath(form.get('next'));
-    const typed = form.get('name') ?? '';
-    if (!isSame(form.get('token') ?? '', request.cookies.get(cookieName(request, FORM)) ?? '-')) {
-      return this.#signInForm(visit, { next, typed, fault: 'Please try again: the form was too old.' }, 403);
-    }
-    const name = nameOf(typed);
-    const account = name === undefined ? undefined : await this.#accountsOf(filter)?.find(name);
-    const failed = (why: string): void => {
-      // Who does not look types the password where the name belongs.
-      const shown = account?.name ?? '(unknown)';
-      this.#source.log.warn({ account: shown, from: request.from, why }, 'sign-in on the page failed');
-    };
-    const wait = this.#attempts.begin(request.from, name ?? typed.slice(0, 128));
-    if (wait > 0) {
-      failed('locked');
-      const minutes = Math.ceil(wait / 60_000);
-      const fault = `There were too many attempts. Please try again in ${minutes} ${minutes === 1 ? 'minute' : 'minutes'}.`;
-      const retry = { 'Retry-After': String(Math.ceil(wait / 1_000)) };
-      return this.#signInForm(visit, { next, typed, fault }, 429, retry);
-    }
-    let isRight: boolean;
-    try {
-      isRight = await this.#checks.isRight(form.get('password') ?? '', account?.password);
-    } catch (error) {
-      this.#attempts.succeed(request.from);
-      throw error;
-    }
-    if (!isRight || account === undefined) {
-      failed(account === undefined ? 'no such account' : 'wrong password');
-      return this.#signInForm(visit, { next, typed, fault: 'The name or the password is wrong.' }, 403);
-    }
-    this.#attempts.succeed(request.from, account.name);
-    // One that was there before ends: nobody keeps a session that he prepared for another.
-    this.#sessions.end(sessionCookie(request));
-    const cookie = this.#sessions.begin(account);
-    this.#source.log.info(
-      { account: account.name, from: request.from, action: 'sign in' },
-      'done on the page',
-    );
-    return redirect(next, {
-      'Set-Cookie': [setCookie(request, SESSION, cookie), setCookie(request, FORM, '')],
-    });
-  }
-
-  #signInForm(
-    { request, show }: Visit,
-    state: Parameters<typeof signInPage>[0],
-    status = 200,
-    headers: Answer['headers'] = {},
-  ): Answer {
-    // Sent along twice, in a cookie that other sites can neither read nor have sent.
-    const token = randomBytes(24).toString('base64url');
-    return show(signInPage(state, token), status, {
-      'Set-Cookie': setCookie(request, FORM, token),
-      ...headers,
-    });
-  }
-
-  async #visitorOf({ request, filter }: Visit): Promise<Visitor | undefined> {
-    const accounts = this.#accountsOf(filter);
-    if (accounts === undefined) return undefined;
-    let account: KnownAccount | undefined;
-    const session = await this.#sessions.find(sessionCookie(request), async (name) => {
-      account = await accounts.find(name);
-      return account;
-    });
-    return session === undefined || account === undefined ? undefined : { session, account };
-  }
-
-  #accountsOf({ config }: ShownFilter): Accounts | undefined {
-    const { accounts: path } = config.settings.http;
-    if (path === undefined) return undefined;
-    if (this.#accounts?.path !== path) {
-      this.#accounts = new Accounts(path, (error) =>
-        this.#source.log.error({ path, error }, 'the accounts cannot be read, and the old ones stay'),
-      );
-    }
-    return this.#accounts;
   }
 }
 
@@ -371,37 +268,4 @@ function reviewerOf({ name, isAdmin, addresses, owned }: KnownAccount, client: s
 
 function notFound(): never {
   throw new RequestFault(404, NOT_FOUND);
-}
-
-const SESSION = 'milter';
-const FORM = 'milter-form';
-
-/** Over TLS the browser itself sees to it that nobody else sets it. */
-function cookieName({ isSecure }: PageRequest, name: string): string {
-  return isSecure ? `__Host-${name}` : name;
-}
-
-function sessionCookie(request: PageRequest): string | undefined {
-  return request.cookies.get(cookieName(request, SESSION));
-}
-
-/** An empty value takes it away. */
-function setCookie(request: PageRequest, name: string, value: string): string {
-  const attributes = `Path=/; HttpOnly; SameSite=Strict${request.isSecure ? '; Secure' : ''}`;
-  return `${cookieName(request, name)}=${value}; ${attributes}${value === '' ? '; Max-Age=0' : ''}`;
-}
-
-function nameOf(text: string): string | undefined {
-  try {
-    return accountName(text.trim());
-  } catch {
-    return undefined;
-  }
-}
-
-/** Never to another site: neither `//example.com` nor `/\example.com`, nor with what browsers leave out. */
-function localPath(text: string | null): string {
-  return text !== null && /^\/(?![/\\])[\x21-\x7e]*$/.test(text) && !text.startsWith('/sign-in')
-    ? text
-    : '/quarantine';
 }
