@@ -3,7 +3,7 @@
  * same run; on the SpamAssassin public corpus and the attacks in ../shared/cases/bayes.
  *
  *   --folds 10       of the ten folds of protocol P2, so many
- *   --url sqlite:    dictionaries for P2 in files; default memory:, which gives the same scores
+ *   --url sqlite:    dictionaries for P2 in files; default memory:, which scores the same
  *
  * P1: of each class the first half by time trains, the second tests. P2: every tenth message is tested by what the others taught.
  */

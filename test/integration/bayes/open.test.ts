@@ -152,6 +152,17 @@ describe('in SQLite', () => {
     expect((await other.classify(mailOf('spam', 99))).trained).toBe(false);
   });
 
+  it('scores as memory does', async () => {
+    await using one = await openBayes({ url: `sqlite:${join(directory.path, 'same/bayes.db')}` });
+    await using other = await openBayes({ url: 'memory:' });
+    for (const bayes of [one, other]) await trainAll(bayes);
+    for (const kind of ['spam', 'ham'] as const) {
+      for (let n = 90; n < 110; n++) {
+        expect(await one.classify(mailOf(kind, n))).toEqual(await other.classify(mailOf(kind, n)));
+      }
+    }
+  });
+
   it('refuses what is no database of its own', async () => {
     await expect(openBayes({ url: `sqlite:${import.meta.filename}` })).rejects.toMatchObject({
       code: 'ERR_MILTER_STORE',
