@@ -13,6 +13,7 @@ export const commands: Readonly<Record<string, () => Promise<Command>>> = {
   quarantine: async () => (await import('./quarantine.ts')).runQuarantine,
   why: async () => (await import('./why.ts')).runWhy,
   access: async () => (await import('./access.ts')).runAccess,
+  forwarder: async () => (await import('./forwarder.ts')).runForwarder,
   user: async () => (await import('./user.ts')).runUser,
   replay: async () => (await import('./replay.ts')).runReplay,
   try: async () => (await import('./try.ts')).runTry,
@@ -31,6 +32,7 @@ export const USAGE = `Usage: milter run [FILE.toml]                  serve the m
        milter try MESSAGE                      play a message through the filter and show what becomes of it
        milter replay MBOX|MAILDIR|FOLDER…      play many, and count what is found and what becomes of them
        milter access add|remove|list           exceptions of the postmaster
+       milter forwarder add|remove|rotate|list addresses that users give to forwarders
        milter user add|passwd|remove|list      who may sign in to the quarantine's web page
        milter run|try FILTER …                 the same with a Milter class of one's own
        milter dns [FILE.toml]                  serve a list made of patterns, as a name server

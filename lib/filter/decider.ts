@@ -13,6 +13,7 @@ import { type Finding, type FindingReply, holds } from './findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from './findings/judgement.ts';
 import { failureReply } from './guard.ts';
 import { MAX_RECIPIENTS } from './history.ts';
+import { meantBy } from './meant.ts';
 import { type AllowedSenders, type Identity, provedIdentities } from './quarantine/allowed.ts';
 import { QuarantineFull } from './quarantine/folder.ts';
 import { ownerOf } from './quarantine/held-mail.ts';
@@ -186,7 +187,11 @@ export function makeDecider(
     /** Safe before the MTA is told anything. */
     async #hold(judgement: Judgement, decision: GoesOn, held: readonly string[]): Promise<Answer> {
       try {
-        await quarantine.hold(this, judgement, held);
+        // Whose they are; released to them they need not stand for anybody again.
+        const owners = held.map(
+          async (address) => (await meantBy((role) => running.roles.all(role), address)) ?? address,
+        );
+        await quarantine.hold(this, judgement, await Promise.all(owners));
       } catch (error) {
         const isFull = error instanceof QuarantineFull;
         return this.#notTaken(

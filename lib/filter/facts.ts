@@ -62,6 +62,13 @@ export const spfKnownFact = slot<SpfKnown>('filter.spf.known', 'message', () => 
   forwarder: undefined,
 }));
 
+/**
+ * Recipients, in angle brackets, whose mail comes by a forwarder whom they named, and whether it is sure that it does; asked when
+ * it is decided. For them it is no fault that the sender's domain does not let the forwarder send: findings of that are made with
+ * `spares`. What is said in the message is judged as ever.
+ */
+export const forwardedFact = slot<Map<string, () => boolean>>('filter.forwarded', 'message', () => new Map());
+
 /** What module `auth` verified. */
 export interface AuthFact {
   /** The domains whose DKIM signature passed. */
@@ -70,6 +77,8 @@ export interface AuthFact {
   readonly dmarc: 'pass' | 'fail' | 'none' | 'temperror' | 'permerror';
   /** A DKIM or SPF identity that passed is aligned with From, or a sealer who is believed (`arc_sealers`) says that one was. */
   readonly aligned: boolean;
+  /** Who sealed last in an ARC chain that passes, whether he is believed or not. */
+  readonly sealer?: string | undefined;
 }
 
 /** What module `auth` verified; undefined where it is not configured. Set in its place in the file, at the end of the message. */
@@ -131,6 +140,12 @@ export const ourDomainRole = role<(domain: string) => boolean>('our-domain');
  * expired, which whoever provides this finds too. Undefined for all others. Several modules may.
  */
 export const meantRole = role<(recipient: string) => string | null | undefined>('meant');
+
+/**
+ * Whom a recipient stands for that only a few know: an address, without angle brackets; null where it is made up, which whoever
+ * provides this finds too. Undefined for all others. Several modules may.
+ */
+export const aliasRole = role<(recipient: string) => Promise<string | null | undefined> | undefined>('alias');
 
 /** How return addresses are signed here. */
 export interface Signing {

@@ -30,10 +30,14 @@ export { makeLogger } from './log.ts';
 export { MetricsRegistry } from './metrics.ts';
 export { StoredAccess } from './modules/access/stored.ts';
 export { asMboxEntry, fromLine } from './modules/copies/delivered.ts';
+export { type Alias, AliasError, Aliases } from './modules/forwarders/aliases.ts';
+export { aliasPartsOf, forwardersIn } from './modules/forwarders/options.ts';
+export { whyUnfit } from './modules/forwarders/unfit.ts';
 export { ownModules } from './modules/index.ts';
 export { signingIn } from './modules/srs/of-config.ts';
 export {
   type ModulePlace,
+  makeResolver,
   type OpenConfigOptions,
   type OpenedFilter,
   type OpenOptions,

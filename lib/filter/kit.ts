@@ -4,6 +4,7 @@ export { isAligned } from './aligned.ts';
 export { askSmtp, type SmtpAnswer, type SmtpQuestion, SmtpTrouble } from './ask-smtp.ts';
 export { isAutomatic } from './automatic.ts';
 export { type AskOptions, Backend, BackendError, type BackendOptions } from './backend.ts';
+export { base32 } from './base32.ts';
 export { type ClientNames, namesOf, seenClient } from './client.ts';
 export { ClientJudge } from './client-judge.ts';
 export { aLabels, isDomain } from './config/domains.ts';
@@ -22,6 +23,7 @@ export type { Ruled } from './decision/decide.ts';
 export type { SoFar } from './decision/so-far.ts';
 export {
   type AuthFact,
+  aliasRole,
   authFact,
   authRole,
   type ClientFact,
@@ -31,6 +33,7 @@ export {
   type Direction,
   directionFact,
   exemptRole,
+  forwardedFact,
   type JudgedClient,
   knownRole,
   type Learner,
@@ -57,6 +60,7 @@ export type { Action, ActionWord } from './findings/action.ts';
 export type { About, Finding, FindingReply, Ruling } from './findings/finding.ts';
 export type { Change, Fate, Settling } from './findings/judgement.ts';
 export { type Mailbox, readMailboxes } from './mailboxes.ts';
+export { meantBy } from './meant.ts';
 export { headerSize, messageSize } from './message-size.ts';
 export type { Labels, Metrics } from './metrics.ts';
 export {
@@ -89,4 +93,5 @@ export {
   type StoreResults,
   type WindowLimit,
 } from './store/store.ts';
+export { isSame, storedProof } from './stored-key.ts';
 export { within } from './within.ts';

@@ -39,6 +39,8 @@ export interface Details {
   readonly note?: string | undefined;
   /** Asked when it is decided, by which time other modules have looked too: the finding is void where it says so. */
   readonly unless?: () => boolean;
+  /** Whom it does not concern; asked when it is decided. Of the message it is void where it spares all its recipients. */
+  readonly spares?: (recipient: string) => boolean;
   /**
    * How the message is changed if this is found: like {@link Services.change}, but not where the finding is void or overruled,
    * nor for recipients all of whom are exempt. For actions of the module's own, such as `remove`.

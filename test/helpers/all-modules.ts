@@ -58,6 +58,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
   copies:
     'copy = [{ of = "outgoing", bcc = "archive@test.invalid" }, { of = "outgoing", maildir = "copies/%{user}" }, { of = "incoming", mbox = "incoming.mbox" }]',
   bounces: 'sign = "batv"\ndomains = ["test.invalid"]',
+  forwarders: 'domain = "fwd.test.invalid"',
   srs: 'domain = "srs.test.invalid"\nsecrets = "a secret of many tests"\nforward = "milter"\nforwarded = ["far@test.invalid"]',
   disclaimer: 'text = "This message came through a filter."',
 };
@@ -81,6 +82,7 @@ const ORDER = [
   'ratelimit',
   'srs',
   'bounces',
+  'forwarders',
   'disclaimer',
   'copies',
 ];

@@ -157,9 +157,13 @@ function ofSomebody(
 ): readonly Finding[] {
   return findings.filter(
     (finding) =>
-      (finding.recipient === undefined && finding.when === 'message') ||
+      (finding.recipient === undefined && finding.when === 'message' && !sparesAll(finding, recipients)) ||
       recipients.some(({ address }) => concerns(finding, address)),
   );
+}
+
+function sparesAll({ spares }: Finding, recipients: readonly JudgedRecipient[]): boolean {
+  return spares !== undefined && recipients.every(({ address }) => spares(address));
 }
 
 function sumUp(ruled: readonly Ruled[]): number {
@@ -172,7 +176,12 @@ function sumUp(ruled: readonly Ruled[]): number {
 }
 
 function concerns(finding: Finding, address: string): boolean {
-  return (finding.recipient === undefined || finding.recipient === address) && finding.concerns(address);
+  const { recipient, spares } = finding;
+  return (
+    (recipient === undefined || recipient === address) &&
+    finding.concerns(address) &&
+    spares?.(address) !== true
+  );
 }
 
 function first(ruled: readonly Ruled[], word: string): Ruled | undefined {

@@ -43,6 +43,8 @@ export interface Finding {
   readonly note: string | undefined;
   /** Asked when it is decided: the finding is void where it says so. */
   readonly unless: (() => boolean) | undefined;
+  /** Recipients whom it does not concern; asked when it is decided. */
+  readonly spares?: ((recipient: string) => boolean) | undefined;
   /** Whether the finding's module works for this recipient (its `match`). */
   readonly concerns: (recipient: string) => boolean;
 }

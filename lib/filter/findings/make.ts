@@ -64,6 +64,7 @@ export function makeFinding(
     mark: entry.mark,
     note: details.note,
     unless: details.unless,
+    spares: details.spares,
     reply: {
       code,
       enhanced,

@@ -12,6 +12,7 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   copies: () => import('./copies/index.ts'),
   disclaimer: () => import('./disclaimer.ts'),
   dnsbl: () => import('./dnsbl/index.ts'),
+  forwarders: () => import('./forwarders/index.ts'),
   greylist: () => import('./greylist/index.ts'),
   headers: () => import('./headers/index.ts'),
   helo: () => import('./helo.ts'),

@@ -6,6 +6,7 @@ import {
   authFact,
   clientFact,
   defineModule,
+  forwardedFact,
   isAligned,
   isPreamble,
   type JudgedClient,
@@ -189,18 +190,24 @@ export default defineModule({
         isVouchedFor = (): boolean => false,
       ): void {
         const spf = spfKnownFact.get(this);
+        const forwarded = forwardedFact.get(this);
+        const spares = (recipient: string): boolean => forwarded.get(recipient)?.() === true;
         const isGood = (): boolean =>
           isVouchedFor() || spf.forwarder !== undefined || (spf.check !== undefined && passes(spf.check));
         const isUnsure = (): boolean => spf.check?.result === 'temperror';
         const isRefusal = action.word === 'reject';
-        services.found(this, short, action, { subject, unless: () => isGood() || (isRefusal && isUnsure()) });
+        services.found(this, short, action, {
+          subject,
+          spares,
+          unless: () => isGood() || (isRefusal && isUnsure()),
+        });
         // A DNS that does not answer is no reason to refuse for good.
         if (isRefusal)
           services.found(
             this,
             short,
             { word: 'tempfail' },
-            { subject, unless: () => isGood() || !isUnsure() },
+            { subject, spares, unless: () => isGood() || !isUnsure() },
           );
       }
     };

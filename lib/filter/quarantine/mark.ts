@@ -2,15 +2,14 @@
  * The header by which the filter knows its own mail again, so that it does not hold it: messages that were released, and what it
  * writes itself. It says which item it was, how long that holds, and a proof that nobody else can make. It is taken out on the way.
  */
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Store } from '../store/store.ts';
+import { isSame, storedProof } from '../stored-key.ts';
 
 /** Its name. */
 export const RELEASED_HEADER = 'X-Milter-Released';
 
 /** Milliseconds that a mail server may take to bring it back: as long as it keeps a message in its queue. */
 const GOOD_FOR = 5 * 86_400_000;
-const KEY = 'key';
 const MARK = /^([\da-f]{32}|own) (\d{1,15}) ([\da-f]{64})$/;
 
 /** Makes and reads such headers, and what else only this filter can make. */
@@ -53,23 +52,6 @@ export class FilterMarks {
 
   /** What nobody else can make of these texts; none of them holds a line end. 64 hexadecimal digits. */
   async proof(texts: readonly string[]): Promise<string> {
-    return createHmac('sha256', await this.#key())
-      .update(texts.join('\n'))
-      .digest('hex');
+    return (await storedProof(this.#store, texts)).toString('hex');
   }
-
-  /** Made once, by whoever needs it first. */
-  async #key(): Promise<string> {
-    const known = await this.#store.get(KEY);
-    if (known !== undefined) return known;
-    const made = randomBytes(32).toString('hex');
-    if (await this.#store.compareAndSet(KEY, undefined, made)) return made;
-    return (await this.#store.get(KEY)) ?? made;
-  }
-}
-
-/** Compares in a time that does not tell where they differ. */
-export function isSame(given: string, right: string): boolean {
-  const [a, b] = [Buffer.from(given), Buffer.from(right)];
-  return a.length === b.length && timingSafeEqual(a, b);
 }

@@ -7,10 +7,10 @@ import type { Settings } from '../config/schema.ts';
 import type { Learner } from '../facts.ts';
 import type { Metrics } from '../metrics.ts';
 import { canSend } from '../outgoing/outgoing.ts';
+import { isSame } from '../stored-key.ts';
 import type { AllowedSender, AllowedSenders, Identity } from './allowed.ts';
 import type { HeldMail } from './held-mail.ts';
 import { domainOf } from './items.ts';
-import { isSame } from './mark.ts';
 import type { HeldItem, HeldPage, HeldQuery } from './quarantine.ts';
 import type { Deliver, Released, Releases } from './releases.ts';
 

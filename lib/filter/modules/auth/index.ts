@@ -9,6 +9,7 @@ import {
   authRole,
   clientFact,
   defineModule,
+  forwardedFact,
   isAligned,
   RELEASED_HEADER,
   readMailboxes,
@@ -123,7 +124,7 @@ export default defineModule({
             ...new Set(dkim.filter(({ result }) => result === 'pass').map((one) => one.domain)),
           ];
           const sealer = vouches(arc.sets, dmarc.domain, (domain) => arc_sealers.has(domain));
-          authFact.set(this, factOf(dmarc, passed, spf, sealer));
+          authFact.set(this, factOf(dmarc, passed, spf, sealer, arc.sets.at(-1)?.sealer));
           this.#report(verified, spf, sealer ?? forwarder);
           const { address, helo = '' } = judged ?? {};
           const results = resultsOf(verified, spf, { sender: message.sender, helo, address });
@@ -202,7 +203,9 @@ export default defineModule({
           }
           const { domain, policy, result } = dmarc;
           const values = { author: domain, policy: policy ?? 'unknown', evidence: evidenceOf(dkim, spf) };
-          const details = { subject: domain, values };
+          const forwarded = forwardedFact.get(this);
+          const spares = (recipient: string): boolean => forwarded.get(recipient)?.() === true;
+          const details = { subject: domain, values, spares };
           if (result === 'temperror') {
             const note = evidenceOf(dkim, spf);
             services.found(this, 'dmarc-temperror', unsureAction(options.dmarc, policy), {
@@ -292,12 +295,14 @@ function factOf(
   { result, domain }: Dmarc,
   passed: readonly string[],
   spf: CheckResult | undefined,
+  believed: string | undefined,
   sealer: string | undefined,
 ): AuthFact {
   const identities = spf?.result === 'pass' ? [...passed, spf.domain] : passed;
   // Who publishes no policy has not said where his domain begins.
   const isClose = result === 'none' && identities.some((identity) => isAligned(identity, domain));
-  return { dkim: passed, dmarc: result, aligned: result === 'pass' || isClose || sealer !== undefined };
+  const aligned = result === 'pass' || isClose || believed !== undefined;
+  return { dkim: passed, dmarc: result, aligned, sealer };
 }
 
 /** What we have to say of a message, in the order in which it was found. */

@@ -7,7 +7,7 @@ import {
   defineModule,
   exemptRole,
   kinds,
-  meantRole,
+  meantBy,
   ourDomainRole,
   SmtpTrouble,
   spfFact,
@@ -105,7 +105,7 @@ export default defineModule({
     return class Recipients extends Milter {
       override async envrcpt(recipient: string): Promise<void> {
         this.#count(recipient);
-        const meant = this.#meantBy(recipient);
+        const meant = await meantBy(services.holders, recipient);
         if (meant === null) return;
         const { local, domain } = parseAddress(meant);
         // Where others' mail goes is not for us to judge.
@@ -134,15 +134,6 @@ export default defineModule({
             if (replaced.length > 0) for (const address of send) message.addRcpt(address);
           });
         }
-      }
-
-      /** A return address of ours exists as that which it was made of does; null where another module refuses it. */
-      #meantBy(recipient: string): string | null {
-        for (const meaning of services.holders(meantRole)) {
-          const meant = meaning(recipient);
-          if (meant !== undefined) return meant === null ? null : `<${meant}>`;
-        }
-        return recipient;
       }
 
       #count(recipient: string): void {

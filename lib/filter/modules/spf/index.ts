@@ -8,6 +8,7 @@ import {
   clientFact,
   type Details,
   defineModule,
+  forwardedFact,
   type JudgedClient,
   kinds,
   namesOf,
@@ -237,14 +238,18 @@ export default defineModule({
 
       /** What would be refused waits for the signatures, where somebody verifies them: forwarding breaks SPF, not DKIM. */
       #found(short: Short, action: Action | { readonly word: string }, details: Details): void {
+        // It is the forwarder who calls himself by that name.
+        const forwarded = short === 'helo-fail' ? undefined : forwardedFact.get(this);
+        const spares = (recipient: string): boolean => forwarded?.get(recipient)?.() === true;
         const isRefusal = action.word === 'reject' || action.word === 'tempfail';
         if (!isRefusal || !options.dkim_saves || services.role(authRole) === undefined) {
-          services.found(this, short, action, details);
+          services.found(this, short, action, { ...details, spares });
           return;
         }
         const report = (): void =>
           services.found(this, short, action, {
             ...details,
+            spares,
             unless: () => authFact.get(this)?.aligned === true,
           });
         if (clientFact.get(this).relayed) report();
