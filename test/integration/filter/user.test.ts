@@ -19,6 +19,8 @@ import { type Finished, MAIN, milter } from '../../helpers/cli.ts';
 import { temporaryDirectory } from '../../helpers/directory.ts';
 import { until } from '../../helpers/wait.ts';
 
+/** Nobody waits for name servers that are not there. */
+const DNS = '[dns]\ntimeout = "50ms"\n';
 const HTTP = '[http]\nlisten = "127.0.0.1:8895"\naccounts = "file:accounts"\n';
 
 async function place(more = HTTP) {
@@ -26,7 +28,7 @@ async function place(more = HTTP) {
   const config = join(directory.path, 'milter.toml');
   writeFileSync(
     config,
-    `socket = "inet:8894@127.0.0.1"\ndata = "${directory.path}/data"\n${more}[[module]]\nuse = "helo"\naddress = "quarantine"\n`,
+    `socket = "inet:8894@127.0.0.1"\ndata = "${directory.path}/data"\n${DNS}${more}[[module]]\nuse = "helo"\naddress = "quarantine"\n`,
   );
   const accounts = join(directory.path, 'accounts');
   return {
@@ -155,7 +157,7 @@ describe('milter check', () => {
     const other = join(at.folder, 'other/milter.toml');
     writeFileSync(
       other,
-      `socket = "inet:8894@127.0.0.1"\ndata = "${at.folder}/data"\n${HTTP}[[module]]\nuse = "helo"\n`,
+      `socket = "inet:8894@127.0.0.1"\ndata = "${at.folder}/data"\n${DNS}${HTTP}[[module]]\nuse = "helo"\n`,
     );
     expect(await warnings(other)).toContain('http.review: no module holds anything in the quarantine');
   });
