@@ -20,6 +20,9 @@ import { Connection, type ConnectionHost, LAST_WORDS } from './js/connection.ts'
 import { type Listener, listen } from './js/listener.ts';
 import { type Line, Session, type SessionHost } from './js/session.ts';
 
+/** The longest that Node's timers take, in milliseconds. */
+const LONGEST_TIMER = 0x7fff_ffff;
+
 /** Makes a server. It may also be given connections that it did not accept itself. */
 export function openJs(options: EngineOptions, take: (ticket: Ticket) => void): JsServer {
   return new JsServer(options, take);
@@ -73,6 +76,9 @@ export class JsServer implements EngineServer, SessionHost, ConnectionHost {
       this.close(0);
     });
     this.holdLoop(this.#held);
+    // One look at all now and then costs less than a timer for each.
+    const sweeper = setInterval(() => this.#sweep(), Math.min(this.timeout / 4, LONGEST_TIMER)).unref();
+    void this.closed.then(() => clearInterval(sweeper));
     return listener.address;
   }
 
@@ -192,6 +198,11 @@ export class JsServer implements EngineServer, SessionHost, ConnectionHost {
     const runnable = this.#runnable;
     this.#runnable = [];
     for (const connection of runnable) connection.handleMore();
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    for (const connection of this.#connections) connection.sweep(now);
   }
 
   #cutOff(): void {

@@ -3,6 +3,10 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Form } from './filters.ts';
+
+/** Who speaks the protocol for ours. */
+type Engine = 'libmilter' | 'js';
 
 /** What one of our filters is to reach, as a ratio of messages per second. */
 export interface Goal {
@@ -51,14 +55,14 @@ function pymilter(form: 'all' | 'noreply', name: string, missing: string | undef
   };
 }
 
-function ours(id: string, name: string, missing: string | undefined, goal: Goal): Competitor {
+function ours(form: Form, engine: Engine, name: string, missing: string | undefined, goal: Goal): Competitor {
   return {
-    id,
-    name,
+    id: engine === 'js' ? `js-${form}` : form,
+    name: `${engine === 'js' ? 'ours, js' : 'ours'}: ${name}`,
     ours: true,
     goal,
     missing,
-    command: (socket) => [process.execPath, join(import.meta.dirname, 'serve.ts'), id, socket],
+    command: (socket) => [process.execPath, join(import.meta.dirname, 'serve.ts'), form, socket, engine],
   };
 }
 
@@ -75,9 +79,17 @@ export function competitors(tools: string): Competitor[] {
     noop(tools, 0),
     pymilter('all', 'pymilter, every stage', noPymilter),
     pymilter('noreply', 'pymilter, @noreply but envelope, eom', noPymilter),
-    ours('form1', 'ours: eom', noBuild, { pymilter: 4.5, c: 0.7, connections: [16] }),
-    ours('form2', 'ours: envfrom, envrcpt, eom', noBuild, { pymilter: 2.5, c: 0.6, connections: [16] }),
-    ours('form3', 'ours: every stage, async', noBuild, { pymilter: 1.8, connections: [16] }),
-    ours('form4', 'ours: every stage, async, early', noBuild, { pymilter: 1, connections: [16, 50] }),
+    ours('form1', 'libmilter', 'eom', noBuild, { pymilter: 4.5, c: 0.7, connections: [16] }),
+    ours('form2', 'libmilter', 'envfrom, envrcpt, eom', noBuild, {
+      pymilter: 2.5,
+      c: 0.6,
+      connections: [16],
+    }),
+    ours('form3', 'libmilter', 'every stage, async', noBuild, { pymilter: 1.8, connections: [16] }),
+    ours('form4', 'libmilter', 'every stage, async, early', noBuild, { pymilter: 1, connections: [16, 50] }),
+    ours('form1', 'js', 'eom', noBuild, { pymilter: 8, c: 1.7, connections: [16] }),
+    ours('form2', 'js', 'envfrom, envrcpt, eom', noBuild, { pymilter: 2.5, c: 1.3, connections: [16] }),
+    ours('form3', 'js', 'every stage, async', noBuild, { pymilter: 1.8, connections: [16] }),
+    ours('form4', 'js', 'every stage, async, early', noBuild, { pymilter: 1, connections: [16, 50] }),
   ];
 }

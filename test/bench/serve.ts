@@ -1,5 +1,5 @@
 /**
- * One of our filters in a process of its own: `node serve.ts FORM SOCKET`. It serves until its parent is gone,
+ * One of our filters in a process of its own: `node serve.ts FORM SOCKET ENGINE`. It serves until its parent is gone,
  * and answers each message of the parent with a {@link Report}.
  */
 import type * as library from '../../lib/index.ts';
@@ -16,8 +16,8 @@ export interface Report {
 const built = new URL('../../dist/index.js', import.meta.url).href;
 const { Milter, serve }: typeof library = await import(built);
 
-const [form, socket] = process.argv.slice(2) as [Form, string];
-const server = await serve(filters(Milter)[form], { socket });
+const [form, socket, engine] = process.argv.slice(2) as [Form, string, 'libmilter' | 'js'];
+const server = await serve(filters(Milter)[form], { socket, engine });
 
 process.on('message', () => {
   const report: Report = { rss: process.memoryUsage.rss(), stats: server.stats() };

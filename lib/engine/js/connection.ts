@@ -52,6 +52,10 @@ export class Connection implements Line {
   #state: 'open' | 'ending' | 'ended' = 'open';
   /** The MTA has closed its side. */
   #hungUp = false;
+  /** What the last look at the socket found, and since when it has found the same. */
+  #lastRead = -1;
+  #lastQueued = 0;
+  #stillSince = 0;
   /** When the frame that is not whole began, by performance.now(). */
   #halfSince: number | undefined;
 
@@ -72,11 +76,6 @@ export class Connection implements Line {
         this.#left();
         this.#host.gone(this);
       });
-    if (socket instanceof Socket) {
-      socket.setTimeout(host.timeout, () => {
-        if (this.#session?.waits !== true) socket.destroy();
-      });
-    }
   }
 
   /** Takes bytes from the MTA. */
@@ -110,6 +109,23 @@ export class Connection implements Line {
     this.goOn();
   }
 
+  /** Breaks a connection on which nothing has moved for too long, whoever is to blame but a handler. */
+  sweep(now: number): void {
+    if (!(this.#socket instanceof Socket)) return;
+    const { bytesRead, writableLength } = this.#socket;
+    if (
+      this.#session?.waits === true ||
+      bytesRead !== this.#lastRead ||
+      writableLength !== this.#lastQueued
+    ) {
+      this.#stillSince = now;
+      this.#lastRead = bytesRead;
+      this.#lastQueued = writableLength;
+    } else if (now - this.#stillSince >= this.#host.timeout) {
+      this.#socket.destroy();
+    }
+  }
+
   /** The server closes: a connection without a message ends. */
   drain(): void {
     if (this.#session?.inMessage !== true && this.#session?.waits !== true) this.hangUp();
@@ -137,14 +153,14 @@ export class Connection implements Line {
     if (this.#handling) return;
     this.#handling = true;
     try {
-      while (this.#state === 'open' && !this.#congested && this.#session?.waits !== true) {
-        if (!this.#reader.advance()) break;
+      while (this.#isReady() && this.#reader.advance()) {
         this.#halfSince = undefined;
-        if (!this.#takeFrame()) this.#state = 'ending';
+        if (!this.#takeFrame()) this.hangUp();
+        if (this.#outBytes > SMALL_WRITE) this.#flush();
       }
       this.#checkHalf();
     } catch (error) {
-      this.#state = 'ending';
+      this.hangUp();
       this.#host.logger.debug(
         { session: this.#session?.id, error },
         'a connection that is no MTA’s was closed',
@@ -154,6 +170,10 @@ export class Connection implements Line {
     }
     this.#flush();
     this.#settle();
+  }
+
+  #isReady(): boolean {
+    return this.#state === 'open' && !this.#congested && this.#session?.waits !== true;
   }
 
   /** False where it is no frame of the protocol. */
@@ -169,10 +189,10 @@ export class Connection implements Line {
 
   /** A frame once begun must come to its end: bytes one by one do not put that off. */
   #checkHalf(): void {
-    if (!this.#reader.isWithinFrame) return;
+    if (this.#state !== 'open' || !this.#reader.isWithinFrame) return;
     const now = performance.now();
     this.#halfSince ??= now;
-    if (now - this.#halfSince > this.#host.timeout) this.#state = 'ending';
+    if (now - this.#halfSince > this.#host.timeout) this.hangUp();
   }
 
   /** Writes all that was sent. */
@@ -200,6 +220,7 @@ export class Connection implements Line {
 
   /** Goes on reading or not, and ends what is to be ended. */
   #settle(): void {
+    if (this.#state === 'ended') return;
     const waits = this.#session?.waits === true;
     if (this.#hungUp && !waits && !this.#congested && this.#state === 'open') this.#state = 'ending';
     if (this.#state === 'ending' && !waits) this.#end();

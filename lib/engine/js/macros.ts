@@ -25,8 +25,8 @@ class MacroList {
       const values = new Map<string, string>();
       // A last name that has no value is none.
       for (let i = 0; i + 1 < texts.length; i += 2) {
-        const known = decodeText(texts[i] ?? this.#bytes);
-        if (!values.has(known)) values.set(known, decodeText(texts[i + 1] ?? this.#bytes));
+        const name = bare(decodeText(texts[i] ?? this.#bytes));
+        if (!values.has(name)) values.set(name, decodeText(texts[i + 1] ?? this.#bytes));
       }
       this.#values = values;
       this.#bytes = Buffer.alloc(0);
@@ -88,13 +88,15 @@ export class MacroLists {
   }
 }
 
-/** The last list that has the name counts. One character may be written with braces or without. */
+/** One character may be written with braces or without. */
+function bare(name: string): string {
+  return name.length === 3 && name.startsWith('{') && name.endsWith('}') ? name.charAt(1) : name;
+}
+
+/** The last list that has the name counts. */
 function find(lists: Lists, name: string): string | undefined {
-  const other = name.length === 1 ? `{${name}}` : undefined;
   for (let place = lists.length - 1; place >= 0; place--) {
-    const list = lists[place];
-    if (list === undefined) continue;
-    const value = list.get(name) ?? (other === undefined ? undefined : list.get(other));
+    const value = lists[place]?.get(bare(name));
     if (value !== undefined) return value;
   }
   return undefined;

@@ -123,6 +123,7 @@ export class Session {
   #steps = 0;
   /** What the MTA knows of that. */
   #mtaSteps = 0;
+  /** Something was said after which no connect can come. */
   #connected = false;
   /** The ticket on which this session waits; 0: on none. */
   #ticket = 0;
@@ -137,7 +138,7 @@ export class Session {
   /** Accepted before eom with actions recorded: the rest is ours. */
   #accepted = false;
   #actions: readonly Action[] = [];
-  /** What ended the last message, should the MTA go on with it. */
+  /** The verdict on what comes without a message: what ended the last one, should the MTA go on with it. */
   #final: number = TEMPFAIL;
   /** The body's last chunk came with the end of the message. */
   #bodyWithEom = false;
@@ -208,6 +209,7 @@ export class Session {
         return true;
       }
       case C.body:
+        if (start === end) return false;
         this.#body(bytes, start, end);
         return true;
       case C.eom:
@@ -241,13 +243,13 @@ export class Session {
       case C.connect: {
         const client = decodeClient(bytes, start, end);
         if (client === undefined) return false;
-        if (this.#inMessage || this.#connected) {
+        if (this.#connected) {
+          if (this.#inMessage) this.#abort();
           this.#reply('connect', TEMPFAIL);
         } else if (this.#comes('connect')) {
           this.#recorder.connect(client, this.#news('connect'));
           this.#recorded('connect');
         }
-        this.#connected = true;
         return true;
       }
       case C.helo:
@@ -265,6 +267,7 @@ export class Session {
         }
         return true;
       case C.abort:
+        this.#connected = true;
         if (this.#inMessage) this.#abort();
         return true;
       case C.quit:
@@ -323,7 +326,8 @@ export class Session {
   #takeMacros(bytes: Buffer, start: number, end: number): boolean {
     if (start === end) return false;
     const stage = macroStageOf.get(bytes[start] ?? 0);
-    if (stage !== undefined) this.#macros.took(stage, bytes.subarray(start + 1, end));
+    // An empty list is as good as none.
+    if (stage !== undefined && end - start > 1) this.#macros.took(stage, bytes.subarray(start + 1, end));
     return true;
   }
 
@@ -348,6 +352,7 @@ export class Session {
 
   /** Whether a stage is to be recorded; else it has been answered. */
   #comes(stage: Exclude<VerdictStage, 'eom'>): boolean {
+    this.#connected = true;
     if (this.refused) {
       this.#reply(stage, TEMPFAIL);
       return false;
@@ -359,6 +364,8 @@ export class Session {
       }
       const place = ORDER[stage as keyof typeof ORDER];
       if (place < this.#at || (place === this.#at && ONCE.has(stage))) {
+        // Whoever loses his way within a message has lost the message.
+        this.#abort();
         this.#reply(stage, TEMPFAIL);
         return false;
       }
@@ -385,6 +392,7 @@ export class Session {
   }
 
   #eom(): void {
+    this.#connected = true;
     if (this.refused || !this.#inMessage) {
       this.#reply('eom', this.refused ? TEMPFAIL : this.#final);
       return;
@@ -409,7 +417,12 @@ export class Session {
       this.#recorder.plain('abort', this.#news('abort'));
       this.#tellWithRecords('abort');
     }
-    this.#endMessage(TEMPFAIL);
+    this.#endMessage(this.#withoutMail);
+  }
+
+  /** What is said to a message of which MAIL was not told: where MAIL is switched off, that the filter has no objection. */
+  get #withoutMail(): number {
+    return (this.#steps & SMFIP.NOMAIL) !== 0 ? CONTINUE : TEMPFAIL;
   }
 
   // What is asked, and what comes of it.
@@ -506,7 +519,7 @@ export class Session {
       this.#line.sendActions(actionFrames(this.#actions), () => this.#tell(Notice.replayFailed, 0));
     }
     // What was said of this message holds for nothing that comes after it.
-    this.#endMessage(TEMPFAIL);
+    this.#endMessage(this.#withoutMail);
     return verdict;
   }
 
@@ -532,9 +545,9 @@ export class Session {
         return;
       }
     }
-    // Where the MTA does not know that it gets no reply, it gets one that means nothing.
-    const said = isSilent ? CONTINUE : verdict;
+    // An MTA that does not know that it gets no reply gets one that means nothing.
     if (!isSilent || (this.#mtaSteps & noReply) === 0) {
+      const said = isSilent ? CONTINUE : verdict;
       const refuses = said === REJECT || said === TEMPFAIL;
       const frame = refuses && reply !== undefined ? encodeReply(reply) : verdictFrames.get(said);
       if (frame !== undefined) this.#line.send(frame);
@@ -577,6 +590,7 @@ export class Session {
     const actions = granted >>> 0;
     this.#steps = wanted >>> 0;
     this.#mtaSteps = (wanted & offer.steps) >>> 0;
+    this.#final = this.#withoutMail;
     const symlists: { [stage in MacroStage]?: string } = {};
     if (!this.refused && (offer.actions & SMFIF.SETSYMLIST) !== 0) {
       for (const stage of macroStages) {
