@@ -562,10 +562,12 @@ class Line {
     return all;
   }
 
+  /** Hangs up, and resolves when the filter has read everything and hung up too. */
   async close(): Promise<void> {
     if (this.#socket.closed) return;
-    this.#socket.destroy();
-    await once(this.#socket, 'close');
+    const closed = once(this.#socket, 'close');
+    this.#socket.end().resume();
+    await closed;
   }
 
   #over(): void {
