@@ -15,6 +15,8 @@ import { readOptions, SERVE_KINDS, type ServeOptions } from '../serve/options.ts
 import { Channel } from './channel.ts';
 import { ChannelConnection, CONNECT_KINDS, type ConnectOptions, type WireConnection } from './mta.ts';
 
+const MAX_INT = 0x7fff_ffff;
+
 /** What the MTA offers, and how the filter is run. */
 export interface FakeOptions
   extends ConnectOptions,
@@ -37,7 +39,8 @@ const KINDS: Kinds<FakeOptions> = {
 export function fakeSession(filter: Filter, options: FakeOptions = {}): WireConnection {
   checkOptions('fakeSession option', options, KINDS, optionFault);
   const { version = 6, timeout = 30_000, actions, steps, ...serving } = options;
-  const settings = readOptions({ socket: 'fd:0', ...serving });
+  // A field of any length: to see what a filter makes of it, whatever an MTA would let through.
+  const settings = readOptions({ socket: 'fd:0', maxDataSize: MAX_INT, ...serving });
   const offer = {
     version,
     actions: actions ?? actionsOfVersion(version),
@@ -47,6 +50,10 @@ export function fakeSession(filter: Filter, options: FakeOptions = {}): WireConn
   const dispatcher = new Dispatcher(engine, filter, Milter, settings, settings.logger);
   engine.usePlan(dispatcher.initialPlan);
   const [mta, filterSide] = duplexPair({ allowHalfOpen: true });
+  // Either side hangs up: a pair in memory does not tell the other on every release of Node.
+  mta.once('end', () => mta.destroy());
+  filterSide.once('close', () => mta.destroy());
+  mta.once('close', () => filterSide.destroy());
   engine.accept(filterSide, false).receive(encodeNegotiation(offer));
   const answer: unknown = mta.read();
   if (!Buffer.isBuffer(answer)) {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type Filter, Milter, parseAddress, reject, serve } from '../../lib/index.ts';
 import { connectMta, fakeSession, type WireConnection } from '../../lib/testing/index.ts';
+import { until } from '../helpers/wait.ts';
 
 /** The same filter over libmilter and in a fake session must be told the same and answer the same. */
 async function inBoth(filter: Filter, play: (mta: WireConnection) => Promise<unknown>): Promise<unknown[]> {
@@ -23,6 +24,36 @@ async function inBoth(filter: Filter, play: (mta: WireConnection) => Promise<unk
 }
 
 const eml = 'Subject: one\r\nX-Odd: \r\nSubject: two\r\n\r\nline\r\n.dot\r\n';
+
+describe('a fake session', () => {
+  it('ends with QUIT, and the filter hears of either end', async () => {
+    const closed: string[] = [];
+    class Listening extends Milter {
+      override close(): void {
+        closed.push(String(this.session.id));
+      }
+    }
+    const quitting = fakeSession(Listening, { timeout: 5_000 });
+    await quitting.quit();
+    const leaving = fakeSession(Listening);
+    await leaving.close();
+    await until('both sessions to be over', () => closed.length === 2);
+  });
+
+  it('takes fields of any length', async () => {
+    await using mta = fakeSession(
+      class extends Milter {
+        override eom() {
+          return reject(550, '5.6.0', String(this.message.headers.get('Long')?.value.length));
+        }
+      },
+    );
+    const { reply } = await mta.sendMessage(`Long: ${'x'.repeat(300_000)}\r\n\r\n`, {
+      recipients: ['b@example.com'],
+    });
+    expect(reply?.lines).toEqual(['300000']);
+  });
+});
 
 class Everything extends Milter {
   static override readonly macros = { eom: ['{odd}'] };
