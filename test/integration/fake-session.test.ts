@@ -49,6 +49,7 @@ describe('a fake session', () => {
       },
     );
     const { reply } = await mta.sendMessage(`Long: ${'x'.repeat(300_000)}\r\n\r\n`, {
+      sender: 'a@example.org',
       recipients: ['b@example.com'],
     });
     expect(reply?.lines).toEqual(['300000']);
