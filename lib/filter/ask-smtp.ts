@@ -1,23 +1,7 @@
-/**
- * Asks a mail server whether it would take mail for an address (MAIL, RCPT, and no DATA): a conversation of a second, in
- * which every line and every wait is bounded.
- */
+/** Asks a mail server whether it would take mail for an address (MAIL, RCPT, and no DATA), or hands it a message. */
 import { connect, type Socket } from 'node:net';
 import type { Endpoint } from './config/kinds.ts';
-
-/** What a mail server said. */
-export interface SmtpAnswer {
-  readonly code: number;
-  /** RFC 3463's code before the text; null where there is none. */
-  readonly enhanced: string | null;
-  /** Its lines, joined by spaces. */
-  readonly text: string;
-}
-
-/** The server could not be asked: it is away, silent, or says something else than SMTP. */
-export class SmtpTrouble extends Error {
-  override readonly name = 'SmtpTrouble';
-}
+import { type SmtpAnswer, SmtpConversation, SmtpTrouble } from './smtp-conversation.ts';
 
 /** What is asked. */
 export interface SmtpQuestion {
@@ -31,116 +15,92 @@ export interface SmtpQuestion {
   readonly signal: AbortSignal;
 }
 
-/** Longer lines and replies than any server has (RFC 5321 section 4.5.3.1.5 allows 512 bytes). */
-const MAX_LINE = 2_000;
-const MAX_LINES = 100;
+/** What is asked of a server elsewhere. */
+export interface FarQuestion extends SmtpQuestion {
+  /** The server's name, for TLS where it offers that; undefined: TLS is not begun. */
+  readonly tls: string | undefined;
+  /** Milliseconds for each reply. */
+  readonly wait: number;
+  /** Sent if the recipient is taken. Lines end in CRLF. */
+  readonly message?: Buffer;
+  /** Called when it is to be handed over: from then on the server may deliver it. Where it rejects, it is not sent. */
+  readonly handing?: () => Promise<void>;
+}
+
+/** The last command that was answered, and how. */
+export interface SmtpOutcome {
+  readonly command: 'MAIL' | 'RCPT' | 'DATA' | 'message';
+  readonly answer: SmtpAnswer;
+}
 
 /**
  * The server's answer to RCPT.
  * @throws SmtpTrouble where it does not come to RCPT
  */
 export async function askSmtp(server: Endpoint, question: SmtpQuestion): Promise<SmtpAnswer> {
-  const { helo, sender, recipient, signal } = question;
-  if (/\p{Cc}/u.test(sender + recipient)) throw new SmtpTrouble('the address holds control characters');
-  signal.throwIfAborted();
-  const conversation = new Conversation(
-    server.path === undefined ? connect(server.port, server.host) : connect(server.path),
-    signal,
-  );
+  checkAddresses(question);
+  question.signal.throwIfAborted();
+  const socket = server.path === undefined ? connect(server.port, server.host) : connect(server.path);
+  const { command, answer } = await converse(new SmtpConversation(socket, question.signal), question);
+  if (command === 'MAIL') expectOk(command, answer);
+  return answer;
+}
+
+/**
+ * The answer of a server elsewhere, to RCPT or to the message, or to what it refused before.
+ * @param socket connected
+ * @throws SmtpTrouble where it does not come to MAIL, or where the server breaks off
+ */
+export async function askFarSmtp(socket: Socket, question: FarQuestion): Promise<SmtpOutcome> {
+  checkAddresses(question);
+  return await converse(new SmtpConversation(socket, question.signal, question.wait), question);
+}
+
+async function converse(
+  conversation: SmtpConversation,
+  { helo, sender, recipient, tls, message, handing }: SmtpQuestion & Partial<FarQuestion>,
+): Promise<SmtpOutcome> {
   try {
     expectOk('greeting', await conversation.reply());
     let features = await conversation.say(`EHLO ${helo}`);
     if (features.code >= 500) features = await conversation.say(`HELO ${helo}`);
     expectOk('EHLO', features);
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant.
-    const isPlain = /^[\x00-\x7f]*$/.test(sender + recipient);
+    if (tls !== undefined && /\bSTARTTLS\b/i.test(features.text)) {
+      await conversation.startTls(tls);
+      features = await conversation.say(`EHLO ${helo}`);
+      expectOk('EHLO', features);
+    }
+    const [itself] = features.text.split(' ');
+    if (tls !== undefined && itself?.toLowerCase() === helo.toLowerCase())
+      throw new SmtpTrouble('it calls itself by our name');
+    const isPlain = isAscii(sender + recipient) && (message === undefined || isAscii(message));
     if (!isPlain && !/\bSMTPUTF8\b/i.test(features.text)) throw new SmtpTrouble('it does not know SMTPUTF8');
-    expectOk('MAIL', await conversation.say(`MAIL FROM:${sender}${isPlain ? '' : ' SMTPUTF8'}`));
-    return await conversation.say(`RCPT TO:${recipient}`);
+    const mail = await conversation.say(`MAIL FROM:${sender}${isPlain ? '' : ' SMTPUTF8'}`);
+    if (!isOk(mail)) return { command: 'MAIL', answer: mail };
+    const rcpt = await conversation.say(`RCPT TO:${recipient}`);
+    if (!isOk(rcpt) || message === undefined) return { command: 'RCPT', answer: rcpt };
+    const data = await conversation.say('DATA');
+    if (data.code !== 354) return { command: 'DATA', answer: data };
+    await handing?.();
+    return { command: 'message', answer: await conversation.send(message) };
   } finally {
     conversation.end();
   }
 }
 
-function expectOk(command: string, { code, text }: SmtpAnswer): void {
-  if (code < 200 || code > 299) throw new SmtpTrouble(`it answers ${command} with ${code} ${text}`);
+function checkAddresses({ sender, recipient }: SmtpQuestion): void {
+  if (/\p{Cc}/u.test(sender + recipient)) throw new SmtpTrouble('the address holds control characters');
 }
 
-/** One connection. It waits for one reply at a time. */
-class Conversation {
-  readonly #socket: Socket;
-  #text = '';
-  #lines: string[] = [];
-  #trouble: Error | undefined;
-  #wake: (() => void) | undefined;
-  readonly #signal: AbortSignal;
-  readonly #late = (): void => this.#fail(new SmtpTrouble('it took too long'));
+function isAscii(text: string | Buffer): boolean {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: all of ASCII is meant.
+  return typeof text === 'string' ? /^[\x00-\x7f]*$/.test(text) : text.every((byte) => byte < 0x80);
+}
 
-  constructor(socket: Socket, signal: AbortSignal) {
-    this.#socket = socket;
-    this.#signal = signal;
-    signal.addEventListener('abort', this.#late, { once: true });
-    socket.setEncoding('latin1');
-    socket.on('data', (text: string) => {
-      this.#text += text;
-      if (this.#text.length > MAX_LINE * MAX_LINES) this.#fail(new SmtpTrouble('it talks without end'));
-      this.#wake?.();
-    });
-    socket.on('error', ({ message }) => this.#fail(new SmtpTrouble(message)));
-    socket.on('close', () => this.#fail(new SmtpTrouble('it hung up')));
-  }
+function isOk({ code }: SmtpAnswer): boolean {
+  return code >= 200 && code <= 299;
+}
 
-  async say(command: string): Promise<SmtpAnswer> {
-    this.#socket.write(Buffer.from(`${command}\r\n`, 'utf8'));
-    return await this.reply();
-  }
-
-  async reply(): Promise<SmtpAnswer> {
-    let enhanced: string | null = null;
-    const texts: string[] = [];
-    for (;;) {
-      const line = await this.#line();
-      const [, code, more, , ownCode, text = ''] =
-        /^([2-5]\d\d)(?:([ -])(([245]\.\d{1,3}\.\d{1,3})(?: |$))?(.*))?$/.exec(line) ?? [];
-      if (code === undefined || texts.length === MAX_LINES) throw new SmtpTrouble('it does not speak SMTP');
-      enhanced ??= ownCode ?? null;
-      texts.push(text);
-      if (more !== '-') return { code: Number(code), enhanced, text: texts.join(' ').trim() };
-    }
-  }
-
-  /** Does not wait for the server's goodbye. */
-  end(): void {
-    this.#signal.removeEventListener('abort', this.#late);
-    this.#socket.removeAllListeners('data');
-    this.#socket.end('QUIT\r\n');
-    this.#socket.resume();
-    this.#socket.setTimeout(1_000, () => this.#socket.destroy());
-  }
-
-  async #line(): Promise<string> {
-    for (;;) {
-      const next = this.#lines.shift();
-      if (next !== undefined) return next;
-      const end = this.#text.lastIndexOf('\n');
-      if (end >= 0) {
-        this.#lines = this.#text
-          .slice(0, end)
-          .split('\n')
-          .map((line) => line.replace(/\r$/, ''));
-        this.#text = this.#text.slice(end + 1);
-      } else {
-        if (this.#trouble !== undefined) throw this.#trouble;
-        await new Promise<void>((resolve) => {
-          this.#wake = resolve;
-        });
-      }
-    }
-  }
-
-  #fail(trouble: Error): void {
-    this.#trouble ??= trouble;
-    this.#socket.destroy();
-    this.#wake?.();
-  }
+function expectOk(command: string, answer: SmtpAnswer): void {
+  if (!isOk(answer)) throw new SmtpTrouble(`it answers ${command} with ${answer.code} ${answer.text}`);
 }

@@ -1,7 +1,8 @@
 /** What modules are made with. */
 export { networkOf, parseIp } from '../ip.ts';
 export { isAligned } from './aligned.ts';
-export { askSmtp, type SmtpAnswer, type SmtpQuestion, SmtpTrouble } from './ask-smtp.ts';
+export { isAnswerOrDelay } from './answers.ts';
+export { askFarSmtp, askSmtp, type SmtpOutcome, type SmtpQuestion } from './ask-smtp.ts';
 export { isAutomatic } from './automatic.ts';
 export { type AskOptions, Backend, BackendError, type BackendOptions } from './backend.ts';
 export { base32 } from './base32.ts';
@@ -21,6 +22,7 @@ export { Template } from './config/template.ts';
 export { z } from './config/zod.ts';
 export type { Ruled } from './decision/decide.ts';
 export type { SoFar } from './decision/so-far.ts';
+export { type Dial, dialFirst } from './dial.ts';
 export {
   type AuthFact,
   aliasRole,
@@ -82,6 +84,7 @@ export { findWord, readable } from './readable.ts';
 export { isPreamble, readReceived } from './received.ts';
 export { type Chunks, type FileRights, makeFolder, syncFolder, writeSafely } from './safe-file.ts';
 export type { Details, Services, SocketRights } from './services.ts';
+export { type SmtpAnswer, SmtpTrouble, TlsTrouble } from './smtp-conversation.ts';
 export {
   type Admission,
   type Keep,

@@ -10,6 +10,7 @@ import type { Config, ConfiguredModule } from './config/config.ts';
 import { parseConfig } from './config/load.ts';
 import { Daily } from './daily.ts';
 import { makeDecider } from './decider.ts';
+import { type Dial, dialDirectly } from './dial.ts';
 import { learnersRole, ourDomainRole, whoRole } from './facts.ts';
 import { readDeclared } from './findings/make.ts';
 import { guard, type ModuleStage, stagesOf } from './guard.ts';
@@ -39,6 +40,8 @@ export interface OpenOptions {
   readonly now?: () => number;
   /** In place of the one that `[log]` describes. */
   readonly logger?: Logger;
+  /** How mail servers elsewhere are reached, whose names DNS gave. @default by their addresses */
+  readonly dial?: Dial;
 }
 
 /** What {@link openConfig} takes besides the configuration. */
@@ -135,6 +138,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
   const shared: Shared = {
     store,
     resolver,
+    dial: options.dial ?? dialDirectly,
     log,
     metrics,
     now,

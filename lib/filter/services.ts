@@ -6,10 +6,11 @@ import type { Logger, Milter } from '../index.ts';
 import type { ConfiguredModule } from './config/config.ts';
 import type { Template } from './config/template.ts';
 import { isMade } from './decision/is-made.ts';
-import { type SoFar, soFar, soFarAt } from './decision/so-far.ts';
+import { asking, type SoFar, soFar, soFarAt } from './decision/so-far.ts';
+import type { Dial } from './dial.ts';
 import type { Role } from './facts.ts';
 import type { Action } from './findings/action.ts';
-import type { About, FindingReply } from './findings/finding.ts';
+import type { About, Finding, FindingReply } from './findings/finding.ts';
 import {
   type Change,
   type Judgement,
@@ -63,6 +64,8 @@ export interface Services<Short extends string = string> {
   /** What the module remembers: keys of its own, and others again in observe mode. */
   readonly store: Store;
   readonly resolver: Resolver;
+  /** Reaches mail servers elsewhere. */
+  readonly dial: Dial;
   /** Adds the module's name to what it logs. */
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -109,6 +112,11 @@ export interface Services<Short extends string = string> {
   soFar(milter: Milter): SoFar;
   soFar(milter: Milter, recipient: string): Promise<SoFar>;
   /**
+   * At the end of the message, the findings so far whose action in force is a word that only a module knows: what follows from
+   * them is up to it.
+   */
+  asking(milter: Milter, word: string): readonly Finding[];
+  /**
    * Has something done when it is known what became of the message, or of this recipient: once, and neither late nor lost
    * unless the client breaks off. Nobody waits for it, and what it throws is logged. Observed modules are told too.
    */
@@ -127,6 +135,7 @@ export interface Services<Short extends string = string> {
 export interface Shared {
   readonly store: Store;
   readonly resolver: Resolver;
+  readonly dial: Dial;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly now: () => number;
@@ -199,6 +208,7 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     log,
     store: shared.store.part(observed ? `${name}(observed)` : name),
     resolver: shared.resolver,
+    dial: shared.dial,
     metrics: shared.metrics,
     hostname: shared.hostname,
     data: shared.data,
@@ -241,6 +251,10 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
       return Math.max(0, Math.floor(Math.min(left, entry.deadline ?? otherwise) * 0.95));
     },
     soFar: soFarOf,
+    asking: (milter, word) => {
+      const judgement = openJudgement(milter);
+      return judgement === undefined ? [] : asking(milter, judgement, shared.roles, word);
+    },
     whenSettled: (milter, work, recipient) => {
       openJudgement(milter)?.waiting.push({ module: name, work, recipient });
     },

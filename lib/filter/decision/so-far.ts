@@ -1,6 +1,7 @@
 /** What the findings of a message come to before its decision, for modules that go by those of others. */
 import type { Milter } from '../../index.ts';
 import { clientFact, exemptRole, rulingRole, whoRole } from '../facts.ts';
+import { type Finding, falls } from '../findings/finding.ts';
 import type { Judgement } from '../findings/judgement.ts';
 import type { Roles } from '../roles.ts';
 import { decideMessage, decideRecipient, pointsAt, type Rules } from './decide.ts';
@@ -67,4 +68,17 @@ export function soFar(milter: Milter, { findings, recipients }: Judgement, roles
     passes: decision.verdict === 'continue' && decision.out.length < recipients.length,
     points: decision.points,
   };
+}
+
+/** The findings so far, at the end of the message, whose action in force is a module's own word. */
+export function asking(
+  milter: Milter,
+  { findings, recipients }: Judgement,
+  roles: Roles,
+  word: string,
+): readonly Finding[] {
+  return decideMessage(findings, rulesFor(milter, roles), recipients)
+    .ruled.filter(({ action }) => action.word === word)
+    .map(({ finding }) => finding)
+    .filter((finding) => recipients.some((recipient) => falls(finding, recipient)));
 }

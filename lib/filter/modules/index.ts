@@ -9,6 +9,7 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   auth: () => import('./auth/index.ts'),
   bounces: () => import('./bounces/index.ts'),
   bayes: () => import('./bayes/index.ts'),
+  callout: () => import('./callout/index.ts'),
   copies: () => import('./copies/index.ts'),
   disclaimer: () => import('./disclaimer.ts'),
   dnsbl: () => import('./dnsbl/index.ts'),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { askSmtp, SmtpTrouble } from '../../../lib/filter/ask-smtp.ts';
+import { askSmtp } from '../../../lib/filter/ask-smtp.ts';
+import { SmtpTrouble } from '../../../lib/filter/smtp-conversation.ts';
 import { smtpServer } from '../../helpers/smtp-server.ts';
 import { unusedPort } from '../../helpers/wait.ts';
 

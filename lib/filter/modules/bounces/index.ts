@@ -5,6 +5,7 @@ import {
   clientFact,
   defineModule,
   directionFact,
+  isAnswerOrDelay,
   kinds,
   meantRole,
   type SecretList,
@@ -12,7 +13,6 @@ import {
   whoRole,
   z,
 } from '../../kit.ts';
-import { isAnswerOrDelay } from './answers.ts';
 import { type Tagged, Tags } from './tags.ts';
 
 const DAY = 86_400_000;

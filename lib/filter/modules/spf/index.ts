@@ -18,6 +18,8 @@ import {
 } from '../../kit.ts';
 import { look, type Outcome } from './check.ts';
 
+/** What a signature saves from. */
+const REFUSALS: readonly string[] = ['reject', 'tempfail', 'callout'];
 const VALUES = ['checked', 'explanation', 'problem'];
 const FORWARD = 'Do you forward mail? Then its sender must be rewritten (SRS)';
 
@@ -63,6 +65,10 @@ export default defineModule({
       module: 'callout',
       why: 'which its action "callout" asks',
       when: ({ softfail, three_strikes }) => softfail.word === 'callout' || three_strikes.word === 'callout',
+      lacks: ({ verify, dsn }) =>
+        verify === 'asked' || dsn === 'asked'
+          ? undefined
+          : 'has action "callout", and module "callout" asks nobody: give it verify = "asked" or dsn = "asked"',
     },
   ],
   wants: [
@@ -70,7 +76,8 @@ export default defineModule({
       module: 'auth',
       why: 'by whose signatures dkim_saves spares what it would refuse',
       when: ({ dkim_saves, fail, softfail, neutral, none, permerror }) =>
-        dkim_saves && [fail, softfail, neutral, none, permerror].some(({ word }) => word === 'reject'),
+        dkim_saves &&
+        [fail, softfail, neutral, none, permerror].some(({ word }) => word === 'reject' || word === 'callout'),
     },
   ],
   findings: {
@@ -241,7 +248,7 @@ export default defineModule({
         // It is the forwarder who calls himself by that name.
         const forwarded = short === 'helo-fail' ? undefined : forwardedFact.get(this);
         const spares = (recipient: string): boolean => forwarded?.get(recipient)?.() === true;
-        const isRefusal = action.word === 'reject' || action.word === 'tempfail';
+        const isRefusal = REFUSALS.includes(action.word);
         if (!isRefusal || !options.dkim_saves || services.role(authRole) === undefined) {
           services.found(this, short, action, { ...details, spares });
           return;

@@ -1,6 +1,6 @@
 /** Mail from the null sender that is no news of a failure, and that programs send to the From address, which has no signature. */
-import type { Headers, Message } from '../../../index.ts';
-import type { MimeMessage } from '../../../mime/index.ts';
+import type { Headers, Message } from '../index.ts';
+import type { MimeMessage } from '../mime/index.ts';
 
 /** Of a delivery report so much is read. */
 const MAX_STATUS = 64 * 1024;
