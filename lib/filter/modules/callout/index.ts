@@ -9,25 +9,19 @@ import {
   isAnswerOrDelay,
   isAutomatic,
   kinds,
-  pairKey,
   readable,
   signingRole,
   spfKnownFact,
   whoRole,
-  within,
   z,
 } from '../../kit.ts';
-import { type Answer, Asker } from './asker.ts';
+import { Callouts, type Outcome } from './callouts.ts';
 import { writeReport } from './explain.ts';
-import { serversOf } from './servers.ts';
 import { SignedIds } from './signed-ids.ts';
 import { explanations, namesFor } from './templates.ts';
 
 /** Milliseconds for all of it: the MTA waits longer. */
 const TIME = 60_000;
-/** Nobody is told more often. */
-const WEEK = 7 * 86_400_000;
-const MAX_WHY = 300;
 /** Of what a stranger says, so much stands in a reply, and leaves room for why. */
 const MAX_QUOTED = 120;
 
@@ -38,19 +32,6 @@ const WHY = '. Why we doubt: %{reason}';
 const TAGGED = /^(?:SRS[01][-+=]|SES=|prvs=|btv1=)/i;
 
 const asked = z.enum(['off', 'asked']).default('off');
-
-/** What came of asking, as it is remembered. */
-interface Known {
-  readonly verdict: 'good' | 'bad';
-  /** The sender was told, not only asked for. */
-  readonly told: boolean;
-  readonly why: string;
-}
-
-/** `no-mail`: the domain has nobody to ask. `limit`: too many were asked. */
-type Outcome =
-  | { readonly verdict: Answer['verdict']; readonly why: string; readonly enhanced?: string | null }
-  | { readonly verdict: 'no-mail' | 'limit' | 'own'; readonly why: string; readonly enhanced?: string };
 
 export default defineModule({
   name: 'callout',
@@ -70,9 +51,10 @@ export default defineModule({
         per: kinds.duration().describe('in so long a time'),
       })
       .refine(({ per }) => per >= 1_000, { path: ['per'], error: 'must be a second or more' })
-      .prefault({ messages: 60, per: '1h' }),
+      .prefault({ messages: 60, per: '1h' })
+      .describe('How many senders are asked or told'),
     from: kinds.address('').describe('Whom the explanation is from; "": postmaster at this machine’s name'),
-    refused: kinds.action('reject').describe('The sender’s mail server refuses'),
+    failed: kinds.action('reject').describe('The sender’s mail server refuses'),
     no_mail: kinds.action('reject').describe('The sender’s domain takes no mail'),
     unknown: kinds.action('tempfail').describe('It cannot be told now: 4xx, no connection, too many asked'),
     bounced: kinds.action('discard').describe('An explanation comes back'),
@@ -80,7 +62,7 @@ export default defineModule({
   findings: {
     passed: { about: 'sender', text: 'the sender’s mail server accepts' },
     'not-asked': { about: 'sender', text: 'a sender whom nobody may ask' },
-    refused: {
+    failed: {
       about: 'sender',
       text: 'the sender’s mail server refuses',
       enhanced: '5.1.8',
@@ -138,7 +120,7 @@ export default defineModule({
       : []),
   ],
   setup: ({ options, services }) => {
-    const { verify, dsn, templates, rate } = options;
+    const { verify, dsn, templates } = options;
     if (verify === 'off' && dsn === 'off') return undefined;
     const known = [...services.findings].flatMap((finding) =>
       [...finding.matchAll(/-/g)].flatMap(({ index }) => namesFor(finding, finding.slice(0, index))),
@@ -151,11 +133,8 @@ export default defineModule({
         );
     }
     if (!services.observed) services.provide(calloutRole, true);
-    const { store } = services;
-    const asker = new Asker(services.dial);
+    const callouts = new Callouts(options, services);
     const ids = new SignedIds(() => services.role(signingRole), services);
-    /** Under way: each sender is asked once, however many messages wait for it. */
-    const asking = new Map<string, Promise<Outcome>>();
 
     return class Callout extends Milter {
       override async eom(): Promise<void> {
@@ -169,10 +148,11 @@ export default defineModule({
           services.found(this, 'not-asked', { word: 'continue' }, { note: spared });
           return;
         }
-        const key = keyOf(this.message.sender);
-        const outcome = asking.get(key) ?? this.#look(key, doubt);
-        asking.set(key, outcome);
-        this.#report(await outcome.finally(() => asking.delete(key)), doubt);
+        const tellable = this.message.recipients.filter(mayBeTold);
+        const isTelling = dsn === 'asked' && tellable.length > 0;
+        const message = isTelling ? this.#write(doubt, tellable) : undefined;
+        const time = services.timeFor(this, TIME);
+        this.#report(await callouts.ask(this.message.sender, message, time), doubt);
       }
 
       /** Why nobody is asked; undefined where somebody is. */
@@ -188,23 +168,6 @@ export default defineModule({
         return services.observed || !services.serving
           ? 'nobody is asked by a module that only watches'
           : undefined;
-      }
-
-      async #look(key: string, doubt: Finding): Promise<Outcome> {
-        const [kept, told] = await store.batch([
-          { call: 'get', key: `sender/${key}` },
-          { call: 'get', key: `told/${key}` },
-        ]);
-        const tellable = this.message.recipients.filter(mayBeTold);
-        const isTelling = dsn === 'asked' && told === undefined && tellable.length > 0;
-        const before = kept === undefined ? undefined : (JSON.parse(kept) as Known);
-        if (before !== undefined && (before.verdict === 'bad' || before.told || !isTelling)) return before;
-        // Written while the message is surely still there.
-        const message = isTelling ? this.#write(doubt, tellable) : undefined;
-        const { sender } = this.message;
-        return await within(services.timeFor(this, TIME), (signal) =>
-          ask({ key, sender, message, told: told !== undefined }, signal),
-        );
       }
 
       #write(finding: Finding, recipients: readonly Recipient[]): Buffer {
@@ -239,10 +202,10 @@ export default defineModule({
         });
       }
 
-      #report({ verdict, why, enhanced }: Outcome, doubt: Finding): void {
+      #report({ verdict, why }: Outcome, doubt: Finding): void {
         const note = `${doubt.name}: ${why}`;
         const values = { answer: why.slice(0, MAX_QUOTED), reason: doubt.reply.text };
-        const { unknown, refused, no_mail } = options;
+        const details = { note, values };
         switch (verdict) {
           case 'good':
             services.found(this, 'passed', { word: 'continue' }, { note });
@@ -251,17 +214,16 @@ export default defineModule({
             services.found(this, 'not-asked', { word: 'continue' }, { note });
             break;
           case 'bad':
-            services.found(this, 'refused', refused, { note, values });
+            services.found(this, 'failed', options.failed, details);
+            break;
+          case 'null-mx':
+            services.found(this, 'no-mail', options.no_mail, { ...details, reply: { enhanced: '5.7.27' } });
             break;
           case 'no-mail':
-            services.found(this, 'no-mail', no_mail, {
-              note,
-              values,
-              ...(enhanced === undefined ? {} : { reply: { enhanced } }),
-            });
+            services.found(this, 'no-mail', options.no_mail, details);
             break;
           default:
-            services.found(this, verdict, unknown, { note, values });
+            services.found(this, verdict, options.unknown, details);
         }
       }
 
@@ -271,69 +233,11 @@ export default defineModule({
         const sender = ids.find(this.message);
         if (sender === undefined || (await isAnswerOrDelay(this.message))) return;
         services.found(this, 'bounced', options.bounced, { note: sender });
-        if (!services.serving) return;
-        await remember(keyOf(sender), {
-          verdict: 'bad',
-          told: true,
-          why: 'it took a message, and returned it',
-        });
+        if (services.serving) await callouts.returned(sender);
       }
     };
-
-    interface Question {
-      readonly key: string;
-      readonly sender: string;
-      readonly message: Buffer | undefined;
-      readonly told: boolean;
-    }
-
-    async function ask({ key, sender, message, told }: Question, signal: AbortSignal): Promise<Outcome> {
-      const { domain } = parseAddress(sender);
-      const found = await serversOf(domain, services.resolver, signal);
-      switch (found.status) {
-        case 'null':
-          return { verdict: 'no-mail', why: found.why, enhanced: '5.7.27' };
-        case 'none':
-          return { verdict: 'no-mail', why: found.why };
-        case 'own':
-          return { verdict: 'own', why: found.why };
-        case 'unknown':
-          return { verdict: 'unreachable', why: found.why };
-      }
-      const limit = { key: 'rate', add: 1, most: rate.messages, per: rate.per };
-      if (!(await store.admit([limit])).admitted) return { verdict: 'limit', why: 'rate' };
-      const mark = `told/${key}`;
-      // Whatever becomes of it then, it is not sent again.
-      const handing = async (): Promise<void> => await store.set(mark, '1', { ttl: WEEK });
-      const errand = { sender, helo: services.hostname, message, handing, signal };
-      const answer = await asker.ask(domain, found.servers, errand);
-      services.metrics.count('callouts_total', { verdict: answer.verdict });
-      const why = answer.why.slice(0, MAX_WHY);
-      const wasTold = told || (message !== undefined && answer.verdict === 'good');
-      if (answer.verdict === 'good' || answer.verdict === 'bad') {
-        await remember(key, { verdict: answer.verdict, told: wasTold, why });
-      } else if (message !== undefined && answer.answer !== undefined) {
-        // It said that it did not take it.
-        await store.delete(mark).catch(failed);
-      }
-      return { verdict: answer.verdict, why };
-    }
-
-    async function remember(key: string, known: Known): Promise<void> {
-      const ttl = known.verdict === 'good' ? options.cache_good : options.cache_bad;
-      await store.set(`sender/${key}`, JSON.stringify(known), { ttl }).catch(failed);
-    }
-
-    function failed(error: unknown): void {
-      services.log.warn({ error }, 'what a mail server said could not be remembered');
-    }
   },
 });
-
-/** Of bounded length, and without what sites put before addresses for each message. */
-function keyOf(address: string): string {
-  return pairKey(address, '');
-}
 
 /** Who asked for notices at all must have asked for those of delays (RFC 3461 section 4.1). */
 function mayBeTold({ parameters }: Recipient): boolean {

@@ -15,10 +15,10 @@ export interface MailServer {
 export type Servers =
   | { readonly status: 'found'; readonly servers: readonly MailServer[] }
   /**
-   * `null`: it takes no mail (RFC 7505). `none`: it has no mail server that can be reached from here. `own`: this machine is its
-   * mail server. `unknown`: DNS fails.
+   * `null-mx`: it takes no mail (RFC 7505). `no-mail`: it has no mail server that can be reached from here. `own`: this machine is
+   * its mail server. `unknown`: DNS fails.
    */
-  | { readonly status: 'null' | 'none' | 'own' | 'unknown'; readonly why: string };
+  | { readonly status: 'null-mx' | 'no-mail' | 'own' | 'unknown'; readonly why: string };
 
 /** More are not tried. */
 const MAX_SERVERS = 5;
@@ -49,13 +49,13 @@ export function addressKind(text: string): 'public' | 'private' | 'own' {
 
 /** Finds them, in the order in which they are to be tried. */
 export async function serversOf(domain: string, resolver: Resolver, signal: AbortSignal): Promise<Servers> {
-  if (!isDomain(domain)) return { status: 'none', why: 'it is no domain' };
+  if (!isDomain(domain)) return { status: 'no-mail', why: 'it is no domain' };
   const mx = await resolver.resolve(domain, 'MX', { signal });
   if (isFailure(mx)) return { status: 'unknown', why: `DNS does not answer: ${mx.status}` };
-  if (mx.status === 'nxdomain') return { status: 'none', why: 'the domain does not exist' };
+  if (mx.status === 'nxdomain') return { status: 'no-mail', why: 'the domain does not exist' };
   const records = mx.status === 'ok' ? mx.records : [{ preference: 0, exchange: domain }];
   const isNull = records.every(({ exchange }) => exchange === '' || exchange === '.');
-  if (isNull) return { status: 'null', why: 'it says that it takes no mail (null MX)' };
+  if (isNull) return { status: 'null-mx', why: 'it says that it takes no mail (null MX)' };
   const names = records
     .toSorted((a, b) => a.preference - b.preference)
     .map(({ exchange }) => exchange.toLowerCase())
@@ -75,8 +75,8 @@ export async function serversOf(domain: string, resolver: Resolver, signal: Abor
   const kinds = all.flatMap(({ addresses }) => addresses.map(addressKind));
   if (kinds.includes('own')) return { status: 'own', why: 'this machine is its mail server' };
   return kinds.length > 0
-    ? { status: 'none', why: 'its mail servers are at private addresses' }
-    : { status: 'none', why: 'it has no mail server' };
+    ? { status: 'no-mail', why: 'its mail servers are at private addresses' }
+    : { status: 'no-mail', why: 'it has no mail server' };
 }
 
 async function addressesOf(

@@ -44,7 +44,7 @@ export default defineModule({
       .boolean()
       .default(true)
       .describe(
-        'With module auth: what would be refused waits for the end, and is void if DKIM passes in alignment',
+        'With module auth: what would be refused or asked about waits for the end, and is void if DKIM passes in alignment',
       ),
     three_strikes: kinds.action('continue', ['callout']).describe('Neither PTR, nor HELO, nor SPF is valid'),
     best_guess: z
@@ -77,7 +77,9 @@ export default defineModule({
       why: 'by whose signatures dkim_saves spares what it would refuse',
       when: ({ dkim_saves, fail, softfail, neutral, none, permerror }) =>
         dkim_saves &&
-        [fail, softfail, neutral, none, permerror].some(({ word }) => word === 'reject' || word === 'callout'),
+        [fail, softfail, neutral, none, permerror].some(
+          ({ word }) => word === 'reject' || word === 'callout',
+        ),
     },
   ],
   findings: {
