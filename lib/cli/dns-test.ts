@@ -73,7 +73,7 @@ async function testSignature(
   const at = subject.lastIndexOf('@');
   const isOurs = await server.ses(subject.slice(0, at), subject.slice(at + 1));
   if (asJson) return toJson({ address: subject, status: isOurs ? 'signed' : 'not signed' });
-  return `${printable(subject)} ${isOurs ? 'is signed by us' : 'carries no good signature of ours'}\n`;
+  return `${printable(subject)} ${isOurs ? 'is signed by us' : 'carries no good signature of ours, or one that is used up'}\n`;
 }
 
 /** An address in its reversed form, a name below the zone without it, any other name as it is. */

@@ -1,14 +1,17 @@
 /** The command `milter dns`. */
-import { type Config, FilterConfigError, faultLine, makeLogger } from '../filter/index.ts';
+import { type Config, FilterConfigError, faultLine, isSesUsed, makeLogger } from '../filter/index.ts';
 import type { Logger } from '../index.ts';
 import { NameServer } from '../nameserver/index.ts';
 import { optionFault } from '../options.ts';
 import { packageJson } from '../package.ts';
+import type { SesReport } from '../srs/index.ts';
 import { type ChosenConfig, chooseConfig } from './config-file.ts';
 import { ConfiguredNameServer } from './name-server.ts';
 import { Privileges } from './privileges.ts';
+import { SesUses } from './ses-uses.ts';
 import { untilEnd } from './until-end.ts';
 import { type CommandIo, readArguments } from './usage.ts';
+import { withStore } from './with-store.ts';
 
 const USAGE = `Usage: milter dns [FILE.toml]                      serve the list
        milter dns --test NAME [FILE.toml]          what would be answered, and why
@@ -50,7 +53,11 @@ export async function runDns(args: readonly string[], { stdout }: CommandIo): Pr
   const config = await chosen.read({});
   if (values.test === undefined) return await serveZone(chosen, config, stdout);
   const { testName } = await import('./dns-test.ts');
-  stdout.write(await testName(values.test, new ConfiguredNameServer(config), values.json === true));
+  const isUsed = async (report: SesReport): Promise<boolean> =>
+    await withStore(config, async (store) => await isSesUsed(store, report));
+  const hasStore = config.settings.store.url.kind !== 'memory';
+  const server = new ConfiguredNameServer(config, hasStore ? isUsed : undefined);
+  stdout.write(await testName(values.test, server, values.json === true));
   return 0;
 }
 
@@ -61,7 +68,9 @@ async function serveZone(
 ): Promise<number> {
   const privileges = new Privileges(first.settings.user);
   const logger = makeLogger(first.settings.log);
-  let configured = await privileges.meanwhile(async () => new ConfiguredNameServer(first));
+  const uses = new SesUses(logger);
+  let configured = await privileges.meanwhile(async () => new ConfiguredNameServer(first, uses.isUsed));
+  await uses.open(first);
   let zone = configured.zone(1);
   const { host, port, rate } = configured;
   const server = await NameServer.listen({
@@ -88,7 +97,9 @@ async function serveZone(
     });
   const reload = async (): Promise<void> => {
     try {
-      const next = new ConfiguredNameServer(await chosen.read({}), configured);
+      const config = await chosen.read({});
+      const next = new ConfiguredNameServer(config, uses.isUsed, configured);
+      await uses.open(config);
       warnOfFixed(next, configured, logger);
       configured = next;
       replace();
@@ -108,6 +119,7 @@ async function serveZone(
     logger,
     reload: () => void reload(),
     closing: () => clearInterval(timer),
+    closed: () => uses.close(),
   });
   // Who reads this may send a signal at once.
   logger.info({ address: server.address, zone: zone.name, serial: zone.serial }, 'listening');

@@ -11,6 +11,8 @@ import {
   ListFiles,
   type ListWatcher,
   type Problem,
+  sesOptions,
+  signingIn,
 } from '../filter/index.ts';
 import { parseIp } from '../ip.ts';
 import {
@@ -18,6 +20,7 @@ import {
   makeSesCheck,
   PatternList,
   type SesCheck,
+  type SesCheckOptions,
   type ZoneOptions,
 } from '../nameserver/index.ts';
 
@@ -57,10 +60,11 @@ export class ConfiguredNameServer {
 
   /**
    * Reads the file of patterns.
+   * @param isUsed whether a signature was used up; without it nobody knows
    * @param before what this one follows: a file that both have is not read again
    * @throws FilterConfigError with everything that is wrong
    */
-  constructor(config: Config, before?: ConfiguredNameServer) {
+  constructor(config: Config, isUsed?: SesCheckOptions['isUsed'], before?: ConfiguredNameServer) {
     const { listen, zone, patterns, ses, ttl, name_servers, rate_limit, unlimited } =
       config.settings.dns_server;
     const { hostname } = config.settings;
@@ -89,7 +93,8 @@ export class ConfiguredNameServer {
           `has the name server ${name} within the zone ${zone}, which holds no addresses: write another in name_servers`,
         );
     }
-    if (ses && signingSecrets(config).length === 0)
+    const signing = ses ? signingIn(config) : undefined;
+    if (ses && signing === undefined)
       fault('ses', 'needs a [[module]] with use = "srs", by whose secrets signatures are known');
     this.#files = new ListFiles(before === undefined ? undefined : before.#files);
     this.#config = config;
@@ -111,7 +116,7 @@ export class ConfiguredNameServer {
     this.#ttl = Math.ceil(ttl / 1000);
     this.#nameServers = nameServers;
     this.#mailbox = `postmaster@${isDomain(hostname) ? hostname.toLowerCase() : zone}`;
-    this.#ses = ses ? makeSesCheck({ secrets: () => signingSecrets(config) }) : undefined;
+    this.#ses = signing && makeSesCheck({ signing: () => sesOptions(signing, Date.now), isUsed });
   }
 
   /** The file of patterns; undefined where there is none. */
@@ -159,11 +164,16 @@ export class ConfiguredNameServer {
 
 /** What of the name server `milter check` has to say; nothing where none is configured. */
 export function nameServerProblems(config: Config): Problem[] {
-  const { listen, zone, patterns, ses } = config.settings.dns_server;
+  const { settings, text } = config;
+  const { listen, zone, patterns, ses } = settings.dns_server;
   if (listen === undefined && zone === undefined && patterns === undefined && !ses) return [];
   try {
     new ConfiguredNameServer(config);
-    return [];
+    if (!ses || settings.store.url.kind !== 'memory') return [];
+    const message =
+      'nobody sees which signatures are used up while store.url is "memory:": each of ours that has not expired is good';
+    const { line } = text.position(['dns_server', 'ses']);
+    return [{ isFault: false, line, key: 'dns_server.ses', message }];
   } catch (error) {
     if (!(error instanceof FilterConfigError)) throw error;
     return error.faults.map(({ file, line, column, key, message }) =>
@@ -178,13 +188,3 @@ export function nameServerProblems(config: Config): Problem[] {
     );
   }
 }
-
-/** Those that the filter signs its senders with, as they are now: their file may change. */
-function signingSecrets({ modules }: Config): readonly string[] {
-  const { secrets } = (modules.find(({ definition }) => definition.name === 'srs')?.options ?? {}) as {
-    readonly secrets?: readonly string[] | { readonly all: readonly string[] };
-  };
-  return secrets === undefined ? NONE : 'all' in secrets ? secrets.all : secrets;
-}
-
-const NONE: readonly string[] = [];

@@ -1,29 +1,25 @@
 /** Whether a sender's signature is ours. */
-import { createSes, type Ses, SrsError } from '../srs/index.ts';
+import { createSes, type Ses, type SesOptions, type SesReport, SrsError } from '../srs/index.ts';
 import type { SesCheck } from './zone.ts';
 
 /** How signatures are checked. */
 export interface SesCheckOptions {
-  /** Those that the filter signs with, asked each time: the first one signs, all verify. */
-  readonly secrets: () => readonly string[];
-  /** Whether the signature, in a form that is the same for each way to write it, was used up by bounces. @default none is */
-  readonly isUsed?: (signature: string) => boolean | Promise<boolean>;
-  /** Milliseconds since 1970. @default Date.now */
-  readonly now?: () => number;
+  /** How they are made, asked each time: other secrets are another array. */
+  readonly signing: () => SesOptions;
+  /** Whether a signature that is ours was used up by bounces. Where it rejects the question is answered SERVFAIL. @default none is */
+  readonly isUsed?: ((report: SesReport) => boolean | Promise<boolean>) | undefined;
 }
 
 /** Makes what `ZoneOptions.ses` takes. */
-export function makeSesCheck({ secrets, isUsed, now = Date.now }: SesCheckOptions): SesCheck {
-  let made: { readonly of: readonly string[]; readonly ses: Ses } | undefined;
-  return (local, domain) => {
-    const current = secrets();
-    if (current.length === 0) return false;
-    if (made?.of !== current) made = { of: current, ses: createSes({ secrets: current, now }) };
+export function makeSesCheck({ signing, isUsed = () => false }: SesCheckOptions): SesCheck {
+  let made: { readonly by: readonly string[]; readonly ses: Ses } | undefined;
+  return async (local, domain) => {
+    const current = signing();
+    if (current.secrets.length === 0) return false;
+    if (made?.by !== current.secrets) made = { by: current.secrets, ses: createSes(current) };
     try {
-      const { fault, signature } = made.ses.inspect(`${local}@${domain}`);
-      if (fault !== undefined) return false;
-      const used = isUsed?.(signature) ?? false;
-      return typeof used === 'boolean' ? !used : used.then((one) => !one);
+      const report = made.ses.inspect(`${local}@${domain}`);
+      return report.fault === undefined && !(await isUsed(report));
     } catch (error) {
       if (error instanceof SrsError) return false;
       throw error;

@@ -4,7 +4,7 @@ import { isName, toWire } from './name.ts';
 import type { PatternList } from './pattern-list.ts';
 
 /** Says whether a signature of a sender's address is ours, and has not been used up. */
-export type SesCheck = (local: string, domain: string) => boolean | Promise<boolean>;
+export type SesCheck = (local: string, domain: string) => Promise<boolean>;
 
 /** A zone as it is described. */
 export interface ZoneOptions {

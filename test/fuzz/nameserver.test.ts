@@ -29,7 +29,7 @@ const responder = new Responder(
     serial: 1,
     nameServers: ['ns.x'],
     mailbox: 'a@b.c',
-    ses: () => false,
+    ses: async () => false,
   }),
   new RateLimit(1_000_000),
 );

@@ -5,8 +5,6 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { runDns } from '../../lib/cli/dns.ts';
 import { createResolver, type Resolver } from '../../lib/dns/index.ts';
-import { ownModules } from '../../lib/filter/index.ts';
-import { createSes } from '../../lib/srs/index.ts';
 import { milter, RunningMilter } from '../helpers/cli.ts';
 import { until, unusedPort } from '../helpers/wait.ts';
 
@@ -113,30 +111,6 @@ describe('milter dns', () => {
     running.child.kill('SIGTERM');
     expect(await running.status()).toBe(0);
   });
-
-  it.skipIf(!Object.hasOwn(ownModules, 'srs'))(
-    'knows signatures of ours, by the secrets of module srs',
-    async () => {
-      const here = await place();
-      const secret = 'correct horse battery staple';
-      here.write('ses = true', `[[module]]\nuse = "srs"\nsecrets = "${secret}"\n`);
-      await using running = new RunningMilter([here.file], {}, 'dns');
-      await running.address();
-      const [local = ''] = createSes({ secrets: [secret] })
-        .sign('joe.doe@example.org')
-        .split('@');
-      const ask = async (name: string) => await here.resolver.resolve(name, 'A');
-      for (const name of [`${local}._ses.rhs.example.org`, `${local}._ses.example.org.rhs.example.org`])
-        expect(await ask(name)).toMatchObject({ status: 'ok', records: ['127.0.0.2'], ttl: 0 });
-      expect(await ask(`${local}._ses.example.com.rhs.example.org`)).toMatchObject({ status: 'nxdomain' });
-      expect(await ask(`${local.replace('joe', 'jim')}._ses.rhs.example.org`)).toMatchObject({
-        status: 'nxdomain',
-      });
-      expect(await ask('joe.doe._ses.rhs.example.org')).toMatchObject({ status: 'nodata' });
-      const { out, status } = await milter(['dns', '--test', `${local}@example.org`, here.file]);
-      expect([status, out]).toEqual([0, `${local}@example.org is signed by us\n`]);
-    },
-  );
 
   it('tells which lines of the list match', async () => {
     const { file, patterns } = await place();

@@ -13,12 +13,13 @@ import {
   whoRole,
   z,
 } from '../../kit.ts';
+import { BOUNCES, type Counted, isUsedUp } from './ses-uses.ts';
 import { type Tagged, Tags } from './tags.ts';
 
 const DAY = 86_400_000;
 
 export default defineModule({
-  name: 'bounces',
+  name: BOUNCES,
   about: 'Whether bounces are of mail that was sent from here',
   once: true,
   options: z.strictObject({
@@ -114,9 +115,8 @@ export default defineModule({
       }
 
       /** A signature that was guessed or found is of no use for long. */
-      async #count(recipient: string, { signature, most }: NonNullable<Tagged['counted']>): Promise<void> {
-        const key = `ses:${signature}`;
-        if (Number((await services.store.get(key)) ?? 0) >= most) {
+      async #count(recipient: string, counted: Counted): Promise<void> {
+        if (await isUsedUp(services.store, counted)) {
           services.found(this, 'replayed', { word: 'reject' }, { recipient });
           return;
         }
@@ -124,7 +124,7 @@ export default defineModule({
         services.whenSettled(
           this,
           async (fate) => {
-            if (fate === 'accepted') await services.store.increment(key, 1, { ttl });
+            if (fate === 'accepted') await services.store.increment(counted.key, 1, { ttl });
           },
           recipient,
         );

@@ -1,8 +1,8 @@
 /** Our own senders, signed in one of three ways. All three are known again, whichever signs now. */
-import { randomInt } from 'node:crypto';
 import { parseAddress } from '../../../index.ts';
 import { createBatv, createSes, createSrs, SrsError } from '../../../srs/index.ts';
 import { aLabels, type Signing } from '../../kit.ts';
+import { type Counted, countedOf, sesNumber, sesOptions } from './ses-uses.ts';
 
 /** A way to sign. */
 export type Way = 'srs' | 'ses' | 'batv';
@@ -14,13 +14,8 @@ export interface Tagged {
   /** Why it is not good. */
   readonly fault: SrsError | undefined;
   /** Of a signature that may be seen so often only. */
-  readonly counted: { readonly signature: string; readonly most: number } | undefined;
+  readonly counted: Counted | undefined;
 }
-
-/** What one message to one recipient may bring: a warning that it is late, that it failed, and one for luck. */
-const USES = 3;
-/** So many recipients are told apart in a signature's number. */
-const MOST_RECIPIENTS = 255;
 
 const TAG = /^(?:SRS0(?=[-+=])|SES(?==)|prvs(?==))/i;
 
@@ -72,10 +67,8 @@ export class Tags {
           return { address: report.address, fault, counted: undefined };
         }
         case 'ses': {
-          const { address: bare, fault, id, signature, signedAt } = made.ses.inspect(address);
-          const recipients = Math.max(1, Number(id & BigInt(MOST_RECIPIENTS)));
-          const counted = signedAt === undefined ? undefined : { signature, most: USES * recipients };
-          return { address: bare, fault, counted };
+          const report = made.ses.inspect(address);
+          return { address: report.address, fault: report.fault, counted: countedOf(report) };
         }
         default: {
           const { address: bare, fault } = made.batv.inspect(address);
@@ -98,15 +91,13 @@ export class Tags {
 
 function makeAll(signing: Signing, now: () => number) {
   const { secrets, maxAge, hashLength, separator } = signing;
-  const ses = { secrets, expiration: Math.min(maxAge, 1000), now };
+  const ses = sesOptions(signing, now);
   return {
     signing,
     secrets,
     srs: createSrs({ secrets, maxAge, hashLength, separator, now }),
     ses: createSes(ses),
-    /** The number is random, so that several processes may sign, and tells how many recipients there are. */
-    sesFor: (recipients: number) =>
-      createSes({ ...ses, id: () => randomInt(1, 2 ** 31) * 256 + Math.min(recipients, MOST_RECIPIENTS) }),
+    sesFor: (recipients: number) => createSes({ ...ses, id: () => sesNumber(recipients) }),
     batv: createBatv({ secrets, maxAge: Math.min(maxAge, 900), now }),
   };
 }
