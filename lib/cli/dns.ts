@@ -81,6 +81,7 @@ async function serveZone(
     zone,
   });
   privileges.drop();
+  await uses.reach();
 
   const replace = (): void => {
     zone = configured.zone(zone.serial + 1);
@@ -100,6 +101,7 @@ async function serveZone(
       const config = await chosen.read({});
       const next = new ConfiguredNameServer(config, uses.isUsed, configured);
       await uses.open(config);
+      void uses.reach();
       warnOfFixed(next, configured, logger);
       configured = next;
       replace();

@@ -23,7 +23,7 @@ export class SesUses {
   }
 
   /**
-   * Goes over to the store of a configuration; nothing is asked of it yet. None is opened where no signatures are checked, nor
+   * Goes over to the store of a configuration; nothing is asked of it yet, see {@link reach}. None is opened where no signatures are checked, nor
    * for `memory:`, which is another one in each process.
    * @throws FilterConfigError where the package for Redis is not installed; then all stays
    */
@@ -46,13 +46,20 @@ export class SesUses {
    * Whether a signature is used up; false without a store.
    * @throws StoreError where the store is away
    */
-  readonly isUsed = async (report: SesReport): Promise<boolean> => {
-    if (this.#store === undefined) return false;
+  readonly isUsed = async (report: SesReport): Promise<boolean> =>
+    this.#store !== undefined && (await this.#watched(isSesUsed(this.#store, report)));
+
+  /** Has the first question find the store at hand, and tells at once where it is away. Never rejects. */
+  async reach(): Promise<void> {
+    if (this.#store !== undefined) await this.#watched(this.#store.get('ses')).catch(() => {});
+  }
+
+  async #watched<T>(answer: Promise<T>): Promise<T> {
     try {
-      const isUsed = await isSesUsed(this.#store, report);
+      const result = await answer;
       if (this.#isAway) this.#log.info({}, 'the store answers again');
       this.#isAway = false;
-      return isUsed;
+      return result;
     } catch (error) {
       // Once, not with each question.
       if (!this.#isAway)
@@ -63,7 +70,7 @@ export class SesUses {
       this.#isAway = true;
       throw error;
     }
-  };
+  }
 
   /** Closes the store. */
   async close(): Promise<void> {
