@@ -124,7 +124,9 @@ export default defineModule({
 
       override async eom(): Promise<void> {
         const recipients = this.message.recipients.map(({ address }) => address);
-        const lessons = recipients.filter((recipient) => lessonFor(recipient) !== undefined);
+        // Outsiders get there where the recipient is exempt, or an entry of access lets them: it is mail like other mail.
+        const isOurs = clientFact.get(this).kind !== 'external';
+        const lessons = isOurs ? recipients.filter((recipient) => lessonFor(recipient) !== undefined) : [];
         if (lessons.length > 0) {
           await this.#teach(lessons, lessons.length === recipients.length);
           return;

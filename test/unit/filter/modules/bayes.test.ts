@@ -164,6 +164,20 @@ describe('teachers', () => {
   });
 
   it.each([
+    ['an exempt recipient', `[[module]]\nuse = "recipients"\nunfiltered = ["ham@example.com"]\n`],
+    ['an entry of access', `[[module]]\nuse = "access"\nmap = "file:${join(folder, 'map')}"\n`],
+  ])('are no outsiders by way of %s', async (_, modules) => {
+    writeFileSync(join(folder, 'map'), 'Connect:192.0.2.7 OK\n');
+    await using filter = await testFilter(`${bayes()}[[module]]\nuse = "./learner.ts"\n${modules}`);
+    const { verdict } = await filter.send({
+      recipients: ['ham@example.com'],
+      eml: forwarded(mail('spam', 1)),
+    });
+    expect(verdict).toBe('continue');
+    expect(await filter.store.part('learner').get('learned')).toBeUndefined();
+  });
+
+  it.each([
     ['nothing attached', mail('spam', 1), ['spam@example.com']],
     ['both addresses', forwarded(mail('spam', 1)), ['spam@example.com', 'ham@example.com']],
   ])('are told of %s', async (_, eml, recipients) => {
