@@ -15,6 +15,10 @@ export interface PostfixOptions {
   readonly milters: readonly string[];
   /** More lines for main.cf; what is set here wins. */
   readonly main?: readonly string[];
+  /** More lines for master.cf. */
+  readonly services?: readonly string[];
+  /** The name server that it asks, on port 53, in place of the machine's; needs `a resolver of its own`. */
+  readonly nameServer?: string;
 }
 
 /** A running Postfix. */
@@ -35,7 +39,12 @@ export interface QueueEntry {
 }
 
 /** Starts Postfix. It is ready when this resolves. */
-export async function startPostfix({ milters, main = [] }: PostfixOptions): Promise<Postfix> {
+export async function startPostfix({
+  milters,
+  main = [],
+  services = [],
+  nameServer,
+}: PostfixOptions): Promise<Postfix> {
   const directory = await mkdtemp(join(tmpdir(), 'postfix-'));
   const config = join(directory, 'etc');
   const logFile = join(directory, 'maillog');
@@ -50,12 +59,14 @@ export async function startPostfix({ milters, main = [] }: PostfixOptions): Prom
   await writeFile(join(config, 'main.cf'), `${settings.join('\n')}\n`);
   // A file just written Postfix reads again and again for a second, lest it be half of one.
   await utimes(join(config, 'main.cf'), 0, 0);
-  await writeFile(join(config, 'master.cf'), masterServices(port));
+  await writeFile(join(config, 'master.cf'), `${masterServices(port)}${services.join('\n')}\n`);
 
   const log = (): Promise<string> => readFile(logFile, 'utf8').catch(() => '');
-  const master = await startServer('postfix', ['-c', config, 'start-fg'], async () =>
-    (await log()).includes('daemon started'),
-  );
+  const [program, ...args] = [
+    ...(nameServer === undefined ? [] : await withResolver(nameServer, directory)),
+    ...['postfix', '-c', config, 'start-fg'],
+  ] as const;
+  const master = await startServer(program ?? '', args, async () => (await log()).includes('daemon started'));
   const queue = async (): Promise<readonly QueueEntry[]> => {
     const { stdout } = await run('postqueue', ['-c', config, '-j']);
     return stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as QueueEntry]));
@@ -85,6 +96,13 @@ export async function startPostfix({ milters, main = [] }: PostfixOptions): Prom
       await rm(directory, { recursive: true });
     },
   };
+}
+
+/** A command that runs the one behind it where /etc/resolv.conf names that server. */
+async function withResolver(nameServer: string, directory: string): Promise<readonly string[]> {
+  const file = join(directory, 'resolv.conf');
+  await writeFile(file, `nameserver ${nameServer}\noptions timeout:5 attempts:2\n`);
+  return ['unshare', '--mount', 'sh', '-c', 'mount --bind "$0" /etc/resolv.conf && exec "$@"', file];
 }
 
 async function postfixId(which: '-u' | '-g'): Promise<number> {

@@ -93,6 +93,13 @@ const NEEDS = {
       () => works('unshare', '--mount', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', '/mnt'),
     ],
   ],
+  'a resolver of its own': [
+    ['only root can mount', () => process.getuid?.() === 0],
+    [
+      'nothing can be mounted over /etc/resolv.conf (needs namespaces)',
+      () => works('unshare', '--mount', 'mount', '--bind', import.meta.filename, '/etc/resolv.conf'),
+    ],
+  ],
   redis: [['redis-server is not installed', () => works('redis-server', '--version')]],
   openssl: [['openssl is not installed', () => works('openssl', 'version')]],
   nsd: [['nsd is not installed, or /usr/sbin not in PATH', () => works('nsd', '-v')]],

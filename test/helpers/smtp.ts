@@ -39,9 +39,9 @@ export class SmtpClient implements AsyncDisposable {
     this.hello = hello;
   }
 
-  /** Connects, waits for the greeting and says EHLO, whatever the greeting is. */
-  static async open(port: number, helo = 'client.test'): Promise<SmtpClient> {
-    const socket = connect(port, '127.0.0.1').setTimeout(30_000);
+  /** Connects, from an address in 127.0.0.0/8, waits for the greeting and says EHLO, whatever the greeting is. */
+  static async open(port: number, helo = 'client.test', localAddress = '127.0.0.1'): Promise<SmtpClient> {
+    const socket = connect({ port, host: '127.0.0.1', localAddress }).setTimeout(30_000);
     socket.on('timeout', () => socket.destroy(new Error('the SMTP server said nothing for 30 s')));
     const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
     const greeting = await readReply(lines);
