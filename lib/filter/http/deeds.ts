@@ -4,6 +4,9 @@ import { type Html, html, plural } from './html.ts';
 import type { Notice } from './sessions.ts';
 import type { SignedVisit } from './site.ts';
 
+/** Who does it, by which request, with which filter. */
+export type Doing = Pick<SignedVisit, 'filter' | 'who' | 'request'>;
+
 /** What may be pressed. */
 export type Deed = 'ham' | 'release' | 'again' | 'spam' | 'delete' | 'request' | 'withdraw' | 'allow';
 
@@ -49,7 +52,7 @@ export function deedOf(form: URLSearchParams, isForMany: boolean): Deed | undefi
 }
 
 /** Does it with one message. What is to be said then comes back; it is bad news where it was not done. */
-export async function doOne(visit: SignedVisit, deed: Deed, id: string): Promise<Notice> {
+export async function doOne(visit: Doing, deed: Deed, id: string): Promise<Notice> {
   visit.request.extend(PATIENCE);
   try {
     return await perform(visit, deed, id, true);
@@ -60,7 +63,7 @@ export async function doOne(visit: SignedVisit, deed: Deed, id: string): Promise
 }
 
 /** Does it with each of those that are chosen. */
-export async function doMany(visit: SignedVisit, deed: Deed, ids: readonly string[]): Promise<Notice> {
+export async function doMany(visit: Doing, deed: Deed, ids: readonly string[]): Promise<Notice> {
   if (ids.length === 0) return { text: 'No message was selected.', isBad: true };
   visit.request.extend(PATIENCE);
   const chosen = [...new Set(ids)].slice(0, MOST);
@@ -81,7 +84,7 @@ export async function doMany(visit: SignedVisit, deed: Deed, ids: readonly strin
   return { text: said.join(' '), isBad: faults.size > 0 };
 }
 
-async function perform({ filter, who }: SignedVisit, deed: Deed, id: string, wait: boolean): Promise<Notice> {
+async function perform({ filter, who }: Doing, deed: Deed, id: string, wait: boolean): Promise<Notice> {
   const { review } = filter.quarantine;
   const good = (more = ''): Notice => ({ text: `The message is ${DONE[deed]}.${more}`, isBad: false });
   switch (deed) {
@@ -134,8 +137,8 @@ async function perform({ filter, who }: SignedVisit, deed: Deed, id: string, wai
 
 /** Has it learned; says whose fault it is where somebody did not. */
 async function learn(
-  review: SignedVisit['filter']['quarantine']['review'],
-  who: SignedVisit['who'],
+  review: Doing['filter']['quarantine']['review'],
+  who: Doing['who'],
   id: string,
   as: 'spam' | 'ham',
 ): Promise<string> {

@@ -173,7 +173,7 @@ export class Review {
     return this.#parts.learners().length > 0;
   }
 
-  /** Tells all who learn what it is. To be called before it is released or deleted: then its message goes. */
+  /** Tells all who learn what it is, as long as it is neither released nor deleted: then its message goes. */
   async train(who: Reviewer, id: string, as: 'spam' | 'ham'): Promise<Trained> {
     const learners = this.#parts.learners();
     if (learners.length === 0)
@@ -182,6 +182,8 @@ export class Review {
         'No module of this configuration learns (such as bayes, or spam with learning)',
       );
     const item = await this.get(who, id);
+    // Its file may still be there, for another owner.
+    if (item.state === 'released' || item.state === 'deleted') throw await this.#late(who, id);
     const message = await this.#parts.held.read(item).catch((error: unknown) => {
       throw new ReviewError('gone', `Its message is not there (it is ${item.state}): ${text(error)}`);
     });

@@ -343,13 +343,61 @@ describe('the link of a digest', () => {
     for (let i = 0; i < 3; i++) expect((await somebody.ask(link)).status).toBe(200);
     expect(sink.mails).toHaveLength(0);
     expect((await page.visitor({ 'sec-fetch-site': 'cross-site' }).ask(link, { body: '' })).status).toBe(403);
-    const done = await somebody.ask(link, { body: '' });
+    // A link to release deletes nothing, and does nothing unless it is told what.
+    for (const body of ['', 'deed=delete', 'deed=spam', 'deed=allow', 'deed=x'])
+      expect((await somebody.ask(link, { body })).status, body).toBe(400);
+    const done = await somebody.ask(link, { body: 'deed=release' });
     expect(done.body).toContain('The message is released');
     expect(done.headers['set-cookie']).toBeUndefined();
     expect(sink.mails).toHaveLength(1);
-    expect(await somebody.ask(link, { body: '' })).toMatchObject({ status: 409 });
+    expect(await somebody.ask(link, { body: 'deed=release' })).toMatchObject({ status: 409 });
     expect(sink.mails).toHaveLength(1);
     expect((await somebody.ask(`/quarantine/${item.id}`)).status).toBe(303);
+  });
+
+  it('teaches who learns, if its owner says what it is, and no more once it is over', async () => {
+    await using sink = await mailSink();
+    await using page = await testPage(MODULES + LEARNER, {
+      top: `[outgoing]\nsmtp = "127.0.0.1:${sink.port}"`,
+    });
+    // The file stays for Carol.
+    await hold(page, simple('one'), ['bob@example.com', 'carol@example.com']);
+    const { review } = page.filter.quarantine;
+    const somebody = page.visitor();
+    const learned = (): readonly unknown[] =>
+      page.filter.logger.lines
+        .filter(({ message }) => message === 'learned')
+        .map(({ fields }) => fields['as']);
+    const { items } = await review.list({ name: 'root', isAdmin: true });
+    for (const item of items) {
+      const isBob = item.owner === 'bob@example.com';
+      const [action, deed] = isBob ? (['delete', 'spam'] as const) : (['release', 'ham'] as const);
+      const link = `/link/${await review.makeLink(item, action)}`;
+      expect((await somebody.ask(link)).body).toContain(isBob ? 'Is spam: delete' : 'Is not spam: release');
+      expect((await somebody.ask(link, { body: `deed=${deed}` })).status).toBe(200);
+      const before = learned().length;
+      const release = `/link/${await review.makeLink(item, 'release')}`;
+      expect((await somebody.ask(release, { body: 'deed=ham' })).status).toBe(409);
+      expect(learned()).toHaveLength(before);
+    }
+    expect(learned().toSorted()).toEqual(['ham', 'spam']);
+    expect(sink.mails.map(({ recipients }) => recipients)).toEqual([['carol@example.com']]);
+  });
+
+  it('asks an administrator for what is dangerous', async () => {
+    await using page = await testPage(MODULES, { top: '[outgoing]\nsmtp = "127.0.0.1:9"' });
+    await hold(page, simple('DANGER'));
+    const { review } = page.filter.quarantine;
+    const root = { name: 'root', isAdmin: true };
+    const { items } = await review.list(root);
+    const [item] = items;
+    if (item === undefined) throw new Error('nothing is held');
+    const link = `/link/${await review.makeLink(item, 'release')}`;
+    const somebody = page.visitor();
+    expect((await somebody.ask(link)).body).toContain('Ask for its release');
+    expect((await somebody.ask(link, { body: 'deed=release' })).status).toBe(409);
+    expect((await somebody.ask(link, { body: 'deed=request' })).status).toBe(200);
+    expect((await review.get(root, item.id)).state).toBe('requested');
   });
 
   it('cannot be guessed', async () => {
