@@ -4,6 +4,7 @@ import type { HeldItems } from '../../../lib/filter/quarantine/items.ts';
 import { openStore } from '../../../lib/filter/store/open.ts';
 import type { Store } from '../../../lib/filter/store/store.ts';
 import { fillHeld, HELD_OWNERS, heldItem } from '../../helpers/held-items.ts';
+import { quickest } from '../../helpers/quickest.ts';
 import { sharedStores, surroundings } from '../../helpers/store-place.ts';
 
 const FEW = 1_000;
@@ -33,17 +34,6 @@ function counting(store: Store): { readonly store: Store; read: number } {
   return counted;
 }
 
-/** The time of the quickest of some calls, in milliseconds. */
-async function quickest(work: () => Promise<unknown>): Promise<number> {
-  let best = Number.POSITIVE_INFINITY;
-  for (let n = 0; n < 15; n++) {
-    const began = performance.now();
-    await work();
-    best = Math.min(best, performance.now() - began);
-  }
-  return best;
-}
-
 // A cluster does what one server does.
 const stores = sharedStores.filter(({ name }) => name !== 'Redis Cluster');
 
@@ -66,7 +56,7 @@ it.each(stores)(
         counted.read = 0;
         await list(items);
         const { read } = counted;
-        figures[name] = { read, time: await quickest(() => list(items)) };
+        figures[name] = { read, time: await quickest(15, () => list(items)) };
       }
       return figures;
     };

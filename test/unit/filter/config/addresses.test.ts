@@ -3,6 +3,7 @@ import { addresses } from '../../../../lib/filter/config/lists/addresses.ts';
 import { ListFiles } from '../../../../lib/filter/config/lists/files.ts';
 import { readWith } from '../../../../lib/filter/config/reading.ts';
 import type { AddressList } from '../../../../lib/filter/index.ts';
+import { quickest } from '../../../helpers/quickest.ts';
 
 /** Our domains are example.org and bücher.example. */
 function list(...entries: string[]): AddressList {
@@ -142,18 +143,18 @@ describe('an address list', () => {
     ['a path of a megabyte', `<${'@a,'.repeat(300_000)}:a@b>`],
     ['lone surrogates', '\udc80\udcff@\udc80.example'],
     ['a domain that is none', 'a@exa mple..\u{1f600}'],
-  ])('takes no longer than a thousand others with %s', (_, address) => {
+  ])('takes no longer than a thousand others with %s', async (_, address) => {
     const globs = Array.from({ length: 200 }, (_unused, i) => `*a*a*a*a*a*b${i}@*.e*x*a*`);
     const one = list(...globs, 'bücher.example', 'x@example.org', '.example');
-    const time = (asked: string, times: number): number => {
-      const started = performance.now();
+    const ask = (asked: string, times: number) => () => {
       for (let i = 0; i < times; i++) {
         one.has(asked);
         one.hasDomain(asked);
       }
-      return performance.now() - started;
     };
-    time('user@example.com', 100);
-    expect(time(address, 1)).toBeLessThan(time('user@example.com', 1_000));
+    await quickest(1, ask('user@example.com', 100));
+    expect(await quickest(5, ask(address, 1))).toBeLessThan(
+      await quickest(3, ask('user@example.com', 1_000)),
+    );
   });
 });

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { networks } from '../../../../lib/filter/config/lists/networks.ts';
+import { quickest } from '../../../helpers/quickest.ts';
 
 function faultOf(entry: string): string | undefined {
   return networks().safeParse([entry]).error?.issues[0]?.message;
@@ -93,8 +94,8 @@ describe('a network list', () => {
     ['', /is no domain/],
   ])('refuses %j', (entry, message) => expect(faultOf(entry)).toMatch(message));
 
-  it('is as fast with a hundred thousand networks as with ten', () => {
-    const time = (count: number): number => {
+  it('is as fast with a hundred thousand networks as with ten', async () => {
+    const time = async (count: number): Promise<number> => {
       const many = networks().parse(
         Array.from({ length: count }, (_, i) =>
           i % 2 === 0
@@ -105,11 +106,10 @@ describe('a network list', () => {
             : `2001:db8:${i.toString(16)}::/48`,
         ),
       );
-      const started = performance.now();
-      for (let i = 0; i < 20_000; i++) many.hasAddress(`198.51.${i >> 8}.${i & 255}`);
-      return performance.now() - started;
+      return await quickest(4, () => {
+        for (let i = 0; i < 20_000; i++) many.hasAddress(`198.51.${i >> 8}.${i & 255}`);
+      });
     };
-    time(10);
-    expect(time(60_000)).toBeLessThan(time(10) * 10);
+    expect(await time(60_000)).toBeLessThan((await time(10)) * 10);
   });
 });
