@@ -23,6 +23,13 @@ import { type Line, Session, type SessionHost } from './js/session.ts';
 /** The longest that Node's timers take, in milliseconds. */
 const LONGEST_TIMER = 0x7fff_ffff;
 
+/** Those that listen. What waits in them is answered also where the process ends. */
+const listening = new Set<JsServer>();
+
+function cutOffAll(): void {
+  for (const server of listening) server.cutOff();
+}
+
 /** Makes a server. It may also be given connections that it did not accept itself. */
 export function openJs(options: EngineOptions, take: (ticket: Ticket) => void): JsServer {
   return new JsServer(options, take);
@@ -78,7 +85,13 @@ export class JsServer implements EngineServer, SessionHost, ConnectionHost {
     this.holdLoop(this.#held);
     // One look at all now and then costs less than a timer for each.
     const sweeper = setInterval(() => this.#sweep(), Math.min(this.timeout / 4, LONGEST_TIMER)).unref();
-    void this.closed.then(() => clearInterval(sweeper));
+    if (listening.size === 0) process.on('exit', cutOffAll);
+    listening.add(this);
+    void this.closed.then(() => {
+      clearInterval(sweeper);
+      listening.delete(this);
+      if (listening.size === 0) process.off('exit', cutOffAll);
+    });
     return listener.address;
   }
 
@@ -139,7 +152,7 @@ export class JsServer implements EngineServer, SessionHost, ConnectionHost {
     this.draining = true;
     this.#listener?.close();
     for (const connection of this.#connections) connection.drain();
-    this.#after(grace, () => this.#cutOff());
+    this.#after(grace, () => this.cutOff());
     this.#endWhenEmpty();
   }
 
@@ -205,9 +218,13 @@ export class JsServer implements EngineServer, SessionHost, ConnectionHost {
     for (const connection of this.#connections) connection.sweep(now);
   }
 
-  #cutOff(): void {
+  /** The grace is over: what waits is answered with tempfail. */
+  cutOff(): void {
     this.#refusing = true;
-    for (const connection of this.#connections) connection.cutOff();
+    for (const connection of this.#connections) {
+      connection.cutOff();
+      connection.handleMore();
+    }
     this.#after(LAST_WORDS, () => {
       for (const connection of this.#connections) connection.destroy();
     });

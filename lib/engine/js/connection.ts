@@ -37,6 +37,7 @@ const NEGOTIATE = 0x4f; // O
 
 export class Connection implements Line {
   readonly isTcp: boolean;
+  readonly holdsProcess: boolean;
   readonly #host: ConnectionHost;
   readonly #socket: Duplex;
   readonly #reader: FrameReader;
@@ -63,6 +64,7 @@ export class Connection implements Line {
     this.#host = host;
     this.#socket = socket;
     this.isTcp = isTcp;
+    this.holdsProcess = socket instanceof Socket;
     this.#reader = new FrameReader(host.maxDataSize, 'the MTA');
     socket
       .on('data', (bytes: Buffer) => this.receive(bytes))

@@ -55,7 +55,8 @@ function listening(
 
 /**
  * Nobody shall connect before the socket has its mode and group, so it is made under another name. That is also all that
- * Node.js removes at the end: what stands at the path then may be another program's.
+ * Node.js removes at the end: what stands at the path then may be another program's. A path so long that no other name
+ * fits beside it is used itself.
  */
 async function listenAtPath(server: Server, options: EngineOptions): Promise<Listener> {
   const { socket, socketMode, socketGroup } = options;

@@ -48,6 +48,8 @@ export interface SessionHost {
 export interface Line {
   /** Whether it is a TCP connection, where a kernel may delay its acknowledgements. */
   readonly isTcp: boolean;
+  /** Whether it keeps the process alive by itself, as long as the server is to. */
+  readonly holdsProcess: boolean;
   /** Sends a frame soon, with those that follow. */
   send(frame: Buffer): void;
   /** Sends actions soon. `lost` is called if they cannot be sent. */
@@ -450,11 +452,12 @@ export class Session {
       return;
     }
     const next = this.#stage === 'eom' ? Math.min(left, PROGRESS_INTERVAL) : left;
-    this.#alarm = setAlarm(next, () => {
+    const ring = (): void => {
       if (performance.now() < this.#expires) this.#line.send(progressFrame);
       this.#watch();
       this.#line.goOn();
-    });
+    };
+    this.#alarm = setAlarm(next, ring, !this.#line.holdsProcess);
   }
 
   #expire(): void {
