@@ -35,9 +35,13 @@ export async function dialFirst(
       // The next one's turn is early where this one fails.
       if (i > 0) await Promise.race([before, pause(HEAD_START * i, undefined, { signal: stop })]);
       stop.throwIfAborted();
-      return await connected(dial(address, SMTP_PORT), stop);
-    } finally {
+      const socket = await connected(dial(address, SMTP_PORT), stop);
+      // Of two that answer in the same moment the second is one too many: it hears that of the first.
+      over.abort();
+      return socket;
+    } catch (error) {
       own.resolve();
+      throw error;
     }
   });
   try {
@@ -55,7 +59,7 @@ async function connected(socket: Socket, stop: AbortSignal): Promise<Socket> {
   const { promise, resolve, reject } = Promise.withResolvers<Socket>();
   const give = (): void => reject(new Error('another address was faster'));
   stop.addEventListener('abort', give, { once: true });
-  socket.once('connect', () => resolve(socket));
+  socket.once('connect', () => (stop.aborted ? give() : resolve(socket)));
   socket.once('error', reject);
   try {
     return await promise;

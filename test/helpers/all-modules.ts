@@ -60,6 +60,8 @@ const OPTIONS: Readonly<Record<string, string>> = {
   bounces: 'sign = "batv"\ndomains = ["test.invalid"]',
   forwarders: 'domain = "fwd.test.invalid"',
   srs: 'domain = "srs.test.invalid"\nsecrets = "a secret of many tests"\nforward = "milter"\nforwarded = ["far@test.invalid"]',
+  // Nothing asks it: no test talks to strangers' servers.
+  callout: 'verify = "asked"',
   disclaimer: 'text = "This message came through a filter."',
 };
 
@@ -82,6 +84,7 @@ const ORDER = [
   'ratelimit',
   'srs',
   'bounces',
+  'callout',
   'forwarders',
   'disclaimer',
   'copies',

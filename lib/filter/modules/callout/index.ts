@@ -59,6 +59,13 @@ export default defineModule({
     unknown: kinds.action('tempfail').describe('It cannot be told now: 4xx, no connection, too many asked'),
     bounced: kinds.action('discard').describe('An explanation comes back'),
   }),
+  wants: [
+    {
+      module: 'srs',
+      why: 'by whose secrets bounces of explanations are known',
+      when: ({ dsn }) => dsn === 'asked',
+    },
+  ],
   findings: {
     passed: { about: 'sender', text: 'the sender’s mail server accepts' },
     'not-asked': { about: 'sender', text: 'a sender whom nobody may ask' },

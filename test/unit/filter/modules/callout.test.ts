@@ -15,7 +15,7 @@ const NOW = 1_577_836_860_000;
 const SOFTFAIL = { TXT: ['v=spf1 ~all'] };
 const ZONE: MemoryZone = {
   'far.example': { ...SOFTFAIL, MX: [{ preference: 10, exchange: 'mx.far.example' }] },
-  'mx.far.example': { A: ['192.0.2.25'] },
+  'mx.far.example': { A: ['203.0.113.25'] },
 };
 
 const modules = (options: string, more = ''): string => `[[module]]
@@ -101,7 +101,7 @@ describe('the explanation', () => {
     await using site = await start();
     expect(await site.send()).toBeUndefined();
     expect(await site.found()).toEqual(['spf-softfail', 'callout-passed']);
-    expect(site.dialed).toEqual(['192.0.2.25:25']);
+    expect(site.dialed).toEqual(['203.0.113.25:25']);
     expect(site.sink.mails).toMatchObject([{ sender: '', recipients: ['ann@far.example'] }]);
   });
 
@@ -272,7 +272,7 @@ describe('the question', () => {
   it('is asked so often', async () => {
     let now = NOW;
     const zone = Object.fromEntries(
-      ['a.example', 'b.example', 'c.example'].map((name) => [name, { ...SOFTFAIL, A: ['192.0.2.25'] }]),
+      ['a.example', 'b.example', 'c.example'].map((name) => [name, { ...SOFTFAIL, A: ['203.0.113.25'] }]),
     );
     await using site = await start('verify = "asked"\nrate = { messages = 2, per = "1m" }', {
       now: () => now,
@@ -338,7 +338,7 @@ describe('nobody is asked', () => {
 
   it('about mail that nobody doubts, that is refused already, or that is for somebody exempt', async () => {
     await using site = await start(undefined, {
-      zone: { ...ZONE, 'good.example': { TXT: ['v=spf1 +all'], A: ['192.0.2.25'] } },
+      zone: { ...ZONE, 'good.example': { TXT: ['v=spf1 +all'], A: ['203.0.113.25'] } },
       more: '[[module]]\nuse = "recipients"\n[[module]]\nuse = "headers"\nsubject_words = ["viagra"]\nwords_action = "reject"',
     });
     await site.send({ sender: 'a@good.example' });
@@ -377,13 +377,13 @@ describe('its words', () => {
     const directory = folderWith({ access: 'SPF-Neutral: CALLOUT\nSPF-Softfail:far.example OK\n' });
     await using site = await start('verify = "asked"', {
       directory,
-      zone: { ...ZONE, 'new.example': { TXT: ['v=spf1 ?all'], A: ['192.0.2.26'] } },
+      zone: { ...ZONE, 'new.example': { TXT: ['v=spf1 ?all'], A: ['203.0.113.26'] } },
       answer: at('rcpt', '550 no'),
       more: '[[module]]\nuse = "access"\nmap = "file:access"',
     });
     expect(await site.send()).toBeUndefined();
     expect(await site.send({ sender: 'a@new.example' })).toMatch(/^550 5\.1\.8 /);
-    expect(site.dialed).toEqual(['192.0.2.26:25']);
+    expect(site.dialed).toEqual(['203.0.113.26:25']);
   });
 });
 
