@@ -317,6 +317,9 @@ async function moduleProblems(config: Config, module: ConfiguredModule): Promise
     if (isThere || mode === 'observe' || when?.(options) === false) continue;
     problems.push(problem(`would do more with a [[module]] with use = "${wanted}", ${why}`));
   }
+  if (definition.sends?.(options) === true && !canSend(config.settings.outgoing)) {
+    problems.push({ ...problem('sends mail, and needs smtp or sendmail in [outgoing]'), isFault: true });
+  }
   try {
     const more = (await definition.check?.(options, makeResolver(config))) ?? [];
     return [...problems, ...more.map(problem)];

@@ -7,6 +7,8 @@ import { type Milter, slot } from '../index.ts';
 import type { CheckResult } from '../spf/index.ts';
 import type { Action } from './findings/action.ts';
 import type { Finding, Ruling } from './findings/finding.ts';
+import type { OwnMail } from './outgoing/own-mail.ts';
+import type { HeldFrom } from './quarantine/release-from.ts';
 
 /** Whom the mail comes from, by what the client may do. */
 export type ClientKind = 'authenticated' | 'internal' | 'external';
@@ -102,6 +104,9 @@ export interface Role<T> {
   readonly type?: T;
 }
 
+/** What somebody does who has a role. */
+export type RoleOf<R> = R extends Role<infer T> ? T : never;
+
 /** Declares a role. */
 export function role<T>(name: string): Role<T> {
   return { role: name };
@@ -179,6 +184,28 @@ export const calloutRole = role<true>('callout');
  * module `known`; to be asked at RCPT or later.
  */
 export const knownRole = role<(milter: Milter, recipient: string) => Promise<boolean>>('known');
+
+/** Remembers that a sender is known to one of ours, as if that one had written to it. Provided by module `known`. Addresses without brackets. */
+export const acquaintRole = role<(owner: string, sender: string) => Promise<void>>('acquaint');
+
+/** Writes mail of the filter's own. There where the configuration says how mail leaves. */
+export const ownMailRole = role<{
+  /** Sends it with the null sender. @throws OutgoingError where it is not taken */
+  send(mail: OwnMail): Promise<void>;
+  /** The address of the page that a link leads to; undefined where there is none. */
+  link(text: string): string | undefined;
+}>('own-mail');
+
+/** Releases what a finding had held. Resolves to how many messages. */
+export const heldMailRole = role<(which: HeldFrom) => Promise<number>>('held-mail');
+
+/** Knows what strangers may confirm by a link. Provided by module `confirm`. */
+export const confirmationRole = role<{
+  /** Undefined where there is nothing (more) to be confirmed. */
+  find(token: string): Promise<{ readonly owners: readonly string[]; readonly subject: string } | undefined>;
+  /** Resolves to whether there was something. */
+  confirm(token: string): Promise<boolean>;
+}>('confirmation');
 
 /** What is written of points. Provided by module `score`. */
 export const scoreRole = role<{

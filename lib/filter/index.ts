@@ -46,7 +46,7 @@ export {
   openFilter,
 } from './open.ts';
 export { stageDeadlines } from './opener.ts';
-export { type Handing, OutgoingError, type OutgoingMail } from './outgoing/mail.ts';
+export type { Handing, OutgoingMail } from './outgoing/mail.ts';
 export { canSend, send } from './outgoing/outgoing.ts';
 export type { AllowedSender, AllowedSenders, Identity } from './quarantine/allowed.ts';
 export type { HeldMail } from './quarantine/held-mail.ts';

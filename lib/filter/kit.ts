@@ -25,6 +25,7 @@ export type { SoFar } from './decision/so-far.ts';
 export { type Dial, dialFirst } from './dial.ts';
 export {
   type AuthFact,
+  acquaintRole,
   aliasRole,
   authFact,
   authRole,
@@ -32,10 +33,12 @@ export {
   type ClientKind,
   calloutRole,
   clientFact,
+  confirmationRole,
   type Direction,
   directionFact,
   exemptRole,
   forwardedFact,
+  heldMailRole,
   type JudgedClient,
   knownRole,
   type Learner,
@@ -43,6 +46,7 @@ export {
   meantRole,
   ourDomainRole,
   ownHeaderRole,
+  ownMailRole,
   type PtrFact,
   ptrFact,
   type Role,
@@ -78,11 +82,15 @@ export {
   type OptionsSchema,
   type When,
 } from './module.ts';
+export { OutgoingError } from './outgoing/mail.ts';
+export type { OwnMail } from './outgoing/own-mail.ts';
 export { pairKey } from './pair-key.ts';
 export { RELEASED_HEADER } from './quarantine/mark.ts';
+export type { HeldFrom } from './quarantine/release-from.ts';
 export { findWord, readable } from './readable.ts';
 export { isPreamble, readReceived } from './received.ts';
 export { type Chunks, type FileRights, makeFolder, syncFolder, writeSafely } from './safe-file.ts';
+export { isSenderProved, isSenderSigned } from './sender-proved.ts';
 export type { Details, Services, SocketRights } from './services.ts';
 export { type SmtpAnswer, SmtpTrouble, TlsTrouble } from './smtp-conversation.ts';
 export {

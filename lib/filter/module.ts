@@ -82,6 +82,8 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
   alsoWhen?(options: z.output<Schema>): readonly When[];
   /** Where the configuration does not say. @default the top level's `on_error` */
   readonly onError?: OnErrorWord;
+  /** Whether it sends mail by `[outgoing]` with these options: `milter check` says where that is missing. @default false */
+  sends?(options: z.output<Schema>): boolean;
   readonly needs?: readonly Need<z.output<Schema>>[];
   /** Without these it works, but does less than its options say: `milter check` warns. */
   readonly wants?: readonly Need<z.output<Schema>>[];

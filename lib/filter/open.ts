@@ -11,18 +11,29 @@ import { parseConfig } from './config/load.ts';
 import { Daily } from './daily.ts';
 import { makeDecider } from './decider.ts';
 import { type Dial, dialDirectly } from './dial.ts';
-import { learnersRole, ourDomainRole, whoRole } from './facts.ts';
+import {
+  confirmationRole,
+  heldMailRole,
+  learnersRole,
+  ourDomainRole,
+  ownMailRole,
+  type RoleOf,
+  whoRole,
+} from './facts.ts';
 import { readDeclared } from './findings/make.ts';
 import { guard, type ModuleStage, stagesOf } from './guard.ts';
 import { History } from './history.ts';
+import { linkAddress } from './http/links.ts';
 import { makeLogger } from './log.ts';
 import { MetricsRegistry } from './metrics.ts';
 import { type ChangeStep, changeSteps, type JudgeStep } from './module.ts';
 import { makeOpener } from './opener.ts';
-import { canSend } from './outgoing/outgoing.ts';
+import { canSend, send } from './outgoing/outgoing.ts';
+import { writeOwnMail } from './outgoing/own-mail.ts';
 import { sendDigests, sendOwn } from './quarantine/digest.ts';
 import { type OpenQuarantine, openQuarantine } from './quarantine/open.ts';
 import type { Quarantine } from './quarantine/quarantine.ts';
+import { releaseFrom } from './quarantine/release-from.ts';
 import { Roles } from './roles.ts';
 import { Running } from './running.ts';
 import { makeServices, type Shared, Timers } from './services.ts';
@@ -77,6 +88,8 @@ export interface OpenedFilter {
   /** Messages that are kept for review. */
   readonly quarantine: OpenQuarantine;
   readonly resolver: Resolver;
+  /** What strangers may confirm by a link; undefined where no module asks them. */
+  readonly confirmation: RoleOf<typeof confirmationRole> | undefined;
   /**
    * How many open filters use {@link store}; the last of them closes it.
    * @internal
@@ -169,6 +182,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     }
   }
   if (alert !== undefined) every(WRITE_ALERT, () => alert.flush(), 'the alert could not be written');
+  provideOwn(shared, config, quarantine);
   const running = new Running(config, modules, shared, history);
   const disposals: Disposal[] = [];
   storeUsers.count++;
@@ -207,6 +221,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     store,
     quarantine,
     resolver,
+    confirmation: shared.roles.first(confirmationRole),
     storeUsers,
     judges: judges.map(({ name, stages }) => ({ name, stages })),
     changers: [...new Set(inOrder.map(({ entry }) => entry.name))],
@@ -218,6 +233,21 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
 function existing(url: string): string {
   const file = /^sqlite:(.*)$/s.exec(url)?.[1];
   return file !== undefined && !existsSync(file) ? 'memory:' : url;
+}
+
+/** What the filter itself does for modules. */
+function provideOwn({ roles, now }: Shared, { settings }: Config, { held, review }: OpenQuarantine): void {
+  roles.provide(heldMailRole, async (which) => await releaseFrom(held, review, which));
+  if (!canSend(settings.outgoing)) return;
+  roles.provide(ownMailRole, {
+    send: async (mail) =>
+      await send(settings, {
+        sender: '<>',
+        recipient: `<${mail.to}>`,
+        message: writeOwnMail(mail, settings, now()),
+      }),
+    link: (text) => linkAddress(settings, text),
+  });
 }
 
 /** What is told once a day, and to whom. */

@@ -86,6 +86,7 @@ const ORDER = [
   'bounces',
   'callout',
   'forwarders',
+  'confirm',
   'disclaimer',
   'copies',
 ];

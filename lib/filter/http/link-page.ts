@@ -4,6 +4,7 @@
  */
 import type { LinkAction } from '../quarantine/review.ts';
 import type { Answer } from './answer.ts';
+import { CONFIRM, confirmPage } from './confirm-page.ts';
 import { type Deed, type Doing, deedOf, doOne } from './deeds.ts';
 import { type Content, type Html, html, mailText, moment } from './html.ts';
 import { RequestFault } from './request.ts';
@@ -19,6 +20,7 @@ const DEEDS: Readonly<Record<LinkAction, readonly Deed[]>> = {
 
 /** The page of a link; on POST it is done. Undefined: the link is not ours, or is over. */
 export async function linkPage(visit: Visit, link: string): Promise<Answer | undefined> {
+  if (link.startsWith(CONFIRM)) return await confirmPage(visit, link.slice(CONFIRM.length));
   const { filter, request, show } = visit;
   const read = await filter.quarantine.review.readLink(link);
   if (read === undefined) return undefined;

@@ -7,6 +7,7 @@ import type { Logger } from '../../index.ts';
 import type { Config } from '../config/config.ts';
 import { aLabels, isDomain } from '../config/domains.ts';
 import type { MetricsRegistry } from '../metrics.ts';
+import type { OpenedFilter } from '../open.ts';
 import { QuarantineFull } from '../quarantine/folder.ts';
 import type { OpenQuarantine } from '../quarantine/open.ts';
 import { ReviewError, type Reviewer } from '../quarantine/review.ts';
@@ -35,6 +36,8 @@ export interface ShownFilter {
   readonly metrics: MetricsRegistry;
   readonly store: Store;
   readonly quarantine: Pick<OpenQuarantine, 'review'>;
+  /** @default nobody is asked */
+  readonly confirmation?: OpenedFilter['confirmation'];
 }
 
 /** What the pages are about. */

@@ -10,6 +10,7 @@ export const ownModules: Readonly<Record<string, () => Promise<{ readonly defaul
   bounces: () => import('./bounces/index.ts'),
   bayes: () => import('./bayes/index.ts'),
   callout: () => import('./callout/index.ts'),
+  confirm: () => import('./confirm/index.ts'),
   copies: () => import('./copies/index.ts'),
   disclaimer: () => import('./disclaimer.ts'),
   dnsbl: () => import('./dnsbl/index.ts'),

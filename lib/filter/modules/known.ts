@@ -1,11 +1,11 @@
 /** Who wrote to whom before: those to whom our users wrote are known to them. */
-import { Milter, parseAddress, slot } from '../../index.ts';
+import { Milter, slot } from '../../index.ts';
 import {
-  authFact,
+  acquaintRole,
   clientFact,
   defineModule,
-  isAligned,
   isAutomatic,
+  isSenderSigned,
   kinds,
   knownRole,
   pairKey,
@@ -51,12 +51,24 @@ export default defineModule({
       return remembered;
     }
 
+    async function remember(owner: string, others: readonly string[]): Promise<void> {
+      await store.batch(
+        others.map((other) => ({
+          call: 'set',
+          key: pairKey(owner, other),
+          value: '1',
+          keep: { ttl: options.remember },
+        })),
+      );
+    }
+
     if (!services.observed) {
+      services.provide(acquaintRole, async (owner, sender) => await remember(owner, [sender]));
       services.provide(knownRole, async (milter, recipient) => {
         // In this order: a slot is read while the message is surely still there.
         const spf = spfFact.get(milter);
         const remembered = isRemembered(milter, recipient);
-        return (await remembered) && ((await spf)?.result === 'pass' || isSigned(milter));
+        return (await remembered) && ((await spf)?.result === 'pass' || isSenderSigned(milter));
       });
     }
 
@@ -76,7 +88,7 @@ export default defineModule({
         this.#found = true;
         services.found(this, 'known', options.known, {
           note: recipient,
-          unless: () => spf.check?.result !== 'pass' && !isSigned(this),
+          unless: () => spf.check?.result !== 'pass' && !isSenderSigned(this),
         });
       }
 
@@ -89,22 +101,9 @@ export default defineModule({
         if (others.length === 0 || others.length > MAX_LEARNED) return;
         services.whenSettled(this, async (fate) => {
           if (fate !== 'accepted') return;
-          await store.batch(
-            others.map((other) => ({
-              call: 'set',
-              key: pairKey(sender, other),
-              value: '1',
-              keep: { ttl: options.remember },
-            })),
-          );
+          await remember(sender, others);
         });
       }
     };
   },
 });
-
-/** A DKIM signature of the sender's domain, of one above or below it, was verified. */
-function isSigned(milter: Milter): boolean {
-  const { domain } = parseAddress(milter.message.sender);
-  return authFact.get(milter)?.dkim.some((signed) => isAligned(signed, domain)) === true;
-}

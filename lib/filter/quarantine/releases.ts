@@ -57,6 +57,8 @@ class Overtaken extends Error {
 export class Releases {
   readonly #parts: ReleasesParts;
   #working: Promise<void> | undefined;
+  /** Somebody has asked since it last began to look. */
+  #isWanted = false;
   #stopped = false;
 
   constructor(parts: ReleasesParts) {
@@ -144,12 +146,20 @@ export class Releases {
     }
   }
 
-  /** Sends what is due. Calls that come while it is under way are that one. */
+  /** Sends what is due. Calls that come while it is under way have it look once more, for what was begun since. */
   work(): Promise<void> {
-    this.#working ??= this.#work().finally(() => {
+    this.#isWanted = true;
+    this.#working ??= this.#workWhileWanted().finally(() => {
       this.#working = undefined;
     });
     return this.#working;
+  }
+
+  async #workWhileWanted(): Promise<void> {
+    while (this.#isWanted) {
+      this.#isWanted = false;
+      await this.#work();
+    }
   }
 
   /** Begins nothing more, and waits for what is under way. */
