@@ -1,4 +1,6 @@
 /** The package's own DNS client: which server to ask, how often, and what its reply means. */
+
+import { RCODE } from '../rcode.ts';
 import {
   type Absent,
   type Answer,
@@ -11,7 +13,7 @@ import {
   type Resolver,
 } from './answer.ts';
 import { queryName } from './name.ts';
-import { RCODE, type Reply } from './reply.ts';
+import type { Reply } from './reply.ts';
 import { type Server, ServerOrder } from './servers.ts';
 import type { Limit } from './transport.ts';
 import { askTcp, askUdp } from './transport.ts';

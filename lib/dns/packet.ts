@@ -7,8 +7,9 @@
  */
 import type DNS from 'dns2';
 import { Packet } from 'dns2';
+import { RCODE } from '../rcode.ts';
 import type { RecordType } from './answer.ts';
-import { type Query, RCODE, type Reply, type ReplyRecord } from './reply.ts';
+import type { Query, Reply, ReplyRecord } from './reply.ts';
 
 /** What fits into a UDP packet on every path (the DNS flag day of 2020). */
 const UDP_PAYLOAD = 1232;

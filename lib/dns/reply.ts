@@ -35,14 +35,3 @@ export interface Reply {
   /** Seconds for which an absence may be kept (RFC 2308 section 5); undefined without an SOA. */
   readonly absenceTtl: number | undefined;
 }
-
-/** Codes of RFC 1035 section 4.1.1 and RFC 6891 section 9. */
-export const RCODE = {
-  ok: 0,
-  formerr: 1,
-  servfail: 2,
-  nxdomain: 3,
-  notimp: 4,
-  refused: 5,
-  badvers: 16,
-} as const;

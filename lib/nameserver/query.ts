@@ -1,16 +1,6 @@
 /** Reads a query as far as an authoritative server needs it: header, one question, and whether it speaks EDNS. */
+import { RCODE } from '../rcode.ts';
 import { QueryName } from './name.ts';
-
-/** Codes of RFC 1035 section 4.1.1 and RFC 6891 section 9. */
-export const RCODE = {
-  ok: 0,
-  formerr: 1,
-  servfail: 2,
-  nxdomain: 3,
-  notimp: 4,
-  refused: 5,
-  badvers: 16,
-} as const;
 
 export const TYPE = { a: 1, ns: 2, soa: 6, hinfo: 13, txt: 16, opt: 41, any: 255 } as const;
 export const CLASS_IN = 1;

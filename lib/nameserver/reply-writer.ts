@@ -1,5 +1,6 @@
 /** Writes replies, each over the last one. */
-import { CLASS_IN, HEADER_SIZE, type Query, RCODE, TYPE } from './query.ts';
+import { RCODE } from '../rcode.ts';
+import { CLASS_IN, HEADER_SIZE, type Query, TYPE } from './query.ts';
 
 /** What fits into a UDP packet on every path (the DNS flag day of 2020): what is announced, and what is sent at most. */
 const UDP_PAYLOAD = 1_232;
@@ -122,7 +123,8 @@ export class ReplyWriter {
   }
 
   #append(data: Uint8Array): void {
-    for (const byte of data) this.#bytes[this.#at++] = byte;
+    this.#bytes.set(data, this.#at);
+    this.#at += data.length;
   }
 
   #short(value: number): void {

@@ -1,7 +1,9 @@
 /** From the bytes of a query to those of its reply: no socket, no time, and no string where a name is just looked up. */
+
+import { RCODE } from '../rcode.ts';
 import type { ListAnswer } from './line.ts';
 import type { ListLine } from './pattern-list.ts';
-import { CLASS_IN, Query, RCODE, TYPE } from './query.ts';
+import { CLASS_IN, Query, TYPE } from './query.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import { type SignedName, splitSigned } from './ses-name.ts';
@@ -38,9 +40,9 @@ export class Responder {
 
   /**
    * The reply to a packet, undefined where there is to be none. Its bytes are good until the next call: see
-   * {@link release}. A promise where a signature must be looked up.
+   * {@link release}. A promise where a signature must be looked up; then the bytes are the caller's own.
    */
-  respond(packet: Uint8Array, asker: Asker): Buffer | undefined | Promise<Buffer | undefined> {
+  respond(packet: Uint8Array, asker: Asker): Buffer | undefined | Promise<Buffer> {
     const query = this.#query;
     const fault = query.read(packet);
     if (fault === undefined) return undefined;
@@ -132,12 +134,7 @@ export class Responder {
   }
 
   /** The query is read anew when it is known: others came in between. */
-  async #checkSigned(
-    packet: Buffer,
-    signed: SignedName,
-    zone: Zone,
-    asker: Asker,
-  ): Promise<Buffer | undefined> {
+  async #checkSigned(packet: Buffer, signed: SignedName, zone: Zone, asker: Asker): Promise<Buffer> {
     let rcode: number = RCODE.refused;
     let isGood = false;
     if (this.#guesses.has(asker.address)) {
@@ -154,8 +151,12 @@ export class Responder {
     query.read(packet);
     query.name.cut(zone.wire, zone.labels);
     this.#writer.begin(packet, query);
-    if (rcode !== RCODE.ok) return this.#writer.end(query, rcode, false, asker.isTcp);
-    return Buffer.from(this.#finish(zone, isGood ? SIGNED_LINES : [], false, asker));
+    const reply =
+      rcode === RCODE.ok
+        ? this.#finish(zone, isGood ? SIGNED_LINES : [], false, asker)
+        : this.#writer.end(query, rcode, false, asker.isTcp);
+    // Copied: others may be written before this one is sent.
+    return Buffer.from(reply);
   }
 }
 

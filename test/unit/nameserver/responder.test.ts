@@ -391,4 +391,17 @@ describe('a signature', () => {
       answers: ['SES=G=a._ses.example.com.rh.test A 0 127.0.0.2'],
     });
   });
+
+  it.each([
+    ['while the store is away', 'SES=X=a._ses.away.example.rh.test', 'SERVFAIL', 0],
+    ['beyond the limit', 'SES=BAD=a._ses.example.com.rh.test', 'REFUSED', 3],
+  ])('that is looked up together with others has a reply of its own: %s', async (_, name, status, before) => {
+    const server = responderOf([], ses);
+    for (let i = 0; i < before; i++) await ask(server, name);
+    const names = [name, name.replace('=a.', '=b.'), name.replace('=a.', '=c.')];
+    const replies = await Promise.all(names.map((one) => server.respond(packetOf(one), udp)));
+    expect(replies.map((reply) => read(reply ?? Buffer.alloc(0)))).toMatchObject(
+      names.map((question) => ({ question, status })),
+    );
+  });
 });
