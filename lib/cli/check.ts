@@ -1,13 +1,14 @@
 /** The command `milter check`. */
 import { styleText } from 'node:util';
 import { MilterError } from '../errors.ts';
-import { type Config, checkConfig, type Problem } from '../filter/index.ts';
+import { type Config, checkConfig, type Learned, openTeacher, type Problem } from '../filter/index.ts';
 import { optionFault } from '../options.ts';
 import { type Difference, diffConfigs, shownValue } from './config-diff.ts';
 import { chooseConfig, readChosen } from './config-file.ts';
 import { postfixProblems } from './postconf.ts';
 import { printable } from './printable.ts';
 import { findUser, Privileges } from './privileges.ts';
+import { learnedSentence } from './train.ts';
 import { openTrial } from './trial.ts';
 import { type CommandIo, readArguments } from './usage.ts';
 
@@ -45,23 +46,30 @@ export async function runCheck(args: readonly string[], { stdout }: CommandIo): 
     values.diff === undefined ? undefined : diffConfigs(await readChosen(values.diff), config);
   const postfix = await postfixProblems(config);
   const { nameServerProblems } = await import('./name-server.ts');
+  const learned = await asItsUser(config, async () => await learnedIn(config));
   const problems = [
     ...accountProblems(config),
     ...(await asItsUser(config, async () => await checkConfig(config))),
     ...(await setUpProblems(file)),
     ...(await asItsUser(config, async () => nameServerProblems(config))),
+    ...learned.filter(({ isTrained }) => !isTrained).map((one) => untrainedProblem(config, one)),
     ...(postfix ?? []),
   ];
   const isSound = !problems.some(({ isFault }) => isFault);
   if (values.json === true) {
     const modules = config.modules.map((module) => ({ name: module.name, mode: module.mode }));
-    stdout.write(`${JSON.stringify({ file: name, isSound, modules, problems, differences }, null, 2)}\n`);
+    stdout.write(
+      `${JSON.stringify({ file: name, isSound, modules, problems, learned, differences }, null, 2)}\n`,
+    );
   } else {
     const paint = (style: 'green' | 'red' | 'yellow', text: string): string =>
       styleText(style, text, { stream: stdout });
     for (const problem of problems) {
       const kind = problem.isFault ? paint('red', 'fault') : paint('yellow', 'warning');
       stdout.write(`${kind}: ${printable(problemLine(name, problem))}\n`);
+    }
+    for (const one of learned.filter(({ isTrained }) => isTrained)) {
+      stdout.write(`${one.name} ${learnedSentence(one)}\n`);
     }
     if (differences !== undefined) stdout.write(formatDifferences(differences));
     const verdict = isSound ? paint('green', 'can be run') : paint('red', 'cannot be run');
@@ -105,6 +113,30 @@ function accountProblems({ settings: { user }, text }: Config): Problem[] {
 async function asItsUser<T>({ settings: { user } }: Config, work: () => Promise<T>): Promise<T> {
   const canBecome = process.getuid?.() === 0 && user !== undefined && findUser(user) !== undefined;
   return await new Privileges(canBecome ? user : undefined).meanwhile(work);
+}
+
+/** What its modules `bayes` have learned. Where their dictionaries cannot be opened, the modules cannot be set up either. */
+async function learnedIn(config: Config): Promise<readonly Learned[]> {
+  try {
+    const teacher = await openTeacher(config, { looking: true });
+    const learned = await teacher.learned().finally(() => teacher.close());
+    const isOff = (name: string): boolean =>
+      config.modules.some((module) => module.name === name && module.mode === 'off');
+    return learned.filter(({ name }) => !isOff(name));
+  } catch (error) {
+    if (!(error instanceof MilterError)) throw error;
+    return [];
+  }
+}
+
+function untrainedProblem({ modules, text }: Config, learned: Learned): Problem {
+  const index = modules.find(({ name }) => name === learned.name)?.index ?? 0;
+  return {
+    isFault: false,
+    line: text.position(['module', index]).line,
+    key: learned.name,
+    message: `${learnedSentence(learned)} (milter replay --train)`,
+  };
 }
 
 /** Whether the modules can be set up. */

@@ -23,9 +23,6 @@ export type FromReplay =
   | { readonly item: CorpusItem; readonly fate: Fate; readonly other: Fate | undefined }
   | { readonly item: CorpusItem; readonly fault: string };
 
-/** A larger message than MTAs take is not read at all. */
-const MAX_SIZE = 256 * 1024 * 1024;
-
 const { config, other, envelope } = workerData as ReplayTask;
 const trial = await openTrial(config);
 const otherTrial = other === undefined ? undefined : await openTrial(other);
@@ -44,7 +41,6 @@ function tell(message: FromReplay): void {
 }
 
 async function play(item: CorpusItem): Promise<FromReplay> {
-  if (item.end - item.start > MAX_SIZE) return { item, fault: 'it is larger than 256 MiB' };
   const eml = await readItem(item);
   const fate = await playThrough(trial, eml);
   return { item, fate, other: otherTrial === undefined ? undefined : await playThrough(otherTrial, eml) };

@@ -8,15 +8,19 @@ import { optionFault } from '../options.ts';
 import { readChosen } from './config-file.ts';
 import { type CorpusItem, readCorpus } from './corpus.ts';
 import type { KnownEnvelope } from './envelope.ts';
+import { Progress } from './progress.ts';
 import { ReplayReport } from './replay-report.ts';
 import type { FromReplay, ReplayTask } from './replay-worker.ts';
+import { LESSONS, runTraining } from './train.ts';
 import { type CommandIo, checkAddress, given, readArguments } from './usage.ts';
 
 const USAGE = `Usage: milter replay [options] MBOX|MAILDIR|FOLDER|FILE…
+       milter replay --train spam|ham [options] MBOX|MAILDIR|FOLDER|FILE…
 
 Plays many messages through the mail filter, on all processors at once, and counts what is found and what becomes of
 them. It remembers nothing, holds nothing and writes no copies; DNS is asked. The envelope is guessed from the headers
-of each message: Return-Path or From, Delivered-To or To, and the topmost Received line that names a client.
+of each message: Return-Path or From, Delivered-To or To, and the topmost Received line that names a client. For
+standard input write -.
 
   --config FILE.toml  the configuration (default: that of milter run)
   --diff OTHER.toml   also play them through OTHER.toml, and name those that would fare differently
@@ -27,7 +31,15 @@ of each message: Return-Path or From, Delivered-To or To, and the topmost Receiv
   --json              print JSON
   --help              show this
 
-Exit status: 0; 1 when a message could not be played, or the configuration has faults; 2 for wrong arguments, or no message.
+With --train nothing is played: module bayes learns them, each once, beside a filter that runs. What it would recognise
+anyway by a wide margin teaches nothing. Who was interrupted starts again.
+
+  --train spam|ham    what they are
+  --train bogofilter  the files are what "bogoutil -d wordlist.db" prints; to be taken over once, since tokens add up
+  --user ADDRESS      whose dictionary learns, where module bayes has users = "each" or groups (default: that of all)
+
+Exit status: 0; 1 when a message could not be played or learned, or the configuration has faults; 2 for wrong arguments, or
+no message.
 `;
 
 const OPTIONS = {
@@ -37,17 +49,18 @@ const OPTIONS = {
   rcpt: { type: 'string', multiple: true },
   client: { type: 'string' },
   helo: { type: 'string' },
+  train: { type: 'string' },
+  user: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
 
 /** Messages under way in one thread: while some wait for DNS, others are worked on. */
 const AT_ONCE = 8;
-/** How often the progress is shown, in milliseconds. */
-const SHOW_EVERY = 200;
 
 /** Runs `milter replay` with the arguments behind that, and resolves to the exit status. */
-export async function runReplay(args: readonly string[], { stdout, stderr }: CommandIo): Promise<number> {
+export async function runReplay(args: readonly string[], io: CommandIo): Promise<number> {
+  const { stdout, stderr } = io;
   const { values, positionals } = readArguments(args, OPTIONS);
   if (values.help === true) {
     stdout.write(USAGE);
@@ -55,7 +68,18 @@ export async function runReplay(args: readonly string[], { stdout, stderr }: Com
   }
   if (positionals.length === 0)
     throw optionFault('say which messages: an mbox, a maildir, a folder or files');
-  const { config, diff, from, rcpt, client, helo } = values;
+  const { config, diff, from, rcpt, client, helo, train, user } = values;
+  if (train !== undefined) {
+    const lesson = LESSONS.find((one) => one === train);
+    if (lesson === undefined)
+      throw optionFault(`--train needs ${LESSONS.join(', ')}, got ${JSON.stringify(train)}`);
+    for (const [name, value] of Object.entries({ diff, from, rcpt, client, helo })) {
+      if (value !== undefined) throw optionFault(`--${name} does not go with --train`);
+    }
+    if (user !== undefined) checkAddress('--user', user);
+    return await runTraining(positionals, { lesson, user, config, json: values.json === true }, io);
+  }
+  if (user !== undefined) throw optionFault('--user goes with --train only');
   if (from !== undefined) checkAddress('--from', from);
   for (const one of rcpt ?? []) checkAddress('--rcpt', one);
   if (client !== undefined && isIP(client) === 0)
@@ -125,25 +149,4 @@ function feed(thread: Worker, items: AsyncGenerator<CorpusItem>, report: ReplayR
   thread.on('error', reject);
   thread.on('exit', () => reject(new Error('a thread ended in the middle')));
   return promise;
-}
-
-/** One line that is written over and over, on a terminal only. */
-class Progress {
-  readonly #out: NodeJS.WritableStream & { readonly isTTY?: boolean };
-  readonly #timer: NodeJS.Timeout | undefined;
-
-  constructor(out: NodeJS.WritableStream & { readonly isTTY?: boolean }, report: ReplayReport) {
-    this.#out = out;
-    if (out.isTTY !== true) return;
-    this.#timer = setInterval(() => {
-      const { messages, seconds } = report;
-      out.write(`\r${messages} messages, ${(messages / seconds).toFixed(0)} a second `);
-    }, SHOW_EVERY);
-  }
-
-  end(): void {
-    if (this.#timer === undefined) return;
-    clearInterval(this.#timer);
-    this.#out.write('\r\u001b[K');
-  }
 }

@@ -1,7 +1,6 @@
 /** The command `milter try`. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { inBrackets } from '../address.ts';
@@ -11,6 +10,7 @@ import { connectMta, readEml, type SendOptions } from '../testing/index.ts';
 import { findChanges } from './changes.ts';
 import { loadFilter } from './filter-file.ts';
 import { formatOutcome, type Outcome } from './outcome.ts';
+import { temporaryFolder } from './temporary.ts';
 import { type CommandIo, checkAddress, given, readArguments, readDeadlines, readPair } from './usage.ts';
 
 const USAGE = `Usage: milter try [options] MESSAGE
@@ -116,13 +116,7 @@ async function play(
   serving: ServeOptions,
   options: SendOptions,
 ): Promise<Outcome> {
-  const folder = mkdtempSync(join(tmpdir(), 'milter-try-'));
-  // Whatever ends the command, a signal or the filter itself.
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.once(signal, () => process.exit(128 + constants.signals[signal]));
-  }
-  const socket = `unix:${join(folder, 's')}`;
+  const socket = `unix:${join(temporaryFolder('milter-try-'), 's')}`;
   const server = await serve(filter, { ...serving, socket });
   try {
     const longest = Math.max(LONGEST_DEADLINE_MS, ...Object.values(serving.deadlines ?? {}));

@@ -29,6 +29,7 @@ export * from './kit.ts';
 export { makeLogger } from './log.ts';
 export { MetricsRegistry } from './metrics.ts';
 export { StoredAccess } from './modules/access/stored.ts';
+export { type Learned, openTeacher, type Teacher } from './modules/bayes/teacher.ts';
 export { isSesUsed, sesOptions } from './modules/bounces/ses-uses.ts';
 export { asMboxEntry, fromLine } from './modules/copies/delivered.ts';
 export { type Alias, AliasError, Aliases } from './modules/forwarders/aliases.ts';

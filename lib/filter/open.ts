@@ -1,12 +1,12 @@
 /**
  * From a configuration to a filter: modules are set up, guarded, and composed into one Milter class.
  */
-import { existsSync } from 'node:fs';
 import { cached, createResolver, type Resolver } from '../dns/index.ts';
 import { compose, type Logger, type MilterClass, parseAddress } from '../index.ts';
 import { Alert } from './alert.ts';
 import { makeChanger } from './change.ts';
 import type { Config, ConfiguredModule } from './config/config.ts';
+import { existingDictionaries } from './config/dictionaries.ts';
 import { parseConfig } from './config/load.ts';
 import { Daily } from './daily.ts';
 import { makeDecider } from './decider.ts';
@@ -158,7 +158,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     hostname: settings.hostname,
     data: settings.data,
     serving: !trial && !idle,
-    dictionaries: trial ? existing(config.dictionaries) : config.dictionaries,
+    dictionaries: trial ? existingDictionaries(config.dictionaries) : config.dictionaries,
     socketRights: { mode: settings.socket_mode, group: settings.socket_group },
     findings: new Set(modules.flatMap(findingsOf)),
     roles: new Roles(),
@@ -227,12 +227,6 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     changers: [...new Set(inOrder.map(({ entry }) => entry.name))],
     close,
   };
-}
-
-/** A trial asks the dictionaries that are there, and makes none. */
-function existing(url: string): string {
-  const file = /^sqlite:(.*)$/s.exec(url)?.[1];
-  return file !== undefined && !existsSync(file) ? 'memory:' : url;
 }
 
 /** What the filter itself does for modules. */

@@ -1,13 +1,13 @@
 /** Reads a configuration: a file or a text becomes values that are checked and made, or all its faults at once. */
 import { readFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { Config } from './config.ts';
+import { dictionariesOf } from './dictionaries.ts';
 import { FilterConfigError } from './faults.ts';
 import { type FindModule, findModule } from './find-module.ts';
 import { ListFiles } from './lists/files.ts';
 import { ConfigReader } from './reader.ts';
 import type { Ours } from './reading.ts';
-import type { StoreUrl } from './schema.ts';
 import { checkTogether } from './together.ts';
 import { parseToml, TomlFault, type TomlText } from './toml.ts';
 
@@ -80,12 +80,6 @@ function readText(text: string, file: string): TomlText {
     if (!(error instanceof TomlFault)) throw error;
     throw new FilterConfigError([{ file, ...error.position, key: '', message: error.message }]);
   }
-}
-
-/** Beside the store, whatever that is: a file of its own, since what is learned is large. */
-function dictionariesOf(url: StoreUrl, data: string): string {
-  if (url.kind === 'redis') return url.url;
-  return url.kind === 'sqlite' ? `sqlite:${join(data, 'bayes.db')}` : 'memory:';
 }
 
 /** Stored things are relative to it, so it is needed before anything is read. */

@@ -52,7 +52,7 @@ describe('milter replay', () => {
 
   it.each([
     [[], 2, 'say which messages'],
-    [['/nonexistent'], 2, 'cannot read /nonexistent'],
+    [['/dev/null/x'], 2, 'cannot read /dev/null/x'],
     [['--rcpt', 'a@example.com b@example.com', '/dev/null'], 2, '--rcpt needs one address'],
     [['--client', 'x', '/dev/null'], 2, '--client needs an IP address'],
   ])('%j ends with one line', async (args, status, words) => {

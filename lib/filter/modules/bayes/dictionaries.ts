@@ -1,5 +1,5 @@
 /** Whose dictionary is asked, and taught. */
-import { type Bayes, type MessageOptions, openBayes } from '../../../bayes/index.ts';
+import { type Bayes, type MessageOptions, openBayes, type Training } from '../../../bayes/index.ts';
 import { parseAddress } from '../../../index.ts';
 import type { Services } from '../../kit.ts';
 import type { BayesOptions } from './options.ts';
@@ -37,9 +37,13 @@ export class Dictionaries {
   }
 
   /** Learns a message in the dictionary of whose mail it is: also what its header alone teaches, where that is judged. */
-  async learn(message: Uint8Array, kind: 'spam' | 'ham', owner: string | undefined): Promise<void> {
+  async learn(
+    message: Uint8Array,
+    kind: 'spam' | 'ham',
+    owner: string | undefined,
+  ): Promise<Training['outcome']> {
     const { key: _, ...how } = this.optionsFor(owner);
-    await this.#bayes.train(message, kind, how);
+    return (await this.#bayes.train(message, kind, how)).outcome;
   }
 
   async close(): Promise<void> {

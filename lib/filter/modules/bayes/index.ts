@@ -92,7 +92,9 @@ export default defineModule({
       services.provide(ownHeaderRole, HEADER);
       services.provide(learnersRole, {
         name: services.name,
-        learn: async (message, as, owner) => await dictionaries.learn(message, as, owner),
+        learn: async (message, as, owner) => {
+          await dictionaries.learn(message, as, owner);
+        },
       });
     }
 

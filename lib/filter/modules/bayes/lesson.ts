@@ -4,13 +4,12 @@ import type { MimeMessage, Part } from '../../../mime/index.ts';
 /** Nobody forwards more at once by hand; who does may do it in two. */
 const MAX_ATTACHED = 50;
 
-/** The messages attached to one, as bytes; not those attached to these. */
+/** The messages attached to one, or that it is itself nothing but the envelope of, as bytes; not those attached to these. */
 export function attachedMessages(tree: MimeMessage): readonly Buffer[] {
   const found: Part[] = [];
   for (const part of tree.parts()) {
     if (found.length >= MAX_ATTACHED) break;
-    if (part !== tree.root && isMessage(part) && !found.some((outer) => isWithin(part, outer)))
-      found.push(part);
+    if (isMessage(part) && !found.some((outer) => isWithin(part, outer))) found.push(part);
   }
   return found.map((part) => part.children[0]?.toBytes() ?? part.content());
 }

@@ -7,6 +7,7 @@ import { openBayes } from '../../../../lib/bayes/index.ts';
 import { openConfig } from '../../../../lib/filter/index.ts';
 import { fakeSession } from '../../../../lib/testing/index.ts';
 import { faultsOf, type TestFilter, testFilter } from '../../../helpers/filter.ts';
+import { forwarded, lesson as mail } from '../../../helpers/lessons.ts';
 import { until } from '../../../helpers/wait.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'bayes-module-'));
@@ -15,24 +16,6 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const NETWORKS = `[[module]]\nuse = "networks"\ninternal = ["10.0.0.0/8"]\ndomains = ["example.com"]\nexternal_as_ours = "continue"\nfrom_as_ours = "continue"\n`;
 const bayes = (options = ''): string =>
   `${NETWORKS}[[module]]\nuse = "bayes"\nmin_trained = 2\nlearn = [{ spam = "spam@example.com", ham = "ham@example.com" }]\n${options}\n`;
-
-/** Text of a kind: the same words again and again, in other company. */
-function mail(kind: 'spam' | 'ham', n: number): string {
-  const words =
-    kind === 'spam'
-      ? 'cheap pills casino winner lottery viagra million dollars unsubscribe click offer'
-      : 'meeting minutes project garden compiler patch review kernel lecture library tuesday';
-  const subject = kind === 'spam' ? 'You are a winner' : 'Minutes of the meeting';
-  return `From: ${kind}${n}@far.example\r\nTo: ann@example.com\r\nSubject: ${subject} ${n}\r\nMessage-ID: <${kind}${n}@far.example>\r\nDate: Thu, 26 Nov 2026 10:0${n % 10}:00 +0000\r\n\r\n${words} number${n} ${words
-    .split(' ')
-    .toReversed()
-    .join(' ')}\r\n`;
-}
-
-function forwarded(...messages: readonly string[]): string {
-  const parts = messages.map((one) => `--b\r\nContent-Type: message/rfc822\r\n\r\n${one}\r\n`).join('');
-  return `From: ann@example.com\r\nSubject: Fwd\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nsee\r\n${parts}--b--\r\n`;
-}
 
 const INSIDE = { address: '10.0.0.5', sender: 'ann@example.com' };
 
@@ -185,6 +168,16 @@ describe('teachers', () => {
     const { verdict, reply } = await filter.send({ ...INSIDE, recipients, eml });
     expect([verdict, reply?.code]).toEqual(['reject', 554]);
     expect(reply?.lines[0]).toContain('as an attachment');
+  });
+
+  it('may send nothing but the message', async () => {
+    await using filter = await testFilter(bayes());
+    const { verdict } = await filter.send({
+      ...INSIDE,
+      recipients: ['spam@example.com'],
+      eml: `Subject: spam\r\nContent-Type: message/rfc822\r\n\r\n${mail('spam', 1)}`,
+    });
+    expect(verdict).toBe('discard');
   });
 
   it('teach the others who learn too, and are told to come again where one fails', async () => {
