@@ -159,7 +159,12 @@ export default defineModule({
         const isTelling = dsn === 'asked' && tellable.length > 0;
         const message = isTelling ? this.#write(doubt, tellable) : undefined;
         const time = services.timeFor(this, TIME);
-        this.#report(await callouts.ask(this.message.sender, message, time), doubt);
+        this.#report(await callouts.ask(this.#sender, message, time), doubt);
+      }
+
+      /** In angle brackets and as RFC 5321 has it, however the client wrote it. */
+      get #sender(): string {
+        return `<${parseAddress(this.message.sender).address}>`;
       }
 
       /** Why nobody is asked; undefined where somebody is. */
@@ -195,13 +200,13 @@ export default defineModule({
         const { subject, body } = templates.of(finding.name, finding.module);
         const fill = (template: typeof body): string => services.fill(this, template, undefined, values);
         return writeReport({
-          sender: message.sender,
+          sender: this.#sender,
           message,
           recipients,
           subject: fill(subject),
           text: plainLines(fill(body)),
           from: options.from ?? `postmaster@${services.hostname}`,
-          messageId: ids.make(message.sender) ?? `<${randomUUID()}@${services.hostname}>`,
+          messageId: ids.make(this.#sender) ?? `<${randomUUID()}@${services.hostname}>`,
           hostname: services.hostname,
           enhanced: finding.reply.enhanced,
           diagnosis: `${finding.name} ${finding.reply.text}`,

@@ -60,6 +60,10 @@ What to do: whoever looks after the server gives it one of the three, best of
 all an SPF record of %{checked} that names it.
 
 `,
+  access: `Why you are asked: the postmaster of %{hostname} wants it of all mail like
+this one. Nothing need be wrong with yours.
+
+`,
   default: `What is wrong: %{reason}
 
 `,
@@ -97,11 +101,11 @@ export class Explanations {
   }
 }
 
-/** By which names a finding's text may go: `spf-softfail`, `softfail`, and what pymilter called it. */
+/** By which names a finding's text may go: `spf-softfail`, `softfail`, what pymilter called it, and `spf`. */
 export function namesFor(finding: string, module: string): readonly string[] {
   const short = finding.slice(module.length + 1);
   const old = OLD_NAMES[short];
-  return [finding, short, ...(old === undefined ? [] : [old])];
+  return [finding, short, ...(old === undefined ? [] : [old]), module];
 }
 
 /** The folder of the postmaster's texts, read; empty for none. */

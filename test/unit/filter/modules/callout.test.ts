@@ -8,6 +8,7 @@ import { fakeSession, type MemoryZone } from '../../../../lib/testing/index.ts';
 import { folderWith } from '../../../helpers/configured.ts';
 import { faultsOf, type TestMail, testFilter } from '../../../helpers/filter.ts';
 import { mailSink, type SinkAnswer } from '../../../helpers/mail-sink.ts';
+import { smtpServer } from '../../../helpers/smtp-server.ts';
 
 const SECRET = 'the secret of these tests';
 const DAY = 86_400_000;
@@ -18,12 +19,13 @@ const ZONE: MemoryZone = {
   'mx.far.example': { A: ['203.0.113.25'] },
 };
 
-const modules = (options: string, more = ''): string => `[[module]]
+const modules = (options: string, more = '', spf = ''): string => `[[module]]
 use = "networks"
 domains = ["ours.example"]
 [[module]]
 use = "spf"
 softfail = "callout"
+${spf}
 [[module]]
 use = "srs"
 secrets = "${SECRET}"
@@ -38,6 +40,10 @@ interface Setting {
   readonly answer?: SinkAnswer;
   readonly zone?: MemoryZone;
   readonly more?: string;
+  /** More options of spf. */
+  readonly spf?: string;
+  /** Where all mail servers are; by default a sink's. */
+  readonly port?: number;
   readonly now?: () => number;
   readonly store?: string;
   readonly directory?: string;
@@ -45,19 +51,19 @@ interface Setting {
 
 async function start(
   options = 'dsn = "asked"',
-  { answer, zone = ZONE, more, directory, ...rest }: Setting = {},
+  { answer, zone = ZONE, more, spf, port, directory, ...rest }: Setting = {},
 ) {
   const stack = new AsyncDisposableStack();
   const sink = stack.use(await mailSink(answer));
   const dialed: string[] = [];
   const filter = stack.use(
-    await testFilter(modules(options, more), {
+    await testFilter(modules(options, more, spf), {
       ...rest,
       zone,
       ...(directory === undefined ? {} : { directory }),
-      dial: (address, port) => {
-        dialed.push(`${address}:${port}`);
-        return connect(sink.port, '127.0.0.1');
+      dial: (address, at) => {
+        dialed.push(`${address}:${at}`);
+        return connect(port ?? sink.port, '127.0.0.1');
       },
     }),
   );
@@ -231,6 +237,65 @@ describe('the explanation', () => {
     // What was only asked is told when it may be.
     expect(await site.send()).toBeUndefined();
     expect(site.sink.mails).toHaveLength(1);
+  });
+});
+
+it('is in the words of three strikes, or of the postmaster, where that is the doubt', async () => {
+  const directory = folderWith({ access: 'From:wanted.example CALLOUT\n' });
+  await using site = await start('dsn = "asked"', {
+    directory,
+    zone: {
+      'new.example': { TXT: ['v=spf1 ?all'], MX: [{ preference: 1, exchange: 'mx.far.example' }] },
+      'wanted.example': { TXT: ['v=spf1 +all'], A: ['203.0.113.25'] },
+      ...ZONE,
+    },
+    spf: 'three_strikes = "callout"',
+    more: '[[module]]\nuse = "access"\nmap = "file:access"',
+  });
+  await site.send({ sender: 'a@new.example', hostname: 'unknown' });
+  await site.send({ sender: 'a@wanted.example' });
+  expect(site.sink.mails.map(({ message }) => /^(?:What|Why).*/m.exec(message)?.[0])).toEqual([
+    'What is wrong: nothing tells whose server 192.0.2.7 is. No PTR record of the',
+    'Why you are asked: the postmaster of mx.example.com wants it of all mail like',
+  ]);
+});
+
+it('is written for letters of all scripts', async () => {
+  const said: string[] = [];
+  await using server = await smtpServer((line) => {
+    said.push(line);
+    if (line.startsWith('EHLO')) return '250-far\r\n250 SMTPUTF8';
+    return line === 'DATA' ? '354 go on' : undefined;
+  });
+  await using site = await start('dsn = "asked"', { port: server.port });
+  expect(await site.send({ sender: 'jürgen@far.example' })).toBeUndefined();
+  expect(said).toContain('MAIL FROM:<> SMTPUTF8');
+  expect(said).toContain('RCPT TO:<jürgen@far.example>');
+  expect(said).toContain('To: jürgen@far.example');
+  expect(said.join('\n')).toMatch(/report-type=global-delivery-status[\s\S]*message\/global-delivery-status/);
+  // A server that does not know them cannot be asked.
+  await using other = await start();
+  expect(await other.send({ sender: 'jürgen@far.example' })).toMatch(
+    /^451 4\.4\.1 .*it does not know SMTPUTF8/,
+  );
+});
+
+it('goes to the address, however it was written', async () => {
+  await using site = await start();
+  await site.send({ sender: '<@relay.example:"a,b"@Far.Example>' });
+  expect(site.sink.mails).toMatchObject([{ recipients: ['"a,b"@far.example'] }]);
+  expect(site.sink.mails[0]?.message).toContain('To: "a,b"@far.example\r\n');
+});
+
+describe('a signature in alignment', () => {
+  it.each([
+    [true, 0],
+    [false, 1],
+  ])('%s', async (aligned, asked) => {
+    const more = `[[module]]\nuse = "./signed.ts"\naligned = ${aligned}`;
+    await using site = await start('verify = "asked"', { more });
+    expect(await site.send()).toBeUndefined();
+    expect(site.dialed).toHaveLength(asked);
   });
 });
 
