@@ -19,12 +19,11 @@ const MAX_MAILBOXES = 100;
 /** Reads the mailboxes of a field. */
 export function readMailboxes(value: string): readonly Mailbox[] {
   const mailboxes: Mailbox[] = [];
-  for (const text of splitList(value.slice(0, MAX_LENGTH))) {
-    const mailbox = readMailbox(text);
-    if (mailbox !== undefined) mailboxes.push(mailbox);
-    if (mailboxes.length === MAX_MAILBOXES) break;
+  for (const entry of splitList(value.slice(0, MAX_LENGTH))) {
+    mailboxes.push(...mailboxesOf(entry));
+    if (mailboxes.length >= MAX_MAILBOXES) break;
   }
-  return mailboxes;
+  return mailboxes.slice(0, MAX_MAILBOXES);
 }
 
 interface Piece {
@@ -35,79 +34,101 @@ interface Piece {
 /** The pieces of each entry: commas and semicolons part entries, a colon ends the name of a group. */
 function splitList(value: string): readonly (readonly Piece[])[] {
   const entries: Piece[][] = [[]];
-  for (let at = 0; at < value.length; ) {
+  for (const piece of piecesOf(value)) {
     const entry = entries.at(-1) ?? [];
-    const character = value.charAt(at);
-    if (character === ',' || character === ';') {
-      entries.push([]);
-      at++;
-    } else if (character === ':') {
-      // The name of a group, or of a source route within angle brackets, which are read as a whole.
-      entry.length = 0;
-      at++;
-    } else {
-      const { piece, end } = readPiece(value, at);
-      entry.push(piece);
-      at = end;
-    }
+    if (piece.kind !== 'text') entry.push(piece);
+    else if (piece.text === ',' || piece.text === ';') entries.push([]);
+    // The name of a group, or of a source route.
+    else if (piece.text === ':') entry.length = 0;
+    else entry.push(piece);
   }
   return entries;
 }
 
-function readPiece(value: string, at: number): { readonly piece: Piece; readonly end: number } {
-  switch (value.charAt(at)) {
-    case '"':
-      return enclosed('quoted', value, at, '"');
-    case '(':
-      return enclosed('comment', value, at, ')');
-    case '<':
-      return enclosed('angle', value, at, '>');
-    default: {
-      const length = value.slice(at).search(/[",;:(<]/);
-      const end = length < 0 ? value.length : at + Math.max(1, length);
-      return { piece: { kind: 'text', text: value.slice(at, end) }, end };
+/** What parts entries is a piece of its own. A quotation mark that has no other is no piece: of such a field all is read. */
+function* piecesOf(value: string): Generator<Piece> {
+  let isQuoting = true;
+  for (let at = 0; at < value.length; ) {
+    const character = value.charAt(at);
+    const close = CLOSING[character];
+    if (close !== undefined && (character !== '"' || isQuoting)) {
+      const { text, end } = enclosed(value, at, close);
+      if (character === '"' && end > value.length) {
+        isQuoting = false;
+        at++;
+      } else {
+        yield { kind: KINDS[close], text };
+        at = end;
+      }
+    } else if (character === '"') at++;
+    else if (/[,;:]/.test(character)) {
+      yield { kind: 'text', text: character };
+      at++;
+    } else {
+      PLAIN.lastIndex = at;
+      const text = PLAIN.exec(value)?.[0] ?? character;
+      yield { kind: 'text', text };
+      at += text.length;
     }
   }
 }
 
-/** Up to the closing character, with backslashes taken off; comments nest. Without one, to the end. */
+const PLAIN = /[^",;:(<]+/y;
+const CLOSING: Readonly<Record<string, '"' | ')' | '>'>> = { '"': '"', '(': ')', '<': '>' };
+const KINDS = { '"': 'quoted', ')': 'comment', '>': 'angle' } as const;
+
+/** Up to the closing character, with backslashes taken off; comments nest. Without one, beyond the end. */
 function enclosed(
-  kind: Piece['kind'],
   value: string,
   start: number,
-  close: string,
-): { readonly piece: Piece; readonly end: number } {
+  close: '"' | ')' | '>',
+): { readonly text: string; readonly end: number } {
   let text = '';
   let depth = 1;
   let at = start + 1;
   let quoted = false;
   for (; at < value.length; at++) {
     const character = value.charAt(at);
-    if (character === '\\' && kind !== 'angle' && at + 1 < value.length) {
+    if (character === '\\' && close !== '>' && at + 1 < value.length) {
       text += value.charAt(++at);
       continue;
     }
-    if (kind === 'angle' && character === '"') quoted = !quoted;
-    if (kind === 'comment' && character === '(') depth++;
+    if (close === '>' && character === '"') quoted = !quoted;
+    if (close === ')' && character === '(') depth++;
     if (character === close && !quoted && --depth === 0) break;
     text += character;
   }
-  return { piece: { kind, text }, end: at + 1 };
+  return { text, end: at + 1 };
 }
 
-function readMailbox(pieces: readonly Piece[]): Mailbox | undefined {
-  const angle = pieces.find(({ kind }) => kind === 'angle');
-  const said = pieces.filter(({ kind }) => kind === 'text' || kind === 'quoted');
-  if (angle !== undefined) {
-    const address = angle.text.replace(/^@[^:]*:/, '').trim();
-    return address === '' ? undefined : { name: readName(said), address };
+/** One, unless readers may take any of several for it. */
+function mailboxesOf(pieces: readonly Piece[]): readonly Mailbox[] {
+  const angles = pieces.filter(({ kind }) => kind === 'angle');
+  if (angles.length > 0) {
+    const name = readName(pieces.filter(({ kind }) => kind === 'text' || kind === 'quoted'));
+    return angles.flatMap(({ text }) => {
+      const inside = splitList(text.replace(/^[\s<]*(?:@[^:]*:)?/, ''))
+        .map(spell)
+        .filter((one) => one !== '');
+      return inside.map((address) => ({ name, address }));
+    });
   }
-  const address = said
-    .map(({ kind, text }) => (kind === 'quoted' ? `"${text}"` : text))
+  const name = readName(pieces.filter(({ kind }) => kind === 'comment'));
+  const words = spell(pieces).match(/(?:"(?:[^"\\]|\\.)*"|[^\s"])+/gs) ?? [];
+  return words.filter((word) => word.includes('@')).map((address) => ({ name, address }));
+}
+
+/** Without comments, and without the white space that the obsolete form allows around dots and at-signs (RFC 5322 section 4.4). */
+function spell(pieces: readonly Piece[]): string {
+  return pieces
+    .map(({ kind, text }) => {
+      if (kind === 'comment') return ' ';
+      return kind === 'quoted' ? `"${text.replace(/["\\]/g, '\\$&')}"` : text;
+    })
     .join('')
-    .replace(/\s+/g, '');
-  if (!address.includes('@')) return undefined;
-  return { name: readName(pieces.filter(({ kind }) => kind === 'comment')), address };
+    .replace(/\s+/g, ' ')
+    .replace(/("(?:[^"\\]|\\.)*")| ?([.@]) ?/gs, (_, quoted?: string, mark?: string) => quoted ?? mark ?? '')
+    .trim();
 }
 
 function readName(pieces: readonly Piece[]): string {

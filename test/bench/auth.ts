@@ -101,13 +101,13 @@ const messages = [
   ['4 kB, 400 kB of header', 20, await makeMessage(4_000, `X-Long: ${'x'.repeat(900)}\r\n`.repeat(440))],
 ] as const;
 for (const [what, count, { head, body, whole }] of messages) {
-  const question = { head, hasBody: true, spf: undefined, now: Date.now() };
+  const question = { head, hasBody: true, authors: [], spf: undefined, now: Date.now() };
   const chunks = async function* (): AsyncGenerator<Uint8Array> {
     yield body;
   };
   await measure(`${what}: mailauth in this thread`, count, () => verify(question, chunks(), ask));
   await measure(`${what}: in a thread of its own`, count, () =>
-    verifier.verify({ head, body, spf: undefined, now: Date.now(), resolver }),
+    verifier.verify({ head, body, authors: [], spf: undefined, now: Date.now(), resolver }),
   );
   const fields = [...parseMessage(whole).root.headers];
   const signer = {

@@ -160,10 +160,11 @@ export default defineModule({
 
         async #verify(spf: CheckResult | undefined): Promise<Verified> {
           const { message } = this;
-          const { head, isSigned, skipped } = readReceivedMail(message);
+          const { head, isSigned, authors, skipped } = readReceivedMail(message);
           const identity: SpfIdentity | undefined = spf && { result: spf.result, domain: spf.domain };
           const found = await verifier.verify({
             head,
+            authors,
             body: isSigned ? message.body : undefined,
             spf: identity,
             now: services.now(),

@@ -1,5 +1,6 @@
 /** The bytes of a message as they came, for those who verify it. */
 import type { Header, Message } from '../../../index.ts';
+import { readMailboxes } from '../../kit.ts';
 
 /** Signatures that are looked at; of the others, those of strangers. */
 export const MAX_SIGNATURES = 10;
@@ -10,7 +11,7 @@ const MAX_FIELDS = 2_000;
 const MAX_SIGNATURE = 16 * 1024;
 /** Of one From field, in which addresses are looked for. */
 const MAX_FROM = 32 * 1024;
-/** From fields that are looked at in a header that is too large. */
+/** From fields that are looked at: any beyond are too many anyway. */
 const MAX_FROMS = 10;
 
 /** What there is to verify. */
@@ -19,6 +20,8 @@ export interface Received {
   readonly head: Buffer;
   /** Something covers the body. */
   readonly isSigned: boolean;
+  /** The addresses in From, as a mail reader may see them where others see none. */
+  readonly authors: readonly string[];
   /** Why signatures are not looked at, and whether that is the sender's fault. */
   readonly skipped: { readonly reason: string; readonly isFault: boolean } | undefined;
 }
@@ -37,11 +40,16 @@ export function readReceivedMail(message: Message): Received {
     : isSigned && !message.bodyComplete
       ? 'the body is larger than max_body'
       : undefined;
-  if (reason === undefined) return { head: asBytes(withoutExcess(fields)), isSigned, skipped: undefined };
-  const authors = from.slice(0, MAX_FROMS).map(({ name, raw }) => ({ name, raw: raw.subarray(0, MAX_FROM) }));
+  const authors = from
+    .slice(0, MAX_FROMS)
+    .flatMap(({ value }) => readMailboxes(value).map(({ address }) => address));
+  if (reason === undefined)
+    return { head: asBytes(withoutExcess(fields)), isSigned, authors, skipped: undefined };
+  const seen = from.slice(0, MAX_FROMS).map(({ name, raw }) => ({ name, raw: raw.subarray(0, MAX_FROM) }));
   return {
-    head: asBytes(authors),
+    head: asBytes(seen),
     isSigned: false,
+    authors,
     skipped: { reason, isFault: isHuge },
   };
 }

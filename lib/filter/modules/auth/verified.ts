@@ -65,6 +65,8 @@ export interface Question {
   readonly head: Uint8Array;
   /** Whether there is anything that covers the body. */
   readonly hasBody: boolean;
+  /** The addresses in From, as a mail reader may see them. */
+  readonly authors: readonly string[];
   readonly spf: SpfIdentity | undefined;
   /** Milliseconds since 1970. */
   readonly now: number;

@@ -130,9 +130,9 @@ class VerifierThread {
       const id = ++this.#last;
       this.#running.set(id, job);
       job.begin(() => void this.stop());
-      const { spf, now, body } = job.request;
+      const { authors, spf, now, body } = job.request;
       const head = Uint8Array.from(job.request.head);
-      this.#tell({ id, question: { head, spf, now, hasBody: body !== undefined } }, head.buffer);
+      this.#tell({ id, question: { head, authors, spf, now, hasBody: body !== undefined } }, head.buffer);
     }
     if (this.#running.size === 0) this.#thread?.unref();
   }

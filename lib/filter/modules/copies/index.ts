@@ -166,8 +166,12 @@ async function show(message: Message, to: string): Promise<void> {
   const [only] = present;
   const joined = only === undefined || only.value.trim() === '' ? to : `${only.value.trimEnd()},\n\t${to}`;
   // In a header with an open quote or comment it would not be seen.
-  if (present.length < 2 && isIn(joined)) headers.set('Cc', joined);
+  if (present.length < 2 && isIn(joined) && quotesIn(joined) % 2 === 0) headers.set('Cc', joined);
   else headers.add('Cc', to);
+}
+
+function quotesIn(value: string): number {
+  return value.replace(/\\./gs, '').split('"').length - 1;
 }
 
 /** Writes the files, each once, with the message as it will be delivered. */

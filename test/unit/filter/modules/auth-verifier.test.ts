@@ -12,6 +12,7 @@ async function request(lines: number) {
   return {
     head: whole.subarray(0, end),
     body: whole.subarray(end),
+    authors: [],
     spf: undefined,
     now: Date.now(),
     resolver,

@@ -204,6 +204,18 @@ describe('DMARC', () => {
     expect(list.results[0]).toContain('dmarc=fail (From names several domains) header.from=example.org');
   });
 
+  it.each([
+    'a @ example . org',
+    'a@example(x).org',
+    'A <a@example. org>',
+    '"A <a@example.org>',
+    '<a@evil.example> <a@example.org>',
+  ])('is not got around by a From that not everybody can read: %s', async (from) => {
+    const { reply } = await judge(`From: ${from}\r\n\r\nhello\r\n`, 'dmarc = "policy"');
+    expect(reply).toMatchObject({ code: 550, enhanced: '5.7.26' });
+    expect(reply?.lines[0]).toContain('example.org');
+  });
+
   it('of several From fields does not pass by the signature of one', async () => {
     const { results } = await judge(
       Buffer.concat([Buffer.from('From: a@evil.example\r\n'), await signed(MAIL)]),
