@@ -17,7 +17,12 @@ export type Imported =
 
 /** Imports a file. */
 export function importFile(path: string): Promise<Imported> {
-  return importing(pathToFileURL(path).href);
+  return importUrl(pathToFileURL(path).href);
+}
+
+/** Imports what a file URL names. */
+export function importUrl(url: string): Promise<Imported> {
+  return importing(url);
 }
 
 /** Imports a package as a file in `folder` would. */

@@ -33,7 +33,9 @@ export {
 export { parseSocket, type Socket } from './protocol/socket.ts';
 export { SMFIF, SMFIP } from './protocol/stages.ts';
 export type { Deadlines } from './run/plan.ts';
+export { loadFilter } from './serve/filter-file.ts';
 export type { EngineName, ServeOptions } from './serve/options.ts';
 export { type CloseOptions, type Server, type ServerStats, serve } from './serve/serve.ts';
+export { FilterThreads, type ThreadStats } from './serve/threads/threads.ts';
 
 checkNode();

@@ -1,10 +1,17 @@
 /** The command `milter run`. */
-import { basename } from 'node:path';
-import { type EngineName, MilterError, type OnError, type ServeOptions, serve } from '../index.ts';
+import { basename, resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import {
+  type EngineName,
+  loadFilter,
+  MilterError,
+  type OnError,
+  type ServeOptions,
+  serve,
+} from '../index.ts';
 import { stderrLogger } from '../logger.ts';
 import { packageJson } from '../package.ts';
 import { engineInWords } from './engine.ts';
-import { loadFilter } from './filter-file.ts';
 import { makeJsonLogger } from './json-logger.ts';
 import { adviseMta } from './mta-advice.ts';
 import { untilEnd } from './until-end.ts';
@@ -40,6 +47,7 @@ Or serves the Milter class that the file FILTER (.ts, .js, .mjs, .cjs) exports. 
   --backlog N             connections that may wait to be accepted
   --engine ENGINE         who speaks the milter protocol: libmilter (default), js for Node.js itself, or auto for
                           libmilter where it can be loaded
+  --threads N             threads that serve the connections, each with the filter for itself
   --json                  log in JSON, one object a line
 
 Here SIGHUP ends the command too. The log goes to standard error.
@@ -61,6 +69,7 @@ const OPTIONS = {
   backlog: { type: 'string' },
   grace: { type: 'string' },
   debug: { type: 'string' },
+  threads: { type: 'string' },
   engine: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
@@ -107,8 +116,11 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
     logger,
   });
 
-  const filter = await loadFilter(file);
-  const server = await serve(filter, options);
+  const threads = number('threads');
+  // Where it is to run in threads, those alone import it.
+  const filter = threads === undefined ? await loadFilter(file) : pathToFileURL(resolve(file));
+  const server = await serve(filter, given<ServeOptions>({ ...options, threads }));
+  const name = filter instanceof URL ? basename(file) : filter.name;
   const end = untilEnd({
     servers: [server],
     grace: given<{ deadline?: number }>({ deadline: grace }),
@@ -116,9 +128,9 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
   });
   // Who reads this may send a signal at once.
   if (values.json === true) {
-    logger.info({ address: server.address, filter: filter.name, file }, 'listening');
+    logger.info({ address: server.address, filter: name, file }, 'listening');
   } else {
-    io.stdout.write(`milter ${packageJson.version}, ${engineInWords(server)}: ${filter.name} of ${basename(file)} listens at ${server.address}
+    io.stdout.write(`milter ${packageJson.version}, ${engineInWords(server)}: ${threads === undefined ? `${name} of ${basename(file)}` : `${name} in ${threads} threads`} listens at ${server.address}
 
 ${adviseMta(server.address)}
 Stop it with Ctrl-C or SIGTERM: running messages may finish first.
@@ -134,6 +146,7 @@ type NumberOption =
   | 'max-data-size'
   | 'backlog'
   | 'grace'
+  | 'threads'
   | 'debug';
 
 function fileMode(text: string | undefined): number | undefined {

@@ -4,11 +4,17 @@ import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { inBrackets } from '../address.ts';
-import { type MilterClass, MilterError, type ServeOptions, type Server, serve } from '../index.ts';
+import {
+  loadFilter,
+  type MilterClass,
+  MilterError,
+  type ServeOptions,
+  type Server,
+  serve,
+} from '../index.ts';
 import { MAX_INT } from '../options.ts';
 import { connectMta, readEml, type SendOptions } from '../testing/index.ts';
 import { findChanges } from './changes.ts';
-import { loadFilter } from './filter-file.ts';
 import { formatOutcome, type Outcome } from './outcome.ts';
 import { temporaryFolder } from './temporary.ts';
 import { type CommandIo, checkAddress, given, readArguments, readDeadlines, readPair } from './usage.ts';

@@ -60,6 +60,11 @@ export interface ServeOptions {
    * Node.js alone; `auto`, libmilter where it can be loaded, else `js`. @default `$MILTER_ENGINE`, or `libmilter`
    */
   readonly engine?: EngineName;
+  /**
+   * How many threads of this process serve the connections, where `serve` is given the URL of the filter's file: each with
+   * an event loop, and instances of the filter, of its own. @default 1
+   */
+  readonly threads?: number;
   /** libmilter's own debugging output on standard output, 0 to 6 (smfi_setdbg); the engine `js` has none. @default 0 */
   readonly debug?: number;
   /** The largest packet taken from an MTA, in bytes (smfi_setmaxdatasize). @default 65 535 */
@@ -84,6 +89,7 @@ export interface Settings {
   readonly debug: number;
   readonly maxDataSize: number | undefined;
   readonly engine: EngineName;
+  readonly threads: number;
 }
 
 /** Under the 10 s that Sendmail waits for a reply; eom keeps the MTA patient with progress. */
@@ -125,6 +131,7 @@ export const SERVE_KINDS: Kinds<ServeOptions> = {
   logVerdicts: flag,
   logger: having<Logger>('debug', 'info', 'warn', 'error'),
   engine: engineName,
+  threads: integer(1, 256),
   debug: integer(0, 6),
   maxDataSize: integer(1),
 };
@@ -156,6 +163,7 @@ export function readOptions(options: ServeOptions): Settings {
     debug: options.debug ?? 0,
     maxDataSize: options.maxDataSize,
     engine: options.engine ?? engineOfEnvironment(),
+    threads: options.threads ?? 1,
   };
 }
 

@@ -1,7 +1,7 @@
 /**
  * Runs a filter on an engine.
  */
-import type { Counter, EngineServer, OpenEngine } from '../engine/engine.ts';
+import type { Counter, EngineServer, OpenEngine, Ticket } from '../engine/engine.ts';
 import { openJs } from '../engine/js.ts';
 import { libmilterInfo } from '../engine/libmilter/addon.ts';
 import { openLibmilter } from '../engine/libmilter.ts';
@@ -12,6 +12,8 @@ import { checkOptions, integer, type Kinds, optionFault } from '../options.ts';
 import { Dispatcher } from '../run/dispatcher.ts';
 import { clearSocketFile } from '../socket-file.ts';
 import { readOptions, type ServeOptions, type Settings } from './options.ts';
+import type { ThreadedServer, ThreadStats } from './threads/served.ts';
+import { FilterThreads } from './threads/threads.ts';
 
 /** Counters since the start. */
 export interface ServerStats {
@@ -25,6 +27,8 @@ export interface ServerStats {
   readonly failures: number;
   /** Handlers that overran their deadline. */
   readonly deadlines: number;
+  /** Where threads serve: what each of them did. */
+  readonly threads?: readonly ThreadStats[];
 }
 
 /** Options of {@link Server.close}. */
@@ -62,11 +66,61 @@ export interface Server extends AsyncDisposable {
 const DEFAULT_GRACE = 30_000;
 
 /**
- * Serves a Milter class, or what a factory makes for each connection, and resolves when the socket is listening.
+ * Serves a Milter class, or what a factory makes for each connection, and resolves when the socket is listening. The
+ * `file:` URL of a module is served in threads of their own, so many as {@link ServeOptions.threads} says: each imports
+ * the module, whose default export is the class or the factory, and which may export a function `close` for the end.
  * @throws MilterError `ERR_MILTER_OPTION`, `ERR_MILTER_SOCKET`, `ERR_MILTER_ADDRESS_IN_USE`, `ERR_MILTER_LIBRARY`,
  *   `ERR_MILTER_FILTER`, `ERR_MILTER_RESOURCE` or `ERR_MILTER_UNSUPPORTED`; nothing is left half-started
  */
-export async function serve(filter: Filter, options: ServeOptions): Promise<Server> {
+export async function serve(filter: Filter | URL | FilterThreads, options: ServeOptions): Promise<Server> {
+  if (filter instanceof URL) {
+    const { threads, logger } = readOptions(options);
+    const started = await FilterThreads.start(filter, threads, logger);
+    try {
+      return await serveInThreads(started, options, async () => await started.close());
+    } catch (error) {
+      await started.close();
+      throw error;
+    }
+  }
+  if (filter instanceof FilterThreads) return await serveInThreads(filter, options, async () => {});
+  checkFilter(filter);
+  const settings = readOptions(options);
+  if (settings.threads > 1) {
+    throw optionFault(
+      'option "threads": threads import the filter themselves, so serve() needs the URL of its file, as in new URL("./filter.ts", import.meta.url)',
+    );
+  }
+  const engine = await openEngine(settings, (ticket) => dispatcher.take(ticket));
+  const dispatcher = new Dispatcher(engine, filter, Milter, settings, settings.logger);
+  engine.usePlan(dispatcher.initialPlan);
+  return new RunningServer(engine, new OwnThread(dispatcher), await engine.start());
+}
+
+/** @param ended what is to be done when the server has ended */
+async function serveInThreads(
+  threads: FilterThreads,
+  options: ServeOptions,
+  ended: () => Promise<void>,
+): Promise<Server> {
+  const settings = readOptions(options);
+  const { logger, deadlines, onError, maxBody, logVerdicts } = settings;
+  const engine = await openEngine(settings, (ticket) => served.take(ticket));
+  const served = await threads
+    .attach(engine, { deadlines, onError, maxBody, logVerdicts }, logger)
+    .catch((error: unknown) => {
+      engine.holdLoop(false);
+      throw error;
+    });
+  try {
+    return new RunningServer(engine, new OtherThreads(threads, served, ended), await engine.start());
+  } catch (error) {
+    threads.detach(served);
+    throw error;
+  }
+}
+
+function checkFilter(filter: Filter): void {
   if (typeof filter !== 'function') {
     throw new MilterError(
       'ERR_MILTER_FILTER',
@@ -76,15 +130,14 @@ export async function serve(filter: Filter, options: ServeOptions): Promise<Serv
   if (!isMilterClass(filter) && isClass(filter)) {
     throw new MilterError('ERR_MILTER_FILTER', `class ${filter.name} does not extend Milter`);
   }
-  const settings = readOptions(options);
-  const { socket, logger } = settings;
+}
+
+async function openEngine(settings: Settings, take: (ticket: Ticket) => void): Promise<EngineServer> {
+  const { socket, removeSocket } = settings;
   warnOfOpenSocket(settings);
   const open = chooseEngine(settings);
-  if (socket.unixPath !== '') await clearSocketFile(socket.spec, socket.unixPath, settings.removeSocket);
-  const engine = open(settings, (ticket) => dispatcher.take(ticket));
-  const dispatcher = new Dispatcher(engine, filter, Milter, settings, logger);
-  engine.usePlan(dispatcher.initialPlan);
-  return new RunningServer(engine, dispatcher, await engine.start());
+  if (socket.unixPath !== '') await clearSocketFile(socket.spec, socket.unixPath, removeSocket);
+  return open(settings, take);
 }
 
 function chooseEngine({ engine, debug, logger }: Settings): OpenEngine {
@@ -115,30 +168,86 @@ function warnOfOpenSocket({ socket: { spec }, logger }: Settings): void {
   );
 }
 
+/** Who answers a server's tickets. */
+interface Answering {
+  stats(): Pick<ServerStats, 'failures' | 'deadlines' | 'threads'>;
+  closing(grace: number): void;
+  ended(): Promise<void>;
+}
+
+class OwnThread implements Answering {
+  readonly #dispatcher: Dispatcher;
+
+  constructor(dispatcher: Dispatcher) {
+    this.#dispatcher = dispatcher;
+  }
+
+  stats(): Pick<ServerStats, 'failures' | 'deadlines'> {
+    const { failures, deadlines } = this.#dispatcher;
+    return { failures, deadlines };
+  }
+
+  closing(grace: number): void {
+    this.#dispatcher.closing(grace);
+  }
+
+  async ended(): Promise<void> {}
+}
+
+class OtherThreads implements Answering {
+  readonly #threads: FilterThreads;
+  readonly #served: ThreadedServer;
+  readonly #ended: () => Promise<void>;
+
+  constructor(threads: FilterThreads, served: ThreadedServer, ended: () => Promise<void>) {
+    this.#threads = threads;
+    this.#served = served;
+    this.#ended = ended;
+  }
+
+  stats(): Pick<ServerStats, 'failures' | 'deadlines' | 'threads'> {
+    const threads = this.#served.stats();
+    const sum = (read: (one: ThreadStats) => number): number =>
+      threads.reduce((total, one) => total + read(one), 0);
+    return { failures: sum((one) => one.failures), deadlines: sum((one) => one.deadlines), threads };
+  }
+
+  closing(grace: number): void {
+    this.#threads.closing(this.#served, grace);
+  }
+
+  async ended(): Promise<void> {
+    this.#threads.detach(this.#served);
+    await this.#ended();
+  }
+}
+
 class RunningServer implements Server {
   readonly address: string;
   readonly engine: Server['engine'];
   readonly closed: Promise<MilterError | undefined>;
   readonly #engine: EngineServer;
-  readonly #dispatcher: Dispatcher;
+  readonly #answering: Answering;
 
-  constructor(engine: EngineServer, dispatcher: Dispatcher, address: string) {
+  constructor(engine: EngineServer, answering: Answering, address: string) {
     this.#engine = engine;
-    this.#dispatcher = dispatcher;
+    this.#answering = answering;
     this.address = address;
     this.engine = engine.name;
-    this.closed = engine.closed;
+    this.closed = engine.closed.then(async (reason) => {
+      await answering.ended();
+      return reason;
+    });
   }
 
   stats(): ServerStats {
-    const { failures, deadlines } = this.#dispatcher;
-    return { ...this.#engine.stats(), failures, deadlines };
+    return { ...this.#engine.stats(), ...this.#answering.stats() };
   }
 
   async close(options: CloseOptions = {}): Promise<void> {
     checkOptions('close option', options, CLOSE_KINDS, optionFault);
     const { deadline = DEFAULT_GRACE } = options;
-    this.#dispatcher.closing(deadline);
+    this.#answering.closing(deadline);
     this.#engine.close(deadline);
     await this.closed;
   }

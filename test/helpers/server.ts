@@ -1,6 +1,6 @@
 /** A filter on the real libmilter in this process, and the MTAs that talk to it. */
 import { expect } from 'vitest';
-import { type Filter, type MilterError, type ServeOptions, type Server, serve } from '../../lib/index.ts';
+import { type MilterError, type ServeOptions, type Server, serve } from '../../lib/index.ts';
 import {
   type ConnectOptions,
   connectMta,
@@ -36,7 +36,10 @@ export interface TestServer extends AsyncDisposable {
 }
 
 /** Serves `filter` on a free port of 127.0.0.1, unless `options` name a socket. */
-export async function serving(filter: Filter, options: Partial<ServeOptions> = {}): Promise<TestServer> {
+export async function serving(
+  filter: Parameters<typeof serve>[0],
+  options: Partial<ServeOptions> = {},
+): Promise<TestServer> {
   const log: LogLine[] = [];
   const logger = {
     debug: (fields: LogLine['fields'], message: string) => log.push({ level: 'debug', message, fields }),

@@ -1,9 +1,11 @@
-/** Finds the Milter class in a file. */
+/** Finds the filter in a file. */
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { MilterError } from '../errors.ts';
-import { importFile } from '../import-file.ts';
-import { isMilterClass, type MilterClass } from '../index.ts';
+import { type Imported, importFile, importUrl } from '../import-file.ts';
+import { type Filter, isClass } from '../milter/compose.ts';
+import { isMilterClass, type MilterClass } from '../milter/milter.ts';
 
 /**
  * Imports a filter's file, whose `libmilter` is the running copy wherever the file lies, and takes its default export
@@ -13,8 +15,34 @@ import { isMilterClass, type MilterClass } from '../index.ts';
 export async function loadFilter(file: string): Promise<MilterClass> {
   const path = resolve(file);
   if (!existsSync(path)) throw fault(`there is no filter ${path}`);
-  const imported = await importFile(path);
-  if ('exports' in imported) return pickFilter(path, imported.exports);
+  return pickFilter(path, exportsOf(path, await importFile(path)));
+}
+
+/** What the file of a thread has. */
+export interface ThreadFile {
+  readonly filter: Filter;
+  /** To be awaited when the thread ends. */
+  readonly close: (() => unknown) | undefined;
+}
+
+/**
+ * Imports the file of a thread. Its default export may also be a factory, and it may export a function `close`.
+ * @throws MilterError `ERR_MILTER_FILTER`
+ */
+export async function loadThreadFile(url: string): Promise<ThreadFile> {
+  const path = fileURLToPath(url);
+  if (!existsSync(path)) throw fault(`there is no filter ${path}`);
+  const exports = exportsOf(path, await importUrl(url));
+  const { default: made, close } = exports;
+  const isFactory = typeof made === 'function' && !isMilterClass(made) && !isClass(made as () => unknown);
+  return {
+    filter: isFactory ? (made as Filter) : pickFilter(path, exports),
+    close: typeof close === 'function' ? (close as () => unknown) : undefined,
+  };
+}
+
+function exportsOf(path: string, imported: Imported): Readonly<Record<string, unknown>> {
+  if ('exports' in imported) return imported.exports;
   if (imported.cause instanceof MilterError) throw imported.cause;
   throw fault(`the filter ${path} cannot be loaded: ${imported.fault}`);
 }

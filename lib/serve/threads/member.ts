@@ -1,0 +1,118 @@
+/** A thread, as the main thread knows it: its worker, how busy it is, and how it begins and ends. */
+import { extname } from 'node:path';
+import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import { MilterError } from '../../errors.ts';
+import { Cell, type FromThread, type Reply, type ThreadTask, type ToThread } from './words.ts';
+
+/** Milliseconds that a thread may take to end when all servers are closed. */
+const END_WITHIN = 10_000;
+/** A thread that reads nothing for so many milliseconds, although there is something, hangs in a handler. */
+const HANGS_AFTER = 500;
+
+/** Who hears a thread. */
+export interface ThreadHost {
+  heard(thread: Thread, message: FromThread): void;
+  /** It is gone, and `cause` is why, unless it was told to end. */
+  died(thread: Thread, cause: unknown): void;
+}
+
+export class Thread {
+  /** From 1 on. One that takes the place of another has its number. */
+  readonly number: number;
+  isAlive = true;
+  readonly #worker: Worker;
+  readonly #cells = new Int32Array(new SharedArrayBuffer(8));
+  readonly #answers: MessagePort;
+  readonly #starting = Promise.withResolvers<void>();
+  readonly #exited = Promise.withResolvers<void>();
+  #sent = 0;
+  /** How many messages it had done when that was last looked at, and since when it has been as many. */
+  #seen = 0;
+  #seenAt = 0;
+
+  constructor(number: number, url: URL, host: ThreadHost) {
+    this.number = number;
+    const { port1, port2 } = new MessageChannel();
+    this.#answers = port1;
+    port1.unref();
+    const file = new URL(`./thread${extname(import.meta.filename)}`, import.meta.url);
+    const workerData = { url: url.href, cells: this.#cells, answers: port2 } satisfies ThreadTask;
+    this.#worker = new Worker(file, { name: `milter-${number}`, workerData, transferList: [port2] });
+    let cause: unknown;
+    this.#worker.on('message', (message: FromThread) => {
+      if (message.word === 'ready') this.#starting.resolve();
+      else if (message.word === 'fault')
+        this.#starting.reject(new MilterError(message.fault.code, message.fault.message));
+      host.heard(this, message);
+    });
+    this.#worker.on('error', (error) => {
+      cause = error;
+    });
+    this.#worker.on('exit', (code) => {
+      this.isAlive = false;
+      port1.close();
+      cause ??= new Error(`it ended with status ${code}`);
+      this.#starting.reject(
+        new MilterError('ERR_MILTER_FILTER', `a thread of ${url.pathname} ended while it started`, { cause }),
+      );
+      this.#exited.resolve();
+      host.died(this, cause);
+    });
+    // Told by `started`, and by the host.
+    this.#starting.promise.catch(() => {});
+  }
+
+  /** Resolves when it has imported the filter. */
+  async started(): Promise<void> {
+    await this.#starting.promise;
+    // Servers keep the process alive, not their threads.
+    if (this.isAlive) this.#worker.unref();
+  }
+
+  /** How many messages it has not done with yet. */
+  get behind(): number {
+    return this.#sent - Atomics.load(this.#cells, Cell.done);
+  }
+
+  /** For how many milliseconds it has been hanging; 0 while it does what it should. */
+  get hanging(): number {
+    const done = Atomics.load(this.#cells, Cell.done);
+    const now = performance.now();
+    if (done !== this.#seen || done === this.#sent) {
+      this.#seen = done;
+      this.#seenAt = now;
+    }
+    const since = now - this.#seenAt;
+    return since > HANGS_AFTER ? since : 0;
+  }
+
+  tell(message: ToThread, given: ArrayBuffer[] = []): void {
+    if (!this.isAlive) return;
+    if (this.behind === 0) this.#seenAt = performance.now();
+    this.#sent++;
+    this.#worker.postMessage(message, given);
+  }
+
+  /** Answers its question, and lets it go on. */
+  reply(reply: Reply): void {
+    this.#answers.postMessage(reply);
+    Atomics.store(this.#cells, Cell.answered, 1);
+    Atomics.notify(this.#cells, Cell.answered);
+  }
+
+  /** Has it close what it opened, and waits until it is gone. */
+  async end(): Promise<void> {
+    if (!this.isAlive) return;
+    this.#worker.ref();
+    this.tell({ word: 'end' });
+    const patience = this.hanging > 0 ? 0 : END_WITHIN;
+    const late = setTimeout(() => void this.#worker.terminate(), patience);
+    await this.#exited.promise;
+    clearTimeout(late);
+  }
+
+  /** Ends it at once. */
+  async terminate(): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
