@@ -14,9 +14,11 @@ export const LISTED = '192.0.2.99';
 /** One of ours. */
 export const INTERNAL = '10.0.0.5';
 
-type Answers = Readonly<Record<string, Readonly<Record<string, readonly object[]>>>>;
+/** Records by names and types. */
+export type Answers = Readonly<Record<string, Readonly<Record<string, readonly object[]>>>>;
 
-const spf = (text: string) => ({ TXT: [{ data: text }] });
+/** A record of SPF. */
+export const spf = (text: string) => ({ TXT: [{ data: text }] });
 
 const ZONE: Answers = {
   'good.example': spf(`v=spf1 ip4:${GOOD_CLIENT} -all`),
@@ -29,15 +31,15 @@ const ZONE: Answers = {
   '99.2.0.192.bl.example': { A: [{ address: '127.0.0.2' }] },
 };
 
-/** Answers for all the names of these tests; no other exists. */
-export async function startZone(): Promise<TestServer> {
+/** Answers for all the names of these tests, or of one; no other exists. */
+export async function startZone(zone: Answers = ZONE): Promise<TestServer> {
   const types = Packet.TYPE as Readonly<Record<string, number>>;
   return await startDnsServer({
     udp: (query) => {
       const name = query.name.toLowerCase();
       const records =
-        Object.entries(ZONE[name] ?? {}).find(([type]) => types[type] === query.type)?.[1] ?? [];
-      query.send(replyTo(query, { answers: records, header: { rcode: name in ZONE ? 0 : 3 } }));
+        Object.entries(zone[name] ?? {}).find(([type]) => types[type] === query.type)?.[1] ?? [];
+      query.send(replyTo(query, { answers: records, header: { rcode: name in zone ? 0 : 3 } }));
     },
   });
 }

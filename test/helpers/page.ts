@@ -58,17 +58,20 @@ export async function testPage(
     accounts = EVERYBODY,
     source = {},
     times,
+    http: keys = '',
     ...options
   }: Parameters<typeof testFilter>[1] & {
     readonly accounts?: readonly TestAccount[];
     readonly source?: Partial<SiteSource>;
     readonly times?: HttpTimes;
+    /** More keys of `[http]`. */
+    readonly http?: string;
   } = {},
 ): Promise<TestPage> {
   const port = await unusedPort();
   const filter = await testFilter(modules, {
     ...options,
-    top: `${options.top ?? ''}\n[http]\nlisten = "127.0.0.1:${port}"\naccounts = "/dev/null"\n`,
+    top: `${options.top ?? ''}\n[http]\nlisten = "127.0.0.1:${port}"\naccounts = "/dev/null"\n${keys}\n`,
   });
   const path = join(filter.data, 'accounts');
   await mkdir(filter.data, { recursive: true });
