@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createResolver } from '../../lib/dns/index.ts';
 import type { StoreUrl } from '../../lib/filter/config/schema.ts';
+import { checkHost } from '../../lib/spf/index.ts';
 import { createSes } from '../../lib/srs/index.ts';
 import { milter, RunningMilter } from '../helpers/cli.ts';
 import { folderWith } from '../helpers/configured.ts';
@@ -52,6 +53,11 @@ async function signing(store: string) {
       const name = sender.replace('@', '._ses.');
       return (await resolver.resolve(`${name}.rhs.example.org`, 'A')).status;
     },
+    /** What their SPF makes of it, for a client that is none of ours. */
+    async spf(sender: string): Promise<string> {
+      const record = 'v=spf1 exists:%{l}._ses.%{d}.rhs.example.org -all';
+      return (await checkHost({ ip: '192.0.2.7', sender, record, resolver })).result;
+    },
   };
 }
 
@@ -75,7 +81,7 @@ describe.each(stores)('milter dns, beside a filter with its store in $name', ({ 
   it('knows the signatures of its senders until their bounces have used them up', async () => {
     await using there = await place();
     const store = urlOf(there.url);
-    const { file, ask } = await signing(store);
+    const { file, ask, spf } = await signing(store);
     await using running = new RunningMilter([file], {}, 'dns');
     await running.address();
     // Of a store that is not there yet it makes none.
@@ -84,19 +90,22 @@ describe.each(stores)('milter dns, beside a filter with its store in $name', ({ 
     await using filter = await testFilter(MODULES, { store });
     const [one, two] = [await signed(filter), await signed(filter, ['b@far.example', 'c@far.example'])];
     expect(one).toMatch(/^SES=[\w-]+=ann@example\.org$/);
-    const asked = async (): Promise<string[]> => [await ask(one), await ask(two)];
     const test = async (sender: string) => (await milter(['dns', '--test', sender, file])).out;
-    expect(await asked()).toEqual(['ok', 'ok']);
+    expect([await ask(one), await ask(two)]).toEqual(['ok', 'ok']);
+    expect([await spf(one), await spf('ann@example.org')]).toEqual(['pass', 'fail']);
     for (const sender of [one, two]) await bounce(filter, sender, 2);
-    expect(await asked()).toEqual(['ok', 'ok']);
+    expect([await ask(one), await ask(two)]).toEqual(['ok', 'ok']);
     expect(await test(one)).toBe(`${one} is signed by us\n`);
     for (const sender of [one, two]) await bounce(filter, sender, 1);
-    expect(await asked()).toEqual(['nxdomain', 'ok']);
+    // Counted when the MTA has been answered.
+    await until('the bounces of one to be counted', async () => (await ask(one)) === 'nxdomain');
+    expect(await ask(two)).toBe('ok');
+    expect([await spf(one), await spf(two)]).toEqual(['fail', 'pass']);
     // However it is written: DNS knows no case.
     expect(await ask(one.toLowerCase())).toBe('nxdomain');
     expect(await test(one)).toBe(`${one} carries no good signature of ours, or one that is used up\n`);
     await bounce(filter, two, 3);
-    expect(await asked()).toEqual(['nxdomain', 'nxdomain']);
+    await until('those of the other to be counted', async () => (await ask(two)) === 'nxdomain');
     expect(await ask(await signed(filter))).toBe('ok');
   });
 });
@@ -109,7 +118,7 @@ describe('milter dns, whose store is away', () => {
     'says that it does not know of ours, and knows again when it is back',
     async () => {
       await using redis = await startRedis();
-      const { file, write, ask } = await signing(redis.url.url);
+      const { file, write, ask, spf } = await signing(redis.url.url);
       await using running = new RunningMilter([file], {}, 'dns');
       await running.address();
       expect([await ask(ours), await ask(forged)]).toEqual(['ok', 'nxdomain']);
@@ -119,6 +128,7 @@ describe('milter dns, whose store is away', () => {
         'servfail',
         'nxdomain',
       ]);
+      expect([await spf(ours), await spf(forged)]).toEqual(['temperror', 'fail']);
       expect(running.err.match(/nobody knows which signatures are used up/g)).toHaveLength(1);
       const test = await milter(['dns', '--test', ours, file]);
       expect(test).toMatchObject({ status: 1, out: '', err: expect.stringContaining('is away') });
