@@ -38,9 +38,9 @@ export interface Clue {
 
 /** What a message is taken for. */
 export interface Classification {
-  /** From 0, ham, to 1, spam. Spam from 0.99 on and ham up to 0.45 are good choices; between, it is unsure. 0.5 while untrained. */
+  /** From 0, ham, to 1, spam. Spam from 0.99 on and ham up to 0.45 are good choices; between, it is unsure. */
   readonly score: number;
-  /** Whether enough was learned of both kinds to judge at all. */
+  /** Whether enough was learned of both kinds for the score to be relied on. */
   readonly trained: boolean;
   /** The tokens that decided, the strongest first; at most 30. */
   readonly clues: readonly Clue[];
@@ -88,7 +88,7 @@ export class Learner {
   readonly #minTrained: number;
   readonly #secret: Secret;
 
-  /** @param minTrained messages of each kind that must have been learned before it judges */
+  /** @param minTrained messages of each kind that must have been learned before its score is to be relied on */
   constructor(store: DictionaryStore, secret: Secret, minTrained: number) {
     this.#store = store;
     this.#secret = secret;
@@ -207,7 +207,6 @@ function judge(
   totals: Totals,
   trained: boolean,
 ): Pick<Judged, 'classification' | 'whole'> {
-  if (!trained) return { classification: { score: 0.5, trained, clues: [] }, whole: 0.5 };
   const clues = new Map<string, Clue>();
   for (const [token, { spam, ham }] of evidence) {
     const p = probability({ spam, ham }, totals);

@@ -28,7 +28,7 @@ export interface BayesOptions {
   readonly url: string;
   /** The time in milliseconds since 1970. @default Date.now */
   readonly now?: (() => number) | undefined;
-  /** Messages of each kind that must have been learned before anything is judged. @default 50 */
+  /** Messages of each kind that must have been learned before `trained` is true, and a score is to be relied on. @default 50 */
   readonly minTrained?: number | undefined;
   /** How long, and how many, things are kept. @default {@link defaultRetention} */
   readonly retention?: Partial<Retention> | undefined;

@@ -35,8 +35,9 @@ export interface Evidence {
 export function probability({ spam, ham }: Totals, totals: Totals): number {
   const count = spam + ham;
   if (count === 0) return ASSUMED;
-  const inSpam = spam / totals.spam;
-  const inHam = ham / totals.ham;
+  // Of one kind nothing may have been learned yet.
+  const inSpam = spam / Math.max(1, totals.spam);
+  const inHam = ham / Math.max(1, totals.ham);
   return (STRENGTH * ASSUMED + (count * inSpam) / (inSpam + inHam)) / (STRENGTH + count);
 }
 

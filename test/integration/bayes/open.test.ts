@@ -21,12 +21,25 @@ function suite(newUrl: () => Promise<string>): void {
     await using bayes = await openBayes({ url: await newUrl() });
     expect(await bayes.classify(mailOf('spam', 1))).toEqual({ score: 0.5, trained: false, clues: [] });
     await trainAll(bayes, 0, 49);
-    expect((await bayes.classify(mailOf('spam', 99))).trained).toBe(false);
+    const early = await bayes.classify(mailOf('spam', 99));
+    expect(early).toMatchObject({ trained: false, score: expect.closeTo(1, 2) });
     await trainAll(bayes, 49, 60);
     const spam = await bayes.classify(mailOf('spam', 99));
     expect(spam).toMatchObject({ trained: true, score: expect.closeTo(1, 2) });
     expect(spam.clues[0]).toMatchObject({ token: expect.any(String), spam: expect.any(Number), ham: 0 });
     expect((await bayes.classify(mailOf('ham', 99))).score).toBeLessThan(0.05);
+  });
+
+  it('has a score of the first message on, of one kind alone too, and says that it is early', async () => {
+    await using bayes = await openBayes({ url: await newUrl() });
+    await bayes.train(mailOf('spam', 1), 'spam');
+    expect(await bayes.classify(mailOf('spam', 2))).toMatchObject({ trained: false });
+    expect((await bayes.classify(mailOf('spam', 2))).score).toBeGreaterThan(0.9);
+    await bayes.train(mailOf('ham', 1), 'ham');
+    expect((await bayes.classify(mailOf('ham', 2))).score).toBeLessThan(0.2);
+    await bayes.untrain(mailOf('spam', 1));
+    await bayes.untrain(mailOf('ham', 1));
+    expect(await bayes.classify(mailOf('spam', 2))).toEqual({ score: 0.5, trained: false, clues: [] });
   });
 
   it('learns a message once, as it is said last, and takes it back exactly', async () => {
