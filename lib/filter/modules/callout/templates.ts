@@ -1,5 +1,5 @@
 /** The texts that explain: those that are built in, and the postmaster's own. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { BadValue, kinds, reporting, Template } from '../../kit.ts';
 
@@ -13,6 +13,7 @@ export interface Explanation {
 export const VALUES = ['subject', 'recipients', 'reason', 'checked', 'spf'] as const;
 
 const MAX_SIZE = 64 * 1024;
+const MAX_FILES = 200;
 
 /** As pymilter called them. */
 const OLD_NAMES: Readonly<Record<string, string>> = {
@@ -123,14 +124,18 @@ function readFolder(path: string): ReadonlyMap<string, Explanation> {
     throw new BadValue(
       `${JSON.stringify(path)} has no text: write softfail.txt, or "" for the built-in ones`,
     );
+  if (files.length > MAX_FILES)
+    throw new BadValue(`${JSON.stringify(path)} has more than ${MAX_FILES} texts`);
   return new Map(
-    files.map((file) => {
-      const text = reading(file, () => readFileSync(join(path, file), 'utf8'));
-      if (Buffer.byteLength(text) > MAX_SIZE)
-        throw new BadValue(`${file} is larger than ${MAX_SIZE / 1024} KiB`);
-      return [file.replace(/\.txt$/, ''), reading(file, () => parse(text))];
-    }),
+    files.map((file) => [file.replace(/\.txt$/, ''), reading(file, () => parse(readText(join(path, file))))]),
   );
+}
+
+function readText(path: string): string {
+  const file = statSync(path);
+  if (!file.isFile()) throw new BadValue('is no file');
+  if (file.size > MAX_SIZE) throw new BadValue(`is larger than ${MAX_SIZE / 1024} KiB`);
+  return readFileSync(path, 'utf8');
 }
 
 /** Names the file in what goes wrong. */

@@ -19,7 +19,7 @@ const ZONE: MemoryZone = {
   'mx.far.example': { A: ['203.0.113.25'] },
 };
 
-const modules = (options: string, more = '', spf = ''): string => `[[module]]
+const modules = (options: string, more = '', spf = '', secrets = SECRET): string => `[[module]]
 use = "networks"
 domains = ["ours.example"]
 [[module]]
@@ -28,7 +28,7 @@ softfail = "callout"
 ${spf}
 [[module]]
 use = "srs"
-secrets = "${SECRET}"
+secrets = "${secrets}"
 [[module]]
 use = "callout"
 ${options}
@@ -40,6 +40,7 @@ interface Setting {
   readonly answer?: SinkAnswer;
   readonly zone?: MemoryZone;
   readonly more?: string;
+  readonly secrets?: string;
   /** More options of spf. */
   readonly spf?: string;
   /** Where all mail servers are; by default a sink's. */
@@ -51,13 +52,13 @@ interface Setting {
 
 async function start(
   options = 'dsn = "asked"',
-  { answer, zone = ZONE, more, spf, port, directory, ...rest }: Setting = {},
+  { answer, zone = ZONE, more, spf, secrets, port, directory, ...rest }: Setting = {},
 ) {
   const stack = new AsyncDisposableStack();
   const sink = stack.use(await mailSink(answer));
   const dialed: string[] = [];
   const filter = stack.use(
-    await testFilter(modules(options, more, spf), {
+    await testFilter(modules(options, more, spf, secrets), {
       ...rest,
       zone,
       ...(directory === undefined ? {} : { directory }),
@@ -472,6 +473,19 @@ describe('a bounce of the explanation', () => {
     expect(site.sink.mails).toHaveLength(1);
   });
 
+  it.each([
+    ['is known by an older secret', 'older secret', 0, true],
+    ['is not known for longer than max_age', SECRET, 22, false],
+    ['is not known by a secret that is none of ours', 'no secret of ours', 0, false],
+  ])('%s', async (_, secret, age, isKnown) => {
+    const directory = folderWith({ secrets: `${SECRET}\nolder secret\n` });
+    await using site = await start(undefined, { now: () => NOW, directory, secrets: 'file:secrets' });
+    const signer = createSrs({ secrets: [secret], hashLength: 8, now: () => NOW - age * DAY });
+    const id = signer.forward('ann@far.example', 'mx.example.com');
+    await site.filter.send({ sender: '', eml: bounce(`<${id}>`) });
+    expect((await site.found())?.includes('callout-bounced')).toBe(isKnown);
+  });
+
   it('goes where `bounced` says', async () => {
     await using site = await start('dsn = "asked"\nbounced = "tag"', { now: () => NOW });
     const id = createSrs({ secrets: [SECRET], hashLength: 8, now: () => NOW }).forward(
@@ -543,6 +557,22 @@ describe('the store', () => {
       expect.objectContaining({ message: 'module callout failed: away' }),
     );
   });
+});
+
+it('a store that goes away before the message is handed over leaves nobody told', async () => {
+  const away: { restore?: () => void } = {};
+  await using site = await start(undefined, {
+    answer: (stage) => {
+      if (stage === 'rcpt') {
+        const spy = vi.spyOn(MemoryBackend.prototype, 'ask').mockRejectedValue(new StoreError('away'));
+        away.restore = () => spy.mockRestore();
+      }
+      return undefined;
+    },
+  });
+  onTestFinished(() => away.restore?.());
+  expect(await site.send()).toBeUndefined();
+  expect(site.sink.mails).toEqual([]);
 });
 
 describe('what is wrong with the options', () => {
