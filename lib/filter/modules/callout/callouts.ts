@@ -105,8 +105,9 @@ export class Callouts {
     if (verdict === 'good' || verdict === 'bad') {
       const told = wasTold || (message !== undefined && verdict === 'good');
       await this.#remember(key, { verdict, told, why });
-    } else if (message !== undefined && answer !== undefined) {
-      // It says itself that it did not take it.
+    }
+    if (verdict !== 'good' && message !== undefined && answer !== undefined) {
+      // It says itself that it did not take it: nobody was told.
       await store.delete(mark).catch((error: unknown) => this.#failed(error));
     }
     return { verdict, why };

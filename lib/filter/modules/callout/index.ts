@@ -67,7 +67,7 @@ export default defineModule({
     },
   ],
   findings: {
-    passed: { about: 'sender', text: 'the sender’s mail server accepts' },
+    passed: { about: 'sender', text: 'the mail server of the sender accepts' },
     'not-asked': { about: 'sender', text: 'a sender whom nobody may ask' },
     failed: {
       about: 'sender',

@@ -222,6 +222,23 @@ describe('the explanation', () => {
     expect(site.sink.mails).toHaveLength(1);
   });
 
+  it('that was refused told nobody', async () => {
+    let now = NOW;
+    let reply: string | undefined = '554 no';
+    await using site = await start('dsn = "asked"\ncache_bad = "1d"', {
+      now: () => now,
+      answer: (stage) => (stage === 'end' ? reply : undefined),
+    });
+    expect(await site.send()).toMatch(/^550 /);
+    now += 2 * DAY;
+    expect(await site.send()).toMatch(/^550 .*554 no/);
+    expect(site.dialed).toHaveLength(2);
+    now += 2 * DAY;
+    reply = undefined;
+    expect(await site.send()).toBeUndefined();
+    expect(site.sink.mails).toHaveLength(1);
+  });
+
   it('is one for many messages at once', async () => {
     await using site = await start();
     await Promise.all(Array.from({ length: 5 }, () => site.send()));
