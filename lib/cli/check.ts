@@ -146,7 +146,7 @@ async function setUpProblems(file: string | undefined): Promise<Problem[]> {
     await trial.filter.close();
     return [];
   } catch (error) {
-    if (!(error instanceof MilterError) || error.code !== 'ERR_MILTER_FILTER') throw error;
+    if (!(error instanceof MilterError)) throw error;
     return [{ isFault: true, line: 0, key: 'module', message: error.message }];
   }
 }

@@ -64,6 +64,7 @@ const OPTIONS: Readonly<Record<string, string>> = {
   srs: 'domain = "srs.test.invalid"\nsecrets = "a secret of many tests"\nforward = "milter"\nforwarded = ["far@test.invalid"]',
   // Nothing asks it: no test talks to strangers' servers.
   callout: 'verify = "asked"',
+  bayes: 'learn = [{ spam = "spam@test.invalid", ham = "ham@test.invalid" }]\nmin_trained = 5',
   disclaimer: 'text = "This message came through a filter."',
 };
 
@@ -80,6 +81,7 @@ const ORDER = [
   'headers',
   'attachments',
   'html',
+  'bayes',
   'score',
   'known',
   'greylist',
