@@ -1,12 +1,14 @@
 /** What `milter run FILE.toml` does. */
+import { extname } from 'node:path';
 import {
   type Config,
+  FilterTeam,
   type HttpServer,
   ReloadableFilter,
   stageDeadlines,
   startHttp,
 } from '../filter/index.ts';
-import { MilterError, type ServeOptions, type Server, serve } from '../index.ts';
+import { type ServeOptions, type Server, serve } from '../index.ts';
 import { MAX_INT } from '../options.ts';
 import { packageJson } from '../package.ts';
 import { type ChosenConfig, opening } from './config-file.ts';
@@ -32,7 +34,6 @@ export async function runConfig(
 ): Promise<number> {
   const first = await chosen.read({});
   const { settings } = first;
-  refuseWhatIsNotThere(first);
   const privileges = new Privileges(settings.user);
   privileges.makeFolder(settings.data);
   const filter = await privileges.meanwhile(
@@ -40,12 +41,14 @@ export async function runConfig(
       await opening(chosen.name, async () => await ReloadableFilter.open(chosen.read, { config: first })),
   );
   const { logger } = filter;
+  let team: FilterTeam | undefined;
   const sockets = flags.socket === undefined ? settings.socket : [flags.socket];
   const servers: Server[] = [];
   let isOpen = false;
   let http: HttpServer | undefined;
   const grace = given<{ deadline?: number }>({ deadline: flags.grace });
   try {
+    team = await privileges.meanwhile(async () => await startTeam(chosen, settings, filter));
     http = await startHttp(
       {
         metrics: filter.current.metrics,
@@ -57,13 +60,14 @@ export async function runConfig(
       settings.http,
     );
     for (const socket of sockets)
-      servers.push(await serve(filter.filter, serveOptions(first, socket, flags, logger)));
+      servers.push(await serve(team?.threads ?? filter.filter, serveOptions(first, socket, flags, logger)));
     // At once: from now on mail comes.
     privileges.drop();
     isOpen = true;
   } catch (error) {
     await http?.close();
     await Promise.all(servers.map((server) => server.close({ deadline: 0 })));
+    await team?.close();
     await filter.close();
     throw error;
   }
@@ -74,9 +78,11 @@ export async function runConfig(
     },
     grace,
     logger,
-    reload: () => void filter.reload(),
+    // What the main thread refuses no other is asked to take.
+    reload: () => void filter.reload().then((isTaken) => isTaken && team?.reload()),
     closed: async () => {
       await http?.close();
+      await team?.close();
       await filter.close();
     },
   });
@@ -87,9 +93,17 @@ export async function runConfig(
   return await end;
 }
 
-/** What is promised for later is refused rather than ignored. */
-function refuseWhatIsNotThere({ settings: { threads } }: Config): void {
-  if (threads > 1) throw new MilterError('ERR_MILTER_UNSUPPORTED', 'threads = 1 is all that there is yet');
+/** Where there is to be more than one thread, the main thread serves no mail itself. */
+async function startTeam(
+  { path }: ChosenConfig,
+  { threads, data }: Config['settings'],
+  filter: ReloadableFilter,
+): Promise<FilterTeam | undefined> {
+  if (threads === 1) return undefined;
+  const url = new URL(`./filter-thread${extname(import.meta.filename)}`, import.meta.url);
+  if (path !== undefined) url.searchParams.set('config', path);
+  url.searchParams.set('data', data);
+  return await FilterTeam.start(url, threads, filter);
 }
 
 function serveOptions(

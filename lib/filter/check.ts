@@ -48,15 +48,11 @@ export async function checkConfig(config: Config): Promise<readonly Problem[]> {
 
 function settingsProblems(config: Config): Problem[] {
   const { settings, modules } = config;
-  const { socket, on_error, store, history, http, threads } = settings;
+  const { socket, on_error, store, history, http } = settings;
   const problems: Problem[] = [];
-  const fault = (key: string, message: string): void => {
-    problems.push({ isFault: true, ...placeOf(config, key), message });
-  };
   const warn = (key: string, message: string): void => {
     problems.push({ isFault: false, ...placeOf(config, key), message });
   };
-  if (threads > 1) fault('threads', 'there is one thread only yet');
   if (socket.some(isEverywhere)) {
     warn(
       'socket',

@@ -74,4 +74,5 @@ export {
 } from './quarantine/review.ts';
 export { type ReadConfig, ReloadableFilter, type ReloadOptions } from './reload.ts';
 export { openStore } from './store/open.ts';
+export { FilterTeam, TeamMember } from './team.ts';
 export type { Trouble } from './troubles.ts';

@@ -66,6 +66,13 @@ export interface OpenConfigOptions extends Omit<OpenOptions, 'directory'> {
   readonly trial?: boolean;
   /** For a command beside a filter that runs: no periodic work is done, and no module listens. @default false */
   readonly idle?: boolean;
+  /**
+   * Whether what is to be done once is done here: listening, tidying, daily work, sending. False in threads beside one that
+   * does. @default true
+   */
+  readonly chores?: boolean;
+  /** Where to count, unless `before` has that. @default anew */
+  readonly metrics?: MetricsRegistry;
 }
 
 /** Where a module works. */
@@ -85,6 +92,8 @@ export interface OpenedFilter {
   readonly history: History;
   readonly metrics: MetricsRegistry;
   readonly store: Store;
+  /** Where it logs: what goes wrong is counted for the alert. */
+  readonly log: Logger;
   /** Messages that are kept for review. */
   readonly quarantine: OpenQuarantine;
   readonly resolver: Resolver;
@@ -135,13 +144,14 @@ export async function openFilter(config: string, options: OpenOptions = {}): Pro
 export async function openConfig(config: Config, options: OpenConfigOptions = {}): Promise<OpenedFilter> {
   const { settings } = config;
   const { before, now = Date.now, logger = makeLogger(settings.log), trial = false, idle = false } = options;
+  const { chores = !trial && !idle } = options;
   const resolver = options.resolver ?? resolverAfter(before, config);
   const storeUrl = trial ? { kind: 'memory' as const } : settings.store.url;
   const storeUsers = before?.storeUsers ?? { count: 0 };
-  const metrics = before?.metrics ?? new MetricsRegistry();
+  const metrics = before?.metrics ?? options.metrics ?? new MetricsRegistry();
   const store = before?.store ?? (await openStore(storeUrl, { now, log: logger, metrics }));
   const alert =
-    trial || idle || settings.outgoing.alert === undefined
+    !chores || settings.outgoing.alert === undefined
       ? undefined
       : new Alert(store.part('alert'), settings.hostname, now);
   const log = alert?.watching(logger) ?? logger;
@@ -158,6 +168,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     hostname: settings.hostname,
     data: settings.data,
     serving: !trial && !idle,
+    chores,
     dictionaries: trial ? existingDictionaries(config.dictionaries) : config.dictionaries,
     socketRights: { mode: settings.socket_mode, group: settings.socket_group },
     findings: new Set(modules.flatMap(findingsOf)),
@@ -174,8 +185,8 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
   const { held, releases, allowed } = quarantine;
   const every = (milliseconds: number, work: () => Promise<void>, what: string): void =>
     shared.timers.every(milliseconds, work, (error) => log.warn({ error }, what));
-  if (!trial) every(EXPIRE_HELD, () => quarantine.expire(), 'the quarantine could not be tidied');
-  if (!trial && canSend(settings.outgoing)) {
+  if (chores) every(EXPIRE_HELD, () => quarantine.expire(), 'the quarantine could not be tidied');
+  if (chores && canSend(settings.outgoing)) {
     every(SEND_RELEASED, () => releases.work(), 'releases could not be sent');
     for (const daily of dailyWorks(config, shared, quarantine, alert)) {
       every(LOOK_AT_CLOCK, () => daily.tick(), 'what is to be done daily could not be done');
@@ -219,6 +230,7 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     history,
     metrics,
     store,
+    log,
     quarantine,
     resolver,
     confirmation: shared.roles.first(confirmationRole),

@@ -79,6 +79,11 @@ export interface Services<Short extends string = string> {
   readonly data: string;
   /** Whether mail may come to this filter. Where it is only tried, or a command needs it, a module must not listen anywhere. */
   readonly serving: boolean;
+  /**
+   * Whether the module is to do here what is done once, such as listening. False where the filter does not serve, and in all
+   * threads of a configuration but one.
+   */
+  readonly chores: boolean;
   /** Where modules that learn keep their dictionaries, as `openBayes` wants it. On trial it is the real one, which must not be written. */
   readonly dictionaries: string;
   /** Who may use a unix socket at which a module listens. */
@@ -142,6 +147,7 @@ export interface Shared {
   readonly hostname: string;
   readonly data: string;
   readonly serving: boolean;
+  readonly chores: boolean;
   readonly dictionaries: string;
   readonly socketRights: SocketRights;
   readonly findings: ReadonlySet<string>;
@@ -213,6 +219,7 @@ export function makeServices(entry: ConfiguredModule, declared: Declared, shared
     hostname: shared.hostname,
     data: shared.data,
     serving: shared.serving,
+    chores: shared.chores,
     dictionaries: shared.dictionaries,
     socketRights: shared.socketRights,
     findings: shared.findings,

@@ -36,7 +36,7 @@ export class Thread {
     this.#answers = port1;
     port1.unref();
     const file = new URL(`./thread${extname(import.meta.filename)}`, import.meta.url);
-    const workerData = { url: url.href, cells: this.#cells, answers: port2 } satisfies ThreadTask;
+    const workerData = { number, url: url.href, cells: this.#cells, answers: port2 } satisfies ThreadTask;
     this.#worker = new Worker(file, { name: `milter-${number}`, workerData, transferList: [port2] });
     let cause: unknown;
     this.#worker.on('message', (message: FromThread) => {

@@ -10,6 +10,8 @@ import type { PackedAnswer, PackedRecord } from './packed.ts';
 
 /** What a thread is started with. */
 export interface ThreadTask {
+  /** Its number, from 1 on; the filter may read it in `workerData`. */
+  readonly number: number;
   /** The filter's file. */
   readonly url: string;
   /** {@link Cell}: how many messages the thread has done with, and whether its question has an answer. */

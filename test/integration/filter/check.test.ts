@@ -22,7 +22,6 @@ describe('milter check', () => {
   });
 
   it.each([
-    ['threads = 2', 'threads: there is one thread only yet'],
     ['user = "no-such-user"', 'user: there is no user "no-such-user" in /etc/passwd'],
     ['[store]\nurl = "sqlite:/dev/null/milter.db"', 'store.url: it cannot be opened: '],
     ['[quarantine]\npath = "/dev/null/quarantine"', 'quarantine.path: '],

@@ -134,7 +134,6 @@ describe('milter run FILE.toml', () => {
 
   it.each([
     ['engine = "js"\n', 'engine = "js" does not exist yet'],
-    ['threads = 2\n', 'threads = 1 is all'],
     ['user = "no-such-user"\n', 'there is no user "no-such-user"'],
     ['socket_group = "no-such-group"\n', 'has no group "no-such-group"'],
   ])('refuses %j in one line', async (text, message) => {

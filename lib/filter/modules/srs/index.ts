@@ -47,7 +47,7 @@ export default defineModule({
     if (!services.observed) services.provide(meantRole, (recipient) => addresses.reverse(recipient));
 
     const leave =
-      socketmap === undefined || !services.serving
+      socketmap === undefined || !services.chores
         ? undefined
         : await joinSocketMap(
             socketmap,
