@@ -84,7 +84,8 @@ export class Contacts {
         call: 'set',
         key: `pending/${id}`,
         value: JSON.stringify({ ...pending, token }),
-        keep: { ttl: this.#expire },
+        // Longer than its token is good, so that nobody who is late is taken for one who has confirmed.
+        keep: { ttl: this.#expire + 2 * HOUR },
       },
       { call: 'set', key: `outbox/${id}`, value: WAITING, keep: { ttl: ASK_FOR, listed: true } },
     ]);

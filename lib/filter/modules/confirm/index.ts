@@ -52,9 +52,21 @@ export default defineModule({
   ],
   sends: ({ recipients }) => !recipients.empty,
   findings: {
-    unknown: { about: 'sender', text: 'the sender’s first message, which waits until it is confirmed' },
-    unproved: { about: 'sender', text: 'the first message of a sender for whom nobody vouches' },
-    automatic: { about: 'sender', text: 'the first message of a sender that cannot confirm' },
+    unknown: {
+      about: 'sender',
+      text: 'the sender’s first message, which waits until it is confirmed',
+      reply: '%{recipient} takes no mail of people who have not met',
+    },
+    unproved: {
+      about: 'sender',
+      text: 'the first message of a sender for whom nobody vouches',
+      reply: '%{recipient} takes the first message of a sender only if SPF or DKIM of %{domain} passes',
+    },
+    automatic: {
+      about: 'sender',
+      text: 'the first message of a sender that cannot confirm',
+      reply: '%{recipient} takes no mail of programs and lists from which nothing was asked',
+    },
     confirmed: { about: 'sender', text: 'the sender has confirmed', reply: 'Thank you' },
     used: { about: 'recipient', text: 'a confirmation of what was confirmed before' },
     forged: {

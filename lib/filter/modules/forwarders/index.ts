@@ -131,7 +131,7 @@ export default defineModule({
         if (this.message !== message) return;
         if (judged !== 'pass' && services.role(authRole) !== undefined) {
           this.#unsettled.push({ recipient, alias, judged });
-          forwardedFact.get(this).set(recipient, () => isSignedBy(this, alias));
+          this.#spare(recipient, () => isSignedBy(this, alias));
         } else this.#report(recipient, alias, judged);
       }
 
@@ -141,7 +141,7 @@ export default defineModule({
         for (const { recipient, alias, judged: before } of this.#unsettled.splice(0)) {
           const judged = before ?? (client === undefined ? 'fail' : await this.#judge(alias, client));
           if (this.message !== message) return;
-          if (judged !== 'pass') forwardedFact.get(this).set(recipient, () => isSignedBy(this, alias));
+          if (judged !== 'pass') this.#spare(recipient, () => isSignedBy(this, alias));
           this.#report(recipient, alias, judged, () => isSignedBy(this, alias));
         }
       }
@@ -155,7 +155,7 @@ export default defineModule({
         const details = { recipient, values: { forwarder }, note: forwarder };
         switch (judged) {
           case 'pass':
-            forwardedFact.get(this).set(recipient, () => true);
+            this.#spare(recipient, () => true);
             services.found(this, 'forwarded', { word: 'continue' }, details);
             break;
           case 'temperror':
@@ -164,6 +164,11 @@ export default defineModule({
           case 'fail':
             services.found(this, 'mismatch', options.mismatch, { ...details, unless: isSigned });
         }
+      }
+
+      /** What is found of the sender does not concern this recipient, if it is so when it is decided. */
+      #spare(recipient: string, isForwarded: () => boolean): void {
+        if (!services.observed) forwardedFact.get(this).set(recipient, isForwarded);
       }
 
       async #judge({ forwarder, made }: Alias, { address: ip, helo }: JudgedClient): Promise<Judged> {

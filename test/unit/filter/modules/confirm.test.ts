@@ -1,5 +1,12 @@
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import { ownMailRole, type Services, StoreError, send } from '../../../../lib/filter/index.ts';
+import {
+  checkConfig,
+  ownMailRole,
+  parseConfig,
+  type Services,
+  StoreError,
+  send,
+} from '../../../../lib/filter/index.ts';
 import { Contacts } from '../../../../lib/filter/modules/confirm/contacts.ts';
 import { writeOwnMail } from '../../../../lib/filter/outgoing/own-mail.ts';
 import { Roles } from '../../../../lib/filter/roles.ts';
@@ -492,6 +499,20 @@ describe('options', () => {
   ])('%s says what becomes of it', async (option, result, eml) => {
     await using all = await site({ spf: SAYS.replace('pass', result), options: `${option} = "reject"` });
     expect(await all.send({ eml })).toMatch(/^550 /);
+  });
+
+  it('without a way for mail to leave are no use, says milter check', async () => {
+    const text = (more: string) =>
+      `socket = "inet:0@127.0.0.1"\ndata = "/nowhere"\n[dns]\ntimeout = "50ms"\n${more}[[module]]\nuse = "confirm"\n`;
+    const said = async (config: string) =>
+      (await checkConfig(await parseConfig(config))).map(({ message }) => message).join();
+    expect(await said(`${text('')}recipients = ["a@b.example"]`)).toContain(
+      'sends mail, and needs smtp or sendmail',
+    );
+    expect(await said(text(''))).not.toContain('sends mail');
+    expect(
+      await said(`${text('[outgoing]\nsendmail = "/bin/true"\n')}recipients = ["a@b.example"]`),
+    ).not.toContain('sends mail');
   });
 
   it('nobody has it who did not ask', async () => {

@@ -9,6 +9,7 @@ const RELAY = '192.0.2.10';
 const ZONE: MemoryZone = {
   'alumni.example': { TXT: [`v=spf1 ip4:${RELAY} -all`] },
   'other.example': { TXT: ['v=spf1 ip4:192.0.2.20 -all'] },
+  '_dmarc.strict.example': { TXT: ['v=DMARC1; p=reject'] },
   'strict.example': { TXT: ['v=spf1 -all'] },
   'soft.example': { TXT: ['v=spf1 ~all'] },
   'neutral.example': { TXT: ['v=spf1 ?all'] },
@@ -184,6 +185,29 @@ describe('signatures of the forwarder', () => {
   });
 });
 
+describe('what is found at the end of the message', () => {
+  const auth = '[[module]]\nuse = "auth"\ndmarc = "policy"\nresults = false\n';
+  const eml = 'From: <boss@strict.example>\nSubject: x\n\nhello\n';
+
+  it('of SPF and DMARC is spared the forwarded, but not who else gets it', async () => {
+    await using filter = await forwardersFilter('', { more: auth });
+    expect(await send(filter, { eml })).toBe('ann@ours.example');
+    expect(await foundIn(filter)).toEqual(expect.arrayContaining(['spf-fail', 'auth-dmarc']));
+    expect(await send(filter, { eml, recipients: ['ann@ours.example'] })).toMatch(/^550 /);
+    expect(await send(filter, { eml, recipients: [filter.alias.address, 'bob@ours.example'] })).toMatch(
+      /^550 /,
+    );
+    const other = await filter.aliases.add('bob', 'alumni.example');
+    expect(await send(filter, { eml, recipients: [filter.alias.address, other.address] })).toBe(
+      'ann@ours.example,bob@ours.example',
+    );
+    // Of DMARC alone, as where SPF only looks.
+    await using lenient = await forwardersFilter('', { more: `fail = "continue"\n${auth}` });
+    expect(await send(lenient, { eml })).toBe('ann@ours.example');
+    expect(await send(lenient, { eml, recipients: ['ann@ours.example'] })).toMatch(/^550 /);
+  });
+});
+
 describe('behind a relay of ours', () => {
   it('the client that the relay names is judged', async () => {
     const text = modules('').replace('[[module]]\nuse = "spf"', 'relays = ["198.51.100.1"]\n$&');
@@ -237,6 +261,7 @@ describe('options', () => {
     await using watching = await forwardersFilter('mode = "observe"', { part: 'forwarders(observed)' });
     expect(await send(watching, { sender: '' })).toBe(watching.alias.address);
     expect(await foundIn(watching)).toContain('forwarders-forwarded');
+    expect(await send(watching)).toMatch(/^550 5\.7\.23 /);
   });
 
   it.each([
