@@ -29,7 +29,10 @@ export function chooseConfig(given?: string): ChosenConfig {
     path: undefined,
     name: 'the starter configuration',
     read: async (options) =>
-      await parseConfig(starterText({ data: ownData() }), { ...options, file: 'starter configuration' }),
+      await parseConfig(starterText({ data: ownData() }), {
+        ...options,
+        file: 'starter configuration (no file is named)',
+      }),
   };
 }
 

@@ -13,8 +13,9 @@ const MOST = 64 * 1024;
 export async function readHidden(question: string): Promise<string> {
   const { stdin, stderr } = process;
   if (!stdin.isTTY) return await firstLine(stdin);
-  stderr.write(question);
+  // Before it is asked: what is typed at once would be shown.
   stdin.setRawMode(true);
+  stderr.write(question);
   try {
     return await typedLine(stdin);
   } finally {

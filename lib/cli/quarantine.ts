@@ -282,11 +282,13 @@ async function exportItems(work: Work): Promise<number> {
   const items = await chosen(work, values.all === true ? 'all' : 'open');
   await using sink = await openSink(values.to ?? '-', io);
   let status = 0;
+  let written = 0;
   // As they came, the oldest first.
   for (const item of items.toReversed()) {
     try {
       const message = await review.read(who, item.id);
       for (const piece of asMboxEntry([message], fromLine(item.sender, item.at))) await sink.write(piece);
+      written++;
     } catch (error) {
       if (!(error instanceof ReviewError)) throw error;
       io.stderr.write(`milter quarantine: ${item.id}: ${printable(error.message)}\n`);
@@ -294,6 +296,10 @@ async function exportItems(work: Work): Promise<number> {
     }
   }
   await sink.finish();
+  if ((values.to ?? '-') !== '-') {
+    const said = `${written} ${written === 1 ? 'message is' : 'messages are'} in ${printable(values.to ?? '')}`;
+    io.stdout.write(values.json === true ? toJson({ messages: written, to: values.to }) : `${said}\n`);
+  }
   return status;
 }
 
@@ -310,6 +316,7 @@ async function listAllowed({ review, allowed, who, values, io }: Work): Promise<
     const entries = [];
     for await (const entry of allowed.list(owner)) entries.push(entry);
     if (values.json === true) io.stdout.write(toJson(entries));
+    else if (entries.length === 0) io.stdout.write('Nobody is allowed.\n');
     else
       for (const { owner: whose, kind, address, by } of entries)
         io.stdout.write(`${printable(`${whose}  ${kind}:${address}  by ${by}`)}\n`);
@@ -318,8 +325,10 @@ async function listAllowed({ review, allowed, who, values, io }: Work): Promise<
   const [, kind, address = ''] = /^(from|sender):(.+)$/.exec(values.remove) ?? [];
   if (owner === undefined || (kind !== 'from' && kind !== 'sender'))
     throw optionFault('--remove takes from:ADDRESS or sender:ADDRESS, and needs --owner');
-  if (await review.disallow(who, { owner, kind, address: address.toLowerCase() })) return 0;
-  throw fault(`${owner} does not allow ${values.remove}`);
+  if (!(await review.disallow(who, { owner, kind, address: address.toLowerCase() })))
+    throw fault(`${owner} does not allow ${values.remove}`);
+  if (values.json !== true) io.stdout.write(`${printable(`${owner} no longer allows ${values.remove}`)}\n`);
+  return 0;
 }
 
 async function checkAll(work: Work): Promise<number> {

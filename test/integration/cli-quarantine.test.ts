@@ -145,7 +145,10 @@ it('finds, exports, trains and deletes many at once', async () => {
   expect(out.match(/^>From here$/gm)).toHaveLength(3);
   expect(out.indexOf('Subject: one')).toBeLessThan(out.indexOf('Subject: three'));
   const file = join(directory.path, `${owner}.mbox`);
-  expect((await run('export', await idOf(), '--to', file)).status).toBe(0);
+  expect(await run('export', await idOf(), '--to', file)).toMatchObject({
+    status: 0,
+    out: `1 message is in ${file}\n`,
+  });
   expect(await readFile(file, 'latin1')).toMatch(/^From a@example\.org .*\n.*\nSubject: three/);
   expect(await run('train', 'ham', '--search', owner)).toMatchObject({
     status: 1,
@@ -174,9 +177,13 @@ it('allows a sender where something proves who it is, lists and forgets it', asy
   });
   await filter.quarantine.allowed.add({ owner, kind: 'from', address: 'a@example.org', by: 'test', at: 0 });
   expect((await run('allowed', '--owner', owner)).out).toBe(`${owner}  from:a@example.org  by test\n`);
-  expect((await run('allowed', '--owner', owner, '--remove', 'from:a@example.org')).status).toBe(0);
+  expect(await run('allowed', '--owner', owner, '--remove', 'from:a@example.org')).toMatchObject({
+    status: 0,
+    out: `${owner} no longer allows from:a@example.org\n`,
+  });
   expect((await run('allowed', '--owner', owner, '--remove', 'from:a@example.org')).status).toBe(1);
-  expect((await run('allowed', '--owner', owner)).out).toBe('');
+  expect((await run('allowed', '--owner', owner)).out).toBe('Nobody is allowed.\n');
+  expect((await run('allowed', '--owner', owner, '--json')).out).toBe('[]\n');
 });
 
 it('writes a message into a file that is new', async () => {
