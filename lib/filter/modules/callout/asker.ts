@@ -12,10 +12,11 @@ import type { MailServer } from './servers.ts';
 
 /** Milliseconds for one connection and for each reply, so that one that sleeps leaves time for the next. */
 const STEP = 20_000;
-/** Conversations with the servers of one domain at once. */
+/** Conversations with one server at once. */
 const MAX_PER_TARGET = 2;
 /** Conversations at once. */
 const MAX_AT_ONCE = 100;
+const TOO_MANY = 'too many are asked at the moment';
 
 /** What is to be said. */
 export interface Errand {
@@ -40,6 +41,7 @@ export interface Answer {
 /** Asks, so many at once. */
 export class Asker {
   readonly #dial: Dial;
+  /** By address. */
   readonly #busy = new Map<string, number>();
   #all = 0;
 
@@ -47,20 +49,13 @@ export class Asker {
     this.#dial = dial;
   }
 
-  /** @param domain whose servers they are */
-  async ask(domain: string, servers: readonly MailServer[], errand: Errand): Promise<Answer> {
-    const busy = this.#busy.get(domain) ?? 0;
-    if (busy >= MAX_PER_TARGET || this.#all >= MAX_AT_ONCE)
-      return { verdict: 'unreachable', why: 'too many are asked at the moment', answer: undefined };
-    this.#busy.set(domain, busy + 1);
+  async ask(servers: readonly MailServer[], errand: Errand): Promise<Answer> {
+    if (this.#all >= MAX_AT_ONCE) return { verdict: 'unreachable', why: TOO_MANY, answer: undefined };
     this.#all++;
     try {
       return await this.#askOneOf(servers, errand);
     } finally {
       this.#all--;
-      const left = (this.#busy.get(domain) ?? 1) - 1;
-      if (left === 0) this.#busy.delete(domain);
-      else this.#busy.set(domain, left);
     }
   }
 
@@ -86,6 +81,21 @@ export class Asker {
   }
 
   async #converse(server: MailServer, errand: Errand): Promise<SmtpOutcome> {
+    // Many domains have one mail server, by whatever names.
+    const [target = ''] = server.addresses;
+    const busy = this.#busy.get(target) ?? 0;
+    if (busy >= MAX_PER_TARGET) throw new SmtpTrouble(TOO_MANY);
+    this.#busy.set(target, busy + 1);
+    try {
+      return await this.#withOrWithoutTls(server, errand);
+    } finally {
+      const left = (this.#busy.get(target) ?? 1) - 1;
+      if (left === 0) this.#busy.delete(target);
+      else this.#busy.set(target, left);
+    }
+  }
+
+  async #withOrWithoutTls(server: MailServer, errand: Errand): Promise<SmtpOutcome> {
     try {
       return await this.#once(server, errand, server.name);
     } catch (error) {

@@ -88,8 +88,7 @@ export class Callouts {
     signal: AbortSignal,
   ): Promise<Outcome> {
     const { store, resolver, hostname, metrics } = this.#services;
-    const { domain } = parseAddress(sender);
-    const found = await serversOf(domain, resolver, signal);
+    const found = await serversOf(parseAddress(sender).domain, resolver, signal);
     if (found.status === 'unknown') return { verdict: 'unreachable', why: found.why };
     if (found.status !== 'found') return { verdict: found.status, why: found.why };
     const { messages, per } = this.#limits.rate;
@@ -99,7 +98,7 @@ export class Callouts {
     // Before it is sent: whatever becomes of it then, it is not sent again.
     const handing = async (): Promise<void> => await store.set(mark, '1', { ttl: WEEK });
     const errand = { sender, helo: hostname, message, handing, signal };
-    const { verdict, why: said, answer } = await this.#asker.ask(domain, found.servers, errand);
+    const { verdict, why: said, answer } = await this.#asker.ask(found.servers, errand);
     metrics.count('callouts_total', { verdict });
     const why = said.slice(0, MAX_WHY);
     if (verdict === 'good' || verdict === 'bad') {

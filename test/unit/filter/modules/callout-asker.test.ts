@@ -27,7 +27,7 @@ it('goes on to the next server where one is away, busy or no mail server, but no
   await using later = await smtpServer((line) => (line.startsWith('RCPT') ? '450 4.2.1 later' : undefined));
   await using good = await smtpServer();
   const { asker, all } = servers(await unusedPort(), busy.port, nonsense.port, later.port, good.port);
-  expect(await asker.ask('far.example', all, errand())).toMatchObject({
+  expect(await asker.ask(all, errand())).toMatchObject({
     verdict: 'unknown',
     why: 'mx3.far.example: 450 later',
   });
@@ -37,7 +37,7 @@ it('goes on to the next server where one is away, busy or no mail server, but no
 it('says what the trouble was with the last one', async () => {
   await using busy = await smtpServer((line) => (line === '' ? '554 go away' : undefined));
   const { asker, all } = servers(busy.port);
-  expect(await asker.ask('far.example', all, errand())).toMatchObject({
+  expect(await asker.ask(all, errand())).toMatchObject({
     verdict: 'unreachable',
     why: 'mx0.far.example: it answers greeting with 554 go away',
   });
@@ -50,14 +50,14 @@ it.each([
   await using server = await smtpServer((line) => (line.startsWith('MAIL') ? '550 not you' : undefined));
   const { asker, all } = servers(server.port);
   const more = message === undefined ? {} : { message };
-  expect((await asker.ask('far.example', all, errand(more))).verdict).toBe(verdict);
+  expect((await asker.ask(all, errand(more))).verdict).toBe(verdict);
 });
 
 it('does not hand a message to a second server when the first may have it', async () => {
   await using first = await mailSink((stage) => (stage === 'end' ? 'hang up' : undefined));
   await using second = await mailSink();
   const { asker, all } = servers(first.port, second.port);
-  const outcome = await asker.ask('far.example', all, errand({ message: Buffer.from('x\r\n') }));
+  const outcome = await asker.ask(all, errand({ message: Buffer.from('x\r\n') }));
   expect(outcome.verdict).toBe('unreachable');
   expect(second.mails).toEqual([]);
 });
@@ -68,24 +68,28 @@ it('asks again without TLS where the server offers what it cannot do', async () 
     return line === 'STARTTLS' ? '220 go on\r\nthis is no TLS' : undefined;
   });
   const { asker, all } = servers(server.port);
-  expect((await asker.ask('far.example', all, errand())).verdict).toBe('good');
+  expect((await asker.ask(all, errand())).verdict).toBe('good');
   expect(server.commands.filter((line) => line.startsWith('EHLO'))).toHaveLength(2);
   expect(server.commands.filter((line) => line === 'STARTTLS')).toHaveLength(1);
 });
 
-it('has two conversations with a domain at once', async () => {
+it('has two conversations with a server at once, whatever domains it has', async () => {
   const { promise, resolve } = Promise.withResolvers<string>();
   await using server = await smtpServer((line) => (line.startsWith('RCPT') ? promise : undefined));
-  const { asker, all } = servers(server.port);
-  const two = [asker.ask('far.example', all, errand()), asker.ask('far.example', all, errand())];
-  expect(await asker.ask('far.example', all, errand())).toMatchObject({
+  await using other = await smtpServer();
+  const { asker, all } = servers(server.port, other.port);
+  const [first] = all;
+  if (first === undefined) throw new Error('no server');
+  const two = [asker.ask([first], errand()), asker.ask([{ ...first, name: 'mx.other.example' }], errand())];
+  expect(await asker.ask([first], errand())).toMatchObject({
     verdict: 'unreachable',
-    why: 'too many are asked at the moment',
+    why: 'mx0.far.example: too many are asked at the moment',
   });
+  expect(await asker.ask(all, errand())).toMatchObject({ verdict: 'good', why: 'mx1.far.example: 250 ok' });
   resolve('250 ok');
   expect((await Promise.all(two)).map(({ verdict }) => verdict)).toEqual(['good', 'good']);
   expect(server.clients.most).toBe(2);
-  expect((await asker.ask('far.example', all, errand())).verdict).toBe('good');
+  expect((await asker.ask([first], errand())).verdict).toBe('good');
 });
 
 it('ends when its time is up, at whichever server', async () => {
@@ -93,6 +97,6 @@ it('ends when its time is up, at whichever server', async () => {
   await using good = await smtpServer();
   const { asker, all } = servers(hanging.port, good.port);
   const signal = AbortSignal.timeout(200);
-  expect((await asker.ask('far.example', all, errand({ signal }))).verdict).toBe('unreachable');
+  expect((await asker.ask(all, errand({ signal }))).verdict).toBe('unreachable');
   expect(good.commands).toEqual([]);
 });
