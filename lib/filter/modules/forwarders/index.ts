@@ -2,6 +2,7 @@
  * The backdoor for forwarders that do not rewrite senders (RRS): an address that a user gives to one forwarder alone. Mail to it is
  * judged by whether it comes from that forwarder, in place of whether the sender's domain sends it.
  */
+import { isFailure } from '../../../dns/index.ts';
 import { Milter } from '../../../index.ts';
 import { checkHost } from '../../../spf/index.ts';
 import {
@@ -62,10 +63,15 @@ export default defineModule({
       reply: 'There is no %{recipient} here',
     },
   },
-  check: ({ domain, files }) =>
-    domain === undefined && files !== undefined
-      ? ['files is of no use without domain, in which the addresses are']
-      : [],
+  check: async ({ domain, files }, resolver) => {
+    if (domain === undefined)
+      return files === undefined ? [] : ['files is of no use without domain, in which the addresses are'];
+    const answers = await Promise.all(
+      (['MX', 'A', 'AAAA'] as const).map((type) => resolver.resolve(domain, type)),
+    );
+    const isNowhere = answers.every((answer) => answer.status !== 'ok' && !isFailure(answer));
+    return isNowhere ? [`no mail comes for ${domain}, which has neither MX nor address in DNS`] : [];
+  },
   setup: ({ options, services }) => {
     const parts = aliasPartsOf(options, services);
     if (parts === undefined) return undefined;

@@ -277,6 +277,28 @@ describe('options', () => {
   });
 });
 
+describe('milter check', () => {
+  it('says where the domain is of no use', async () => {
+    const said = async (options: string, zone: MemoryZone = {}) => {
+      await using filter = await testFilter(`[[module]]\nuse = "forwarders"\n${options}`);
+      const [module] = filter.config.modules;
+      return await module?.definition.check?.(module.options, new MemoryResolver(zone));
+    };
+    const domain = 'domain = "fwd.ours.example"';
+    expect(await said(domain)).toEqual([
+      'no mail comes for fwd.ours.example, which has neither MX nor address in DNS',
+    ]);
+    expect(
+      await said(domain, { 'fwd.ours.example': { MX: [{ preference: 1, exchange: 'mx.ours.example' }] } }),
+    ).toEqual([]);
+    expect(await said(domain, { 'fwd.ours.example': 'servfail' })).toEqual([]);
+    expect(await said('')).toEqual([]);
+    expect(await said('files = "/home/%{user}/x"')).toEqual([
+      expect.stringContaining('of no use without domain'),
+    ]);
+  });
+});
+
 describe('recipients', () => {
   it('exist where the user does', async () => {
     const more =
