@@ -22,8 +22,10 @@ const SPREAD = 0x9e37_79b1;
 const END = String.fromCharCode(NAME_END);
 /** Half the names of the world end in .com: a piece there is worth as little as one with so many patterns. */
 const TAIL_COST = 16;
+/** Likewise digits alone: a number that is in a pattern is in many names that have nothing to do with it. */
+const NUMBER_COST = 4;
 /** Bits that say whether a piece with such a hash was entered: most of a name's were not, and these are at hand. */
-const FILTER_BITS = 16;
+const FILTER_BITS = 18;
 /** Pieces are no longer: four bytes are one integer. */
 const PIECE = 4;
 
@@ -168,10 +170,11 @@ function pieces(literal: string): Piece[] {
   const tail = literal.endsWith(END) ? literal.lastIndexOf('.') : -1;
   const from = tail < 0 ? literal.length - PIECE : tail;
   const count = Math.max(1, literal.length - PIECE + 1);
-  return Array.from({ length: count }, (_, i) => ({
-    text: literal.slice(i, i + PIECE),
-    cost: literal.endsWith(END) && i >= from ? TAIL_COST : 0,
-  }));
+  return Array.from({ length: count }, (_, i) => {
+    const text = literal.slice(i, i + PIECE);
+    const isTail = literal.endsWith(END) && i >= from;
+    return { text, cost: (isTail ? TAIL_COST : 0) + (/[a-z]/.test(text) ? 0 : NUMBER_COST) };
+  });
 }
 
 function filterBit(key: number): number {
