@@ -1,5 +1,5 @@
 /** The command `milter srs`: for postmasters who look into a bounce. */
-import { type Signing, signingIn } from '../filter/index.ts';
+import { batvOptions, type Signing, sesOptions, signingIn } from '../filter/index.ts';
 import { optionFault } from '../options.ts';
 import { createBatv, createSes, createSrs, SrsError } from '../srs/index.ts';
 import { readChosen } from './config-file.ts';
@@ -61,12 +61,13 @@ function forward(address: string, { domain, ...how }: Signing): Found {
   return { told: { address: createSrs(how).forward(address, domain) }, fault: undefined };
 }
 
-function reverse(address: string, { domain: _, ...how }: Signing): Found {
-  const { secrets, maxAge } = how;
+function reverse(address: string, signing: Signing): Found {
+  const { domain: _, ...how } = signing;
+  const { secrets } = how;
   const [, tag = ''] = /^<?"?(SES=|prvs=)/i.exec(address) ?? [];
   switch (tag.toLowerCase()) {
     case 'ses=': {
-      const report = createSes({ secrets, expiration: maxAge }).inspect(address);
+      const report = createSes(sesOptions(signing, Date.now)).inspect(address);
       const { signedAt } = report;
       return {
         told: {
@@ -79,13 +80,14 @@ function reverse(address: string, { domain: _, ...how }: Signing): Found {
       };
     }
     case 'prvs=': {
-      const report = createBatv({ secrets, maxAge }).inspect(address);
+      const options = batvOptions(signing, Date.now);
+      const report = createBatv(options).inspect(address);
       return {
         told: {
           address: report.address,
           kind: 'BATV: signed for a day',
           hash: hashOf(report.secret, secrets.length),
-          age: ageOf((maxAge - report.left + 1000) % 1000, maxAge),
+          age: ageOf((options.maxAge - report.left + 1000) % 1000, options.maxAge),
         },
         fault: report.fault,
       };
@@ -101,7 +103,7 @@ function reverse(address: string, { domain: _, ...how }: Signing): Found {
               ? 'SRS0: rewritten to be sent on'
               : 'SRS1: rewritten by a second forwarder, from that of the first',
           hash: `${hashOf(report.secret, secrets.length)}${report.smashed ? '; its case was changed on the way' : ''}`,
-          age: report.age === undefined ? undefined : ageOf(report.age, maxAge),
+          age: report.age === undefined ? undefined : ageOf(report.age, how.maxAge),
         },
         fault: report.fault,
       };

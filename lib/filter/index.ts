@@ -31,6 +31,7 @@ export { MetricsRegistry } from './metrics.ts';
 export { StoredAccess } from './modules/access/stored.ts';
 export { type Learned, openTeacher, type Teacher } from './modules/bayes/teacher.ts';
 export { isSesUsed, sesOptions } from './modules/bounces/ses-uses.ts';
+export { batvOptions } from './modules/bounces/tags.ts';
 export { asMboxEntry, fromLine } from './modules/copies/delivered.ts';
 export { type Alias, AliasError, Aliases } from './modules/forwarders/aliases.ts';
 export { aliasPartsOf, forwardersIn } from './modules/forwarders/options.ts';

@@ -75,6 +75,17 @@ age      5 days, of 10 allowed
     if (kind.startsWith('BATV')) expect(out).toContain('age      5 days, of 10 allowed');
   });
 
+  it('knows signatures whose kind does not last as long as max_age', async () => {
+    const long = () => config('secrets = "env:SRS_TEST"\nmax_age = "1022d"');
+    const batv = createBatv({ secrets: [NEW], maxAge: 900, now: fiveDaysAgo }).sign('a@example.com');
+    expect(await srs('reverse', batv, '--config', long())).toMatchObject({
+      status: 0,
+      out: expect.stringContaining('age      5 days, of 900 allowed'),
+    });
+    const ses = createSes({ secrets: [NEW], expiration: 1000 }).sign('a@example.com');
+    expect(await srs('reverse', ses, '--config', long())).toMatchObject({ status: 0, err: '' });
+  });
+
   it('says why an address is not right', async () => {
     const forged = createSrs({ secrets: ['another secret'] }).forward(
       'mouse@orig.example',

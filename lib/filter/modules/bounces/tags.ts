@@ -1,6 +1,6 @@
 /** Our own senders, signed in one of three ways. All three are known again, whichever signs now. */
 import { parseAddress } from '../../../index.ts';
-import { createBatv, createSes, createSrs, SrsError } from '../../../srs/index.ts';
+import { type BatvOptions, createBatv, createSes, createSrs, SrsError } from '../../../srs/index.ts';
 import { aLabels, type Signing } from '../../kit.ts';
 import { type Counted, countedOf, sesNumber, sesOptions } from './ses-uses.ts';
 
@@ -17,7 +17,17 @@ export interface Tagged {
   readonly counted: Counted | undefined;
 }
 
+/** BATV tags are good for no longer. */
+const MOST_DAYS = 900;
 const TAG = /^(?:SRS0(?=[-+=])|SES(?==)|prvs(?==))/i;
+
+/** How BATV tags are made and known again, by the secrets that are in force now. */
+export function batvOptions(
+  { secrets, maxAge }: Signing,
+  now: () => number,
+): BatvOptions & { readonly maxAge: number } {
+  return { secrets, maxAge: Math.min(maxAge, MOST_DAYS), now };
+}
 
 /** Signs and verifies by the secrets that are in force at the time. */
 export class Tags {
@@ -98,6 +108,6 @@ function makeAll(signing: Signing, now: () => number) {
     srs: createSrs({ secrets, maxAge, hashLength, separator, now }),
     ses: createSes(ses),
     sesFor: (recipients: number) => createSes({ ...ses, id: () => sesNumber(recipients) }),
-    batv: createBatv({ secrets, maxAge: Math.min(maxAge, 900), now }),
+    batv: createBatv(batvOptions(signing, now)),
   };
 }
