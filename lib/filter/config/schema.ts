@@ -47,6 +47,8 @@ export type StoreUrl =
   | { readonly kind: 'redis'; readonly url: string }
   | { readonly kind: 'memory' };
 
+const HOUR = 3_600_000;
+
 const storeUrl = kinds.secret().transform((text, context): StoreUrl => {
   const path = /^sqlite:(?:\/\/)?([^\0]+)$/.exec(text)?.[1];
   if (path !== undefined) return { kind: 'sqlite', path: resolve(reading().data, path) };
@@ -194,7 +196,10 @@ export const settingsSchema = z.strictObject({
   quarantine: z
     .strictObject({
       path: kinds.storedPath('quarantine/').describe('The folder, below `data` if not absolute'),
-      keep: kinds.duration('30d').describe('For how long'),
+      keep: kinds
+        .duration('30d')
+        .refine((time) => time >= HOUR, 'must be an hour at least: what is accepted and held would be gone')
+        .describe('For how long'),
       max_size: kinds.size('10GiB').describe('Beyond it, what would be held is tempfailed'),
       digest: kinds
         .timeOfDay('')

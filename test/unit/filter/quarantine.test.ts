@@ -161,6 +161,12 @@ describe('an item', () => {
     expect(await filter.quarantine.held.find('../x')).toEqual([]);
   });
 
+  it('is kept for an hour at least', async () => {
+    for (const keep of ['0s', '59m'])
+      await expect(testFilter(`[quarantine]\nkeep = "${keep}"\n${HOLD}`)).rejects.toThrow('an hour at least');
+    await using _ = await testFilter(`[quarantine]\nkeep = "1h"\n${HOLD}`);
+  });
+
   it('expires by its age alone, and its file with it', async () => {
     let time = Date.now();
     await using filter = await testFilter(`[quarantine]\nkeep = "2d"\n${HOLD}`, { now: () => time });

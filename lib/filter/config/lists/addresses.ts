@@ -20,6 +20,12 @@ export interface AddressList {
   hasDomain(domain: string): boolean;
 }
 
+/** One entry. */
+export interface AddressEntry extends AddressList {
+  /** As it was written, in lower case. */
+  readonly text: string;
+}
+
 /** An address as lists compare it. */
 interface Mailbox {
   /** Without unneeded quotes; empty for the null sender. */
@@ -161,11 +167,11 @@ export function addresses(otherwise: readonly string[] = []): ListKind<AddressLi
 }
 
 /** One entry of an address list, where there can be only one. */
-export function addressEntry(): Kind<AddressList, string> {
+export function addressEntry(): Kind<AddressEntry, string> {
   const list = addresses().unwrap();
   return z.string().transform((text, context) => {
     const { data, error } = list.safeParse([text]);
-    if (data !== undefined) return data;
+    if (data !== undefined) return Object.assign(data, { text: text.toLowerCase() });
     for (const { message } of error.issues) context.issues.push({ code: 'custom', message, input: text });
     return z.NEVER;
   });

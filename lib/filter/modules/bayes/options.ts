@@ -40,10 +40,14 @@ export const options = z.strictObject({
   trap: kinds.action('score 5').describe('For the other recipients of such mail'),
   learn: z
     .array(
-      z.strictObject({
-        spam: kinds.addressEntry().describe('What our users forward to it as attachment is learned as spam'),
-        ham: kinds.addressEntry().describe('The same for what is no spam'),
-      }),
+      z
+        .strictObject({
+          spam: kinds
+            .addressEntry()
+            .describe('What our users forward to it as attachment is learned as spam'),
+          ham: kinds.addressEntry().describe('The same for what is no spam'),
+        })
+        .refine(({ spam, ham }) => spam.text !== ham.text, 'needs two addresses, one for each kind'),
     )
     .max(100)
     .default([])

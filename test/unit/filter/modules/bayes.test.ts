@@ -275,3 +275,8 @@ it.each([
 ])('%s is refused', async (options, words) => {
   expect((await faultsOf(bayes(options))).map(({ message }) => message).join()).toContain(words);
 });
+
+it('one address for both kinds is refused', async () => {
+  const one = `[[module]]\nuse = "bayes"\nlearn = [{ spam = "x@example.com", ham = "X@example.com" }]\n`;
+  expect(await faultsOf(one)).toMatchObject([{ message: 'needs two addresses, one for each kind' }]);
+});
