@@ -152,6 +152,12 @@ export const meantRole = role<(recipient: string) => string | null | undefined>(
  */
 export const aliasRole = role<(recipient: string) => Promise<string | null | undefined> | undefined>('alias');
 
+/**
+ * Whether a recipient is an address of the filter's own: its mail ends here, though no list knows it and no mail server need take it.
+ * Whoever provides this finds what becomes of it. Several modules may.
+ */
+export const ownRecipientRole = role<(milter: Milter, recipient: string) => boolean>('own-recipient');
+
 /** How return addresses are signed here. */
 export interface Signing {
   /** To which senders are rewritten. */

@@ -47,6 +47,7 @@ export {
   ourDomainRole,
   ownHeaderRole,
   ownMailRole,
+  ownRecipientRole,
   type PtrFact,
   ptrFact,
   type Role,

@@ -15,6 +15,7 @@ import {
 } from '../helpers/all-modules.ts';
 import { milter, RunningMilter } from '../helpers/cli.ts';
 import type { TestServer } from '../helpers/dns-server.ts';
+import { forwarded, lesson } from '../helpers/lessons.ts';
 import { type Postfix, startPostfix } from '../helpers/postfix.ts';
 import { type Redis, startRedis } from '../helpers/redis.ts';
 import { describeWith } from '../helpers/requirements.ts';
@@ -184,6 +185,28 @@ describeWith(['postfix', 'redis'], 'all modules together', () => {
     expect(copy).toContain('hello');
     for (const poison of ['TVqQAAMAAAAEAAAA', zip.slice(0, 40), 'steal()', 'onclick'])
       expect(copy).not.toContain(poison);
+  });
+
+  it('learns what a user forwards, and holds what looks like it', async () => {
+    for (const kind of ['spam', 'ham'] as const) {
+      const messages = [1, 2, 3, 4, 5, 6].map((n) => lesson(kind, n));
+      const [, headers = '', body = ''] = /^(.*?\r\n)\r\n(.*)$/s.exec(forwarded(...messages)) ?? [];
+      const taught = await send('ann@test.invalid', {
+        client: INTERNAL,
+        helo: 'desk.test.invalid',
+        recipients: [`${kind}@test.invalid`],
+        headers: headers.replace(/^(?:From|Subject):.*\r\n/gm, ''),
+        body,
+      });
+      expect(said(taught).code).toBe(250);
+      expect(await copiesOf(taught.id)).toEqual([]);
+    }
+    const body = /\r\n\r\n(.*)$/s.exec(lesson('spam', 9))?.[1] ?? '';
+    const spam = await send('paul@good.example', { body });
+    expect(said(spam).code).toBe(250);
+    expect(await copiesOf(spam.id)).toEqual([]);
+    const { out } = await milter(['quarantine', 'list', '--config', file]);
+    expect(out).toContain('bob@test.invalid');
   });
 
   it('lets who is new wait, and takes it when the MTA comes again by itself', async () => {

@@ -11,6 +11,7 @@ import {
   learnersRole,
   messageSize,
   ownHeaderRole,
+  ownRecipientRole,
   type Ruled,
 } from '../../kit.ts';
 import { Dictionaries } from './dictionaries.ts';
@@ -88,16 +89,6 @@ export default defineModule({
     const dictionaries = await Dictionaries.open(settings, services);
     const { bayes } = dictionaries;
     const mayLearn = !services.observed && services.serving;
-    if (!services.observed) {
-      services.provide(ownHeaderRole, HEADER);
-      services.provide(learnersRole, {
-        name: services.name,
-        learn: async (message, as, owner) => {
-          await dictionaries.learn(message, as, owner);
-        },
-      });
-    }
-
     const lessonFor = (recipient: string): Kind | undefined => {
       for (const { spam, ham } of settings.learn) {
         if (spam.has(recipient)) return 'spam';
@@ -105,6 +96,20 @@ export default defineModule({
       }
       return undefined;
     };
+
+    if (!services.observed) {
+      services.provide(ownHeaderRole, HEADER);
+      services.provide(ownRecipientRole, (milter, recipient) => {
+        const isTrap = settings.traps.has(recipient) && clientFact.get(milter).kind === 'external';
+        return isTrap || lessonFor(recipient) !== undefined;
+      });
+      services.provide(learnersRole, {
+        name: services.name,
+        learn: async (message, as, owner) => {
+          await dictionaries.learn(message, as, owner);
+        },
+      });
+    }
 
     class Bayes extends Milter {
       #trapped = false;

@@ -9,6 +9,7 @@ import {
   kinds,
   meantBy,
   ourDomainRole,
+  ownRecipientRole,
   SmtpTrouble,
   spfFact,
   whoRole,
@@ -105,6 +106,7 @@ export default defineModule({
     return class Recipients extends Milter {
       override async envrcpt(recipient: string): Promise<void> {
         this.#count(recipient);
+        if (services.holders(ownRecipientRole).some((isOwn) => isOwn(this, recipient))) return;
         const meant = await meantBy(services.holders, recipient);
         if (meant === null) return;
         const { local, domain } = parseAddress(meant);

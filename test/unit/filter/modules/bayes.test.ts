@@ -210,6 +210,20 @@ describe('teachers', () => {
   });
 });
 
+it('has addresses of its own, which need not be among the users', async () => {
+  await using filter = await testFilter(
+    `${bayes('traps = ["old@example.com"]')}[[module]]\nuse = "recipients"\ncomplete = ["example.com"]\nusers = ["ann@example.com"]\n`,
+  );
+  expect((await teach(filter, 'spam', 1)).verdict).toBe('discard');
+  expect((await filter.send({ recipients: ['old@example.com'], eml: mail('spam', 2) })).verdict).toBe(
+    'discard',
+  );
+  const inside = await filter.send({ ...INSIDE, recipients: ['old@example.com'], eml: mail('ham', 2) });
+  expect(inside.recipients.map(({ reply }) => reply?.code)).toEqual([550]);
+  const outside = await filter.send({ recipients: ['spam@example.com'], eml: mail('spam', 3) });
+  expect(outside.recipients[0]?.reply?.lines[0]).toContain('our own users');
+});
+
 describe('traps', () => {
   it('teach spam, and are taken out', async () => {
     await using filter = await testFilter(
