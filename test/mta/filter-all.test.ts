@@ -217,8 +217,9 @@ describeWith(['postfix', 'redis'], 'all modules together', () => {
         'virtual_mailbox_domains =',
         'default_transport = smtp',
         'smtp_helo_name = client.new.example',
-        'minimal_backoff_time = 1s',
-        'maximal_backoff_time = 1s',
+        // Longer than it is to wait: a queue manager that comes back while its own client still holds the file leaves it lying.
+        'minimal_backoff_time = 8s',
+        'maximal_backoff_time = 8s',
         'queue_run_delay = 1s',
       ],
     });
