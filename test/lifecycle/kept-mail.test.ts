@@ -86,7 +86,7 @@ async function killed(
   return acknowledged;
 }
 
-it(`is whole after ${ROUNDS} times kill -9`, { timeout: 600_000 }, async () => {
+it(`is whole after ${ROUNDS} times kill -9`, { timeout: 60_000 + ROUNDS * 20_000 }, async () => {
   await using directory = await temporaryDirectory();
   const data = join(directory.path, 'data');
   const config = configuration(data);
