@@ -70,6 +70,13 @@ export default defineModule({
       enhanced: '5.6.0',
       reply: 'Nothing was learned: forward the message as an attachment, to one of the two addresses',
     },
+    'lesson-too-big': {
+      about: 'message',
+      text: 'larger than max_body: nothing was learned',
+      code: 552,
+      enhanced: '5.3.4',
+      reply: 'Nothing was learned: it is too large, forward fewer messages at once',
+    },
     'not-learned': {
       about: 'message',
       text: 'what is to be learned could not be',
@@ -138,12 +145,13 @@ export default defineModule({
           await this.#teach(lessons, lessons.length === recipients.length);
           return;
         }
+        const canLearn = mayLearn && this.message.bodyComplete;
         if (this.#trapped) {
           services.found(this, 'trap', settings.trap);
-          if (mayLearn) await this.#learnLater(recipients, () => 'spam');
+          if (canLearn) await this.#learnLater(recipients, () => 'spam');
         }
         const isIncoming = directionFact.get(this) === 'incoming';
-        if (settings.auto && mayLearn && !this.#trapped) await this.#learnFromOthers(recipients, isIncoming);
+        if (settings.auto && canLearn && !this.#trapped) await this.#learnFromOthers(recipients, isIncoming);
         if (isIncoming) await this.#judge(recipients.filter((one) => !settings.exempt.has(one)));
       }
 
@@ -206,6 +214,10 @@ export default defineModule({
       async #teach(lessons: readonly string[], isAll: boolean): Promise<void> {
         const kinds = new Set(lessons.map(lessonFor));
         const [kind] = kinds;
+        if (!this.message.bodyComplete) {
+          services.found(this, 'lesson-too-big', { word: isAll ? 'reject' : 'continue' });
+          return;
+        }
         const attached = attachedMessages(await this.message.mime());
         if (kind === undefined || kinds.size > 1 || attached.length === 0) {
           if (isAll) services.found(this, 'no-lesson', { word: 'reject' });

@@ -180,6 +180,25 @@ describe('teachers', () => {
     expect(verdict).toBe('discard');
   });
 
+  it('are told of a message that is too large to be read', async () => {
+    await using filter = await testFilter(bayes('traps = ["old@example.com"]\nauto = true'), {
+      top: 'max_body = "2kB"',
+    });
+    const large = `${mail('spam', 1)}${'x\r\n'.repeat(1_000)}`;
+    const { reply } = await filter.send({
+      ...INSIDE,
+      recipients: ['spam@example.com'],
+      eml: forwarded(large),
+    });
+    expect(reply).toMatchObject({ code: 552, enhanced: '5.3.4' });
+    await filter.send({ recipients: ['old@example.com', 'ann@example.com'], eml: large });
+    expect(await names(filter)).toEqual([
+      'bayes-trapped discard',
+      'bayes-trap score 5',
+      'bayes-too-big continue',
+    ]);
+  });
+
   it('teach the others who learn too, and are told to come again where one fails', async () => {
     const learner = (options = '') => `[[module]]\nuse = "./learner.ts"\n${options}\n`;
     await using filter = await testFilter(bayes() + learner());
