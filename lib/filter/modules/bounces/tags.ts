@@ -53,7 +53,8 @@ export class Tags {
       case 'srs':
         return made.srs.sign(sender);
       case 'ses':
-        return made.sesFor(recipients).sign(sender);
+        // Its hash is by the case of the local part, which MTAs and resolvers change.
+        return made.sesFor(recipients).sign(sender.toLowerCase());
       case 'batv':
         return made.batv.sign(sender);
     }
@@ -77,7 +78,8 @@ export class Tags {
           return { address: report.address, fault, counted: undefined };
         }
         case 'ses': {
-          const report = made.ses.inspect(address);
+          const asWritten = made.ses.inspect(address);
+          const report = asWritten.secret === undefined ? made.ses.inspect(address.toLowerCase()) : asWritten;
           return { address: report.address, fault: report.fault, counted: countedOf(report) };
         }
         default: {

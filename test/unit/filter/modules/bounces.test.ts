@@ -190,6 +190,13 @@ describe('SES', () => {
     expect(await bounce(filter, await senderOf(filter))).toBe('<ann@ours.example>');
   });
 
+  it('is known whatever the MTAs on its way made of the case', async () => {
+    await using filter = await bouncesFilter('sign = "ses"');
+    const sender = await senderOf(filter, { sender: 'Ann.Smith@ours.example' });
+    for (const changed of [sender, sender.toLowerCase(), sender.toUpperCase()])
+      expect((await bounce(filter, changed)).toLowerCase()).toBe('<ann.smith@ours.example>');
+  });
+
   it('does not count bounces that were refused', async () => {
     const more = '[[module]]\nuse = "headers"\nsubject_words = ["viagra"]\nwords_action = "reject"';
     await using filter = await bouncesFilter('sign = "ses"', { more });
