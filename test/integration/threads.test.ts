@@ -1,4 +1,5 @@
 /** Serving in threads: a server's connections are shared out to them, and whatever one does harms no other. */
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -224,7 +225,7 @@ describe('what cannot be served in threads', () => {
     [
       'a file that ends its thread',
       () => fileOf('process.exit(4);'),
-      /^ERR_MILTER_FILTER: a thread of .* ended while it started$/,
+      /^ERR_MILTER_FILTER: a thread of .* ended while it started: it ended with status 4$/,
     ],
     [
       'another kind of URL',
@@ -244,6 +245,25 @@ describe('what cannot be served in threads', () => {
     expect(await refused(FILTER, { threads })).toMatch(/^ERR_MILTER_OPTION: option "threads" must be/);
   });
 });
+
+it.each(['libmilter', 'js'])(
+  'a program that does nothing else waits for threads under %s, and ends without them',
+  (engine) => {
+    const library = new URL('../../lib/index.ts', import.meta.url).href;
+    const script = `
+    import { serve } from '${library}';
+    const options = { socket: 'inet:0@127.0.0.1', engine: '${engine}', threads: 2 };
+    const server = await serve(new URL('${FILTER.href}'), options);
+    console.log('serving');
+    await server.close();
+    console.log('closed');
+    (await serve(new URL('${FILTER.href}'), options)).unref();`;
+    const { stdout, stderr, status } = spawnSync(process.execPath, ['--input-type=module', '-e', script], {
+      encoding: 'utf8',
+    });
+    expect({ stdout, stderr, status }).toEqual({ stdout: 'serving\nclosed\n', stderr: '', status: 0 });
+  },
+);
 
 it('a file may close what it opened', async () => {
   const told = join(folder, 'told');

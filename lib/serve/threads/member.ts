@@ -37,8 +37,15 @@ export class Thread {
     port1.unref();
     const file = new URL(`./thread${extname(import.meta.filename)}`, import.meta.url);
     const workerData = { number, url: url.href, cells: this.#cells, answers: port2 } satisfies ThreadTask;
-    this.#worker = new Worker(file, { name: `milter-${number}`, workerData, transferList: [port2] });
-    let cause: unknown;
+    // What is said of the text of `node -e` is not true of a file, and is refused there.
+    const execArgv = process.execArgv.filter((argument) => !argument.startsWith('--input-type'));
+    this.#worker = new Worker(file, {
+      name: `milter-${number}`,
+      workerData,
+      transferList: [port2],
+      execArgv,
+    });
+    let cause: Error | undefined;
     this.#worker.on('message', (message: FromThread) => {
       if (message.word === 'ready') this.#starting.resolve();
       else if (message.word === 'fault')
@@ -46,14 +53,18 @@ export class Thread {
       host.heard(this, message);
     });
     this.#worker.on('error', (error) => {
-      cause = error;
+      cause = error instanceof Error ? error : new Error(String(error));
     });
     this.#worker.on('exit', (code) => {
       this.isAlive = false;
       port1.close();
       cause ??= new Error(`it ended with status ${code}`);
       this.#starting.reject(
-        new MilterError('ERR_MILTER_FILTER', `a thread of ${url.pathname} ended while it started`, { cause }),
+        new MilterError(
+          'ERR_MILTER_FILTER',
+          `a thread of ${url.pathname} ended while it started: ${cause.message}`,
+          { cause },
+        ),
       );
       this.#exited.resolve();
       host.died(this, cause);
@@ -65,8 +76,14 @@ export class Thread {
   /** Resolves when it has imported the filter. */
   async started(): Promise<void> {
     await this.#starting.promise;
-    // Servers keep the process alive, not their threads.
-    if (this.isAlive) this.#worker.unref();
+    this.hold(false);
+  }
+
+  /** Whether it keeps the process alive. That is for servers to do, but for when a thread is waited for. */
+  hold(hold: boolean): void {
+    if (!this.isAlive) return;
+    if (hold) this.#worker.ref();
+    else this.#worker.unref();
   }
 
   /** How many messages it has not done with yet. */
@@ -103,7 +120,7 @@ export class Thread {
   /** Has it close what it opened, and waits until it is gone. */
   async end(): Promise<void> {
     if (!this.isAlive) return;
-    this.#worker.ref();
+    this.hold(true);
     this.tell({ word: 'end' });
     const patience = this.hanging > 0 ? 0 : END_WITHIN;
     const late = setTimeout(() => void this.#worker.terminate(), patience);

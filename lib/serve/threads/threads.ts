@@ -201,9 +201,11 @@ export class FilterThreads implements ThreadHost {
     const awaited = Promise.withResolvers<void>();
     this.#awaited.set(key, awaited);
     try {
+      thread.hold(true);
       served.join(thread);
       await awaited.promise;
     } finally {
+      thread.hold(false);
       this.#awaited.delete(key);
     }
   }
