@@ -22,13 +22,24 @@ const options: Readonly<Record<string, string>> = {
   disclaimer: 'when = ["incoming"]\ntext = "This message came through a filter."',
 };
 
+/** Modules that are measured by themselves alone, since what they cost depends on the mail and on what was learned. */
+const others: Readonly<Record<string, string>> = {
+  auth: '',
+  bayes: 'unsure = "continue"\nspam = "continue"',
+  bounces: 'sign = "batv"\ndomains = ["example.com"]',
+  srs: 'domain = "srs.example.com"\nsecrets = "a secret of the benchmark"',
+};
+
 /** Those that need nothing but this machine. */
 export const localModules: readonly string[] = Object.keys(options);
+
+/** The others that have a row of their own. */
+export const otherModules: readonly string[] = Object.keys(others);
 
 /** The text of a configuration: `starter`, `none`, or names parted by commas. */
 export function moduleText(modules: string, data: string): string {
   if (modules === 'starter') return starterText({ data });
   const names = modules === 'none' ? [] : modules.split(',');
-  const parts = names.map((name) => `[[module]]\nuse = "${name}"\n${options[name] ?? ''}\n`);
+  const parts = names.map((name) => `[[module]]\nuse = "${name}"\n${options[name] ?? others[name] ?? ''}\n`);
   return `socket = "inet:8894@127.0.0.1"\nhostname = "mx.example.com"\ndata = "${data}"\n${parts.join('\n')}`;
 }

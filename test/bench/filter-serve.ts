@@ -9,13 +9,14 @@ import type * as dns from '../../lib/dns/index.ts';
 import type * as filter from '../../lib/filter/index.ts';
 import type * as library from '../../lib/index.ts';
 import type * as testing from '../../lib/testing/index.ts';
+import { lesson } from '../helpers/lessons.ts';
 import { moduleText } from './filter-modules.ts';
 import type { Report } from './serve.ts';
 
 // What users run is the built package. Its paths are no literals, or type checking would need a build.
 const built = (name: string): string => new URL(`../../dist/${name}.js`, import.meta.url).href;
 const { serve }: typeof library = await import(built('index'));
-const { openFilter }: typeof filter = await import(built('filter/index'));
+const { openFilter, openTeacher, parseConfig }: typeof filter = await import(built('filter/index'));
 const { cached }: typeof dns = await import(built('dns/index'));
 const { MemoryResolver }: typeof testing = await import(built('testing/index'));
 
@@ -32,7 +33,9 @@ const zone = {
   '2.0.0.127.bl.example.net': { A: ['127.0.0.2'] },
 };
 const quiet = { debug() {}, info() {}, warn() {}, error: console.error };
-const { Filter } = await openFilter(moduleText(modules, data), {
+const text = moduleText(modules, data);
+if (modules.split(',').includes('bayes')) await teach();
+const { Filter } = await openFilter(text, {
   resolver: cached(new MemoryResolver(zone)),
   logger: quiet,
   directory: data,
@@ -47,3 +50,14 @@ process.on('disconnect', () => {
   rmSync(data, { recursive: true, force: true });
   process.exit();
 });
+
+/** What knows nothing judges nothing, and costs nothing. */
+async function teach(): Promise<void> {
+  const teacher = await openTeacher(await parseConfig(text, { directory: data }));
+  for (let n = 0; n < 60; n++) {
+    for (const kind of ['spam', 'ham'] as const) {
+      await teacher.learn(Buffer.from(lesson(kind, n)), kind, undefined);
+    }
+  }
+  await teacher.close();
+}

@@ -18,7 +18,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { ownModules } from '../../lib/filter/modules/index.ts';
 import type { Competitor } from './competitors.ts';
-import { localModules } from './filter-modules.ts';
+import { localModules, otherModules } from './filter-modules.ts';
 import { compile, type Filter, load, report, start, stop } from './processes.ts';
 import { type LoadResult, median, type Row, summarize } from './report.ts';
 
@@ -29,7 +29,11 @@ const root = join(import.meta.dirname, '../..');
 const GOALS = { starter: 5, all: 1_000, module: 150, start: 300 };
 
 /** Modules that judge by what others found. What those cost is taken off. */
-const leansOn: Readonly<Record<string, readonly string[]>> = { greylist: ['spf'], known: ['spf'] };
+const leansOn: Readonly<Record<string, readonly string[]>> = {
+  greylist: ['spf'],
+  known: ['spf'],
+  bounces: ['srs'],
+};
 
 function ours(id: string, modules: string): Competitor {
   return {
@@ -57,7 +61,7 @@ function competitors(): Competitor[] {
     ours('starter', 'starter'),
     ours('all', there.join(',')),
     ours('none', 'none'),
-    ...there.map((name) => ours(name, [...(leansOn[name] ?? []), name].join(','))),
+    ...[...there, ...otherModules].map((name) => ours(name, [...(leansOn[name] ?? []), name].join(','))),
   ];
 }
 
