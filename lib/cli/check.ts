@@ -2,7 +2,6 @@
 import { styleText } from 'node:util';
 import { MilterError } from '../errors.ts';
 import { type Config, checkConfig, type Learned, openTeacher, type Problem } from '../filter/index.ts';
-import { optionFault } from '../options.ts';
 import { type Difference, diffConfigs, shownValue } from './config-diff.ts';
 import { chooseConfig, readChosen } from './config-file.ts';
 import { postfixProblems } from './postconf.ts';
@@ -10,7 +9,7 @@ import { printable } from './printable.ts';
 import { findUser, Privileges } from './privileges.ts';
 import { learnedSentence } from './train.ts';
 import { openTrial } from './trial.ts';
-import { type CommandIo, readArguments } from './usage.ts';
+import { type CommandIo, oneAtMost, readArguments } from './usage.ts';
 
 const USAGE = `Usage: milter check [options] [FILE.toml]
 
@@ -38,8 +37,7 @@ export async function runCheck(args: readonly string[], { stdout }: CommandIo): 
     stdout.write(USAGE);
     return 0;
   }
-  const [file] = positionals;
-  if (positionals.length > 1) throw optionFault(`one FILE.toml at most, got ${positionals.join(' ')}`);
+  const file = oneAtMost('FILE.toml', positionals);
   const { name } = chooseConfig(file);
   const config = await readChosen(file);
   const differences =

@@ -10,7 +10,7 @@ import { ConfiguredNameServer } from './name-server.ts';
 import { Privileges } from './privileges.ts';
 import { SesUses } from './ses-uses.ts';
 import { untilEnd } from './until-end.ts';
-import { type CommandIo, readArguments } from './usage.ts';
+import { type CommandIo, oneAtMost, readArguments } from './usage.ts';
 import { withStore } from './with-store.ts';
 
 const USAGE = `Usage: milter dns [FILE.toml]                      serve the list
@@ -46,8 +46,7 @@ export async function runDns(args: readonly string[], { stdout }: CommandIo): Pr
     stdout.write(USAGE);
     return 0;
   }
-  const [file] = positionals;
-  if (positionals.length > 1) throw optionFault(`one FILE.toml at most, got ${positionals.join(' ')}`);
+  const file = oneAtMost('FILE.toml', positionals);
   if (values.json === true && values.test === undefined) throw optionFault('--json goes with --test');
   const chosen = chooseConfig(file);
   const config = await chosen.read({});

@@ -1,11 +1,10 @@
 /** The command `milter explain`. */
 import { configuredValues, type OpenedFilter } from '../filter/index.ts';
-import { optionFault } from '../options.ts';
 import { shownValue } from './config-diff.ts';
 import { chooseConfig, readChosen } from './config-file.ts';
 import { printable } from './printable.ts';
 import { openTrial } from './trial.ts';
-import { type CommandIo, readArguments } from './usage.ts';
+import { type CommandIo, oneAtMost, readArguments } from './usage.ts';
 
 const USAGE = `Usage: milter explain [options] [FILE.toml]
 
@@ -36,8 +35,7 @@ export async function runExplain(args: readonly string[], { stdout }: CommandIo)
     stdout.write(USAGE);
     return 0;
   }
-  const [file] = positionals;
-  if (positionals.length > 1) throw optionFault(`one FILE.toml at most, got ${positionals.join(' ')}`);
+  const file = oneAtMost('FILE.toml', positionals);
   const config = await readChosen(file);
   const { filter } = await openTrial(file);
   const shown = configuredValues(config).filter(({ origin }) => values.set !== true || origin !== 'default');

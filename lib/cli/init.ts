@@ -9,12 +9,11 @@ import {
   ownModules,
   parseConfig,
 } from '../filter/index.ts';
-import { optionFault } from '../options.ts';
 import type { Draft } from './draft.ts';
 import { carryOver, parseOldConfig } from './old-config.ts';
 import { printable } from './printable.ts';
 import { starterDraft } from './starter.ts';
-import { type CommandIo, readArguments } from './usage.ts';
+import { type CommandIo, oneAtMost, readArguments } from './usage.ts';
 
 const USAGE = `Usage: milter init [--from milter.cfg] [FOLDER]
 
@@ -36,8 +35,7 @@ export async function runInit(args: readonly string[], { stdout }: CommandIo): P
     stdout.write(USAGE);
     return 0;
   }
-  const [folder = '.'] = positionals;
-  if (positionals.length > 1) throw optionFault(`one FOLDER at most, got ${positionals.join(' ')}`);
+  const folder = oneAtMost('FOLDER', positionals) ?? '.';
   const file = join(folder, 'milter.toml');
   if (existsSync(file)) throw fault(`${file} is there already, and stays as it is`);
   // Who is not root cannot write where the filter of a whole machine does.

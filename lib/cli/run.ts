@@ -15,7 +15,7 @@ import { engineInWords } from './engine.ts';
 import { makeJsonLogger } from './json-logger.ts';
 import { adviseMta } from './mta-advice.ts';
 import { untilEnd } from './until-end.ts';
-import { type CommandIo, given, readArguments, readDeadlines, wholeNumber } from './usage.ts';
+import { type CommandIo, given, oneAtMost, readArguments, readDeadlines, wholeNumber } from './usage.ts';
 
 const USAGE = `Usage: milter run [FILE.toml]
        milter run [options] FILTER
@@ -82,8 +82,7 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
     io.stdout.write(USAGE);
     return 0;
   }
-  const [file] = positionals;
-  if (positionals.length > 1) throw wrongUse(`one FILE.toml or FILTER at most, got ${positionals.join(' ')}`);
+  const file = oneAtMost('FILE.toml or FILTER', positionals);
   const number = (name: NumberOption): number | undefined => wholeNumber(name, values[name]);
   const [grace, debug] = [number('grace'), number('debug')];
   if (file === undefined || file.endsWith('.toml')) {

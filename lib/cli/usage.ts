@@ -36,6 +36,15 @@ export function readArguments<const T extends OptionsConfig>(args: readonly stri
 }
 
 /**
+ * The one argument that may stand beside the options.
+ * @throws MilterError `ERR_MILTER_OPTION` where there are more
+ */
+export function oneAtMost(what: string, positionals: readonly string[]): string | undefined {
+  if (positionals.length > 1) throw optionFault(`one ${what} at most, got ${positionals.join(' ')}`);
+  return positionals[0];
+}
+
+/**
  * Reads `NAME=VALUE`.
  * @throws MilterError `ERR_MILTER_OPTION` when it lacks the `=` or the name
  */

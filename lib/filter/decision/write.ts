@@ -68,7 +68,10 @@ function marksOf(text: string, marks: ReadonlySet<string>): ReadonlySet<string> 
   }
 }
 
-/** Whether the message is signed or encrypted as a whole (RFC 1847, RFC 8551): readers compare or hide its subject. */
+/**
+ * Whether the message is signed or encrypted as a whole (RFC 1847, RFC 8551): readers compare or hide its subject. By its header alone,
+ * other than `sealOf`: what is sealed further in has a subject that is not, and for a mark the body is not taken apart.
+ */
 function isSealed(message: Message): boolean {
   const type = message.headers.get('Content-Type')?.value ?? '';
   return /^\s*(multipart\/(signed|encrypted)|application\/(x-)?pkcs7-)/i.test(type);
