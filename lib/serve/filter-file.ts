@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MilterError } from '../errors.ts';
-import { type Imported, importFile, importUrl } from '../import-file.ts';
+import type { Imported } from '../import-file.ts';
 import { type Filter, isClass } from '../milter/compose.ts';
 import { isMilterClass, type MilterClass } from '../milter/milter.ts';
 
@@ -15,6 +15,8 @@ import { isMilterClass, type MilterClass } from '../milter/milter.ts';
 export async function loadFilter(file: string): Promise<MilterClass> {
   const path = resolve(file);
   if (!existsSync(path)) throw fault(`there is no filter ${path}`);
+  // Only now: what it takes of Node.js is younger than what importing this package may ask for.
+  const { importFile } = await import('../import-file.ts');
   return pickFilter(path, exportsOf(path, await importFile(path)));
 }
 
@@ -32,6 +34,7 @@ export interface ThreadFile {
 export async function loadThreadFile(url: string): Promise<ThreadFile> {
   const path = fileURLToPath(url);
   if (!existsSync(path)) throw fault(`there is no filter ${path}`);
+  const { importUrl } = await import('../import-file.ts');
   const exports = exportsOf(path, await importUrl(url));
   const { default: made, close } = exports;
   const isFactory = typeof made === 'function' && !isMilterClass(made) && !isClass(made as () => unknown);

@@ -25,9 +25,13 @@ interface Attached {
  * Threads that several servers share: give them to {@link serve} in place of a filter. Where one server is all,
  * `serve(url, { socket, threads })` does the same.
  */
-export class FilterThreads implements ThreadHost {
+export class FilterThreads {
   readonly #url: URL;
   readonly #logger: Logger;
+  readonly #host: ThreadHost = {
+    heard: (thread, message) => this.#heard(thread, message),
+    died: (thread, cause) => this.#died(thread, cause),
+  };
   readonly #threads = new Set<Thread>();
   readonly #starting = new Set<Thread>();
   readonly #servers = new Map<number, Attached>();
@@ -109,8 +113,7 @@ export class FilterThreads implements ThreadHost {
     for (const thread of this.#threads) thread.tell({ word: 'closing', server, grace });
   }
 
-  /** @internal */
-  heard(thread: Thread, message: FromThread): void {
+  #heard(thread: Thread, message: FromThread): void {
     switch (message.word) {
       case 'ready':
         return;
@@ -149,8 +152,7 @@ export class FilterThreads implements ThreadHost {
     }
   }
 
-  /** @internal */
-  died(thread: Thread, cause: unknown): void {
+  #died(thread: Thread, cause: unknown): void {
     const wasServing = this.#threads.delete(thread);
     let owed = 0;
     for (const { served } of this.#servers.values()) owed += served.died(thread);
@@ -165,7 +167,7 @@ export class FilterThreads implements ThreadHost {
 
   /** Starts a thread, which then takes part in all servers. */
   async #start(number: number): Promise<void> {
-    const thread = new Thread(number, this.#url, this);
+    const thread = new Thread(number, this.#url, this.#host);
     this.#starting.add(thread);
     try {
       await thread.started();
