@@ -165,6 +165,8 @@ export default defineModule({
             services.found(this, 'forwarded', { word: 'continue' }, details);
             break;
           case 'temperror':
+            // Refused for good it would be lost, although it may be the forwarder's.
+            this.#spare(recipient, () => true);
             services.found(this, 'temperror', { word: 'tempfail' }, { ...details, unless: isSigned });
             break;
           case 'fail':

@@ -148,6 +148,13 @@ describe('the address', () => {
   it('waits for a DNS that does not answer', async () => {
     await using filter = await forwardersFilter('', { forwarder: 'away.example' });
     expect(await send(filter, { sender: '' })).toMatch(/^451 4\.4\.3 DNS does not answer .* away\.example/);
+    // Nor is it refused for what may be no fault of a forwarder's mail.
+    expect(await send(filter)).toMatch(/^451 4\.4\.3 /);
+    await using signed = await forwardersFilter('', {
+      more: '[[module]]\nuse = "./auth-says.ts"\nrole = true\ndkim = ["other.example"]',
+      forwarder: 'away.example',
+    });
+    expect(await send(signed)).toMatch(/^451 4\.4\.3 /);
   });
 
   it('is taken from our own users too', async () => {
