@@ -194,6 +194,14 @@ export default class Gate extends Milter {
     expect(await running.status()).toBe(0);
   });
 
+  it('serves in threads', async () => {
+    await using running = new RunningMilter([PLAIN, '--threads', '2', ...ANY_PORT]);
+    expect((await sendTo(await running.address())).verdict).toBe('continue');
+    expect(running.out).toContain(': add-header.ts in 2 threads listens at ');
+    running.child.kill('SIGTERM');
+    expect(await running.status()).toBe(0);
+  });
+
   it('logs in JSON, one object a line', async () => {
     const code =
       "import { Milter } from 'libmilter'; export class A extends Milter { eom() { throw new TypeError('ouch'); } }";
