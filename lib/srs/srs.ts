@@ -79,7 +79,8 @@ const KINDS: Kinds<SrsOptions> = {
   now: callback<() => number>(),
 };
 
-const TAG = /^SRS([01])([-+=])/i;
+/** With something behind it: all that is rewritten can be taken back. */
+const TAG = /^SRS([01])[-+=]./i;
 const DAY = 86_400_000;
 const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567';
 const SLOTS = DIGITS.length ** 2;

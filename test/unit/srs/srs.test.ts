@@ -115,6 +115,13 @@ describe('forward', () => {
     },
   );
 
+  it.each(['SRS0=@example.org', 'SRS0+@example.org', 'SRS1=@example.org'])(
+    'takes the empty %s for a name as others are, which can be taken back',
+    (address) => {
+      expect(srs.reverse(srs.forward(address, 'example.com'))).toBe(address);
+    },
+  );
+
   it('refuses a domain that is none', () => {
     expect(faultOf(() => srs.forward('a@example.org', ''))).toBe('form');
     expect(faultOf(() => srs.forward('a@example.org', 'a b'))).toBe('form');
