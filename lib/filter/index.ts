@@ -26,13 +26,13 @@ export {
 } from './http/server.ts';
 export type { ShownFilter, SiteSource } from './http/site.ts';
 export * from './kit.ts';
+export { asMboxEntry, fromLine } from './local-form.ts';
 export { makeLogger } from './log.ts';
 export { MetricsRegistry } from './metrics.ts';
 export { StoredAccess } from './modules/access/stored.ts';
 export { type Learned, openTeacher, type Teacher } from './modules/bayes/teacher.ts';
 export { isSesUsed, sesOptions } from './modules/bounces/ses-uses.ts';
 export { batvOptions } from './modules/bounces/tags.ts';
-export { asMboxEntry, fromLine } from './modules/copies/delivered.ts';
 export { type Alias, AliasError, Aliases } from './modules/forwarders/aliases.ts';
 export { aliasPartsOf, forwardersIn } from './modules/forwarders/options.ts';
 export { whyUnfit } from './modules/forwarders/unfit.ts';

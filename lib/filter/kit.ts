@@ -66,6 +66,7 @@ export {
 export type { Action, ActionWord } from './findings/action.ts';
 export type { About, Finding, FindingReply, Ruling } from './findings/finding.ts';
 export type { Change, Fate, Settling } from './findings/judgement.ts';
+export { asMboxEntry, fromLine, withLineFeeds } from './local-form.ts';
 export { type Mailbox, readMailboxes } from './mailboxes.ts';
 export { meantBy } from './meant.ts';
 export { headerSize, messageSize } from './message-size.ts';

@@ -3,7 +3,7 @@
  * plain text without control characters.
  */
 import type { Socket } from 'node:net';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
+import type { TLSSocket } from 'node:tls';
 import { within } from './within.ts';
 
 /** What a mail server said. */
@@ -106,13 +106,15 @@ export class SmtpConversation {
    * @throws TlsTrouble where it does not come to that; the connection is then of no use
    */
   async startTls(servername: string): Promise<void> {
+    // Loaded when it is used, and before: behind the reply nothing is waited for.
+    const { connect } = await import('node:tls');
     const { code } = await this.say('STARTTLS');
     if (code !== 220) throw new TlsTrouble(`it answers STARTTLS with ${code}`);
     // What came in plain text behind the reply may be anybody's.
     if (this.#text !== '' || this.#lines.length > 0) throw new TlsTrouble('it talks before TLS has begun');
     const plain = this.#socket;
     for (const event of ['data', 'error', 'close']) plain.removeAllListeners(event);
-    const socket = connectTls({ socket: plain, servername, rejectUnauthorized: false });
+    const socket = connect({ socket: plain, servername, rejectUnauthorized: false });
     this.#socket = socket;
     this.#listen(socket);
     plain.on('error', ({ message }) => this.#fail(new SmtpTrouble(message)));

@@ -4,16 +4,18 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { type Message, Milter, parseAddress } from '../../../index.ts';
 import {
   type AddressList,
+  asMboxEntry,
   type Direction,
   defineModule,
   directionFact,
+  fromLine,
   kinds,
   readMailboxes,
   type Services,
   whoRole,
+  withLineFeeds,
   z,
 } from '../../kit.ts';
-import { asMboxEntry, fromLine, withLineFeeds } from './delivered.ts';
 import { addressTemplate, type Person, pathTemplate, type Values } from './destination.ts';
 import { writeToMaildir } from './maildir.ts';
 import { appendToMbox } from './mbox.ts';
