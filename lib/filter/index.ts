@@ -8,7 +8,6 @@ export { ListFiles, type ListWatcher } from './config/lists/files.ts';
 export { loadConfig, parseConfig, type ReadConfigOptions } from './config/load.ts';
 export { type ConfiguredValue, configuredValues } from './config/values.ts';
 export { type Phrases, phrasesOf } from './findings/phrases.ts';
-export { History, type HistoryFinding, type HistoryQuery, type HistoryRecord } from './history.ts';
 export {
   type Account,
   accountAddresses,
@@ -25,10 +24,9 @@ export {
   startHttp,
 } from './http/server.ts';
 export type { ShownFilter, SiteSource } from './http/site.ts';
+export { stageDeadlines } from './judging/opener.ts';
 export * from './kit.ts';
-export { asMboxEntry, fromLine } from './local-form.ts';
-export { makeLogger } from './log.ts';
-export { MetricsRegistry } from './metrics.ts';
+export { asMboxEntry, fromLine } from './mail/local-form.ts';
 export { StoredAccess } from './modules/access/stored.ts';
 export { type Learned, openTeacher, type Teacher } from './modules/bayes/teacher.ts';
 export { isSesUsed, sesOptions } from './modules/bounces/ses-uses.ts';
@@ -47,7 +45,6 @@ export {
   openConfig,
   openFilter,
 } from './open.ts';
-export { stageDeadlines } from './opener.ts';
 export type { Handing, OutgoingMail } from './outgoing/mail.ts';
 export { canSend, send } from './outgoing/outgoing.ts';
 export type { AllowedSender, AllowedSenders, Identity } from './quarantine/allowed.ts';
@@ -76,4 +73,7 @@ export {
 export { type ReadConfig, ReloadableFilter, type ReloadOptions } from './reload.ts';
 export { openStore } from './store/open.ts';
 export { FilterTeam, TeamMember } from './team.ts';
-export type { Trouble } from './troubles.ts';
+export { History, type HistoryFinding, type HistoryQuery, type HistoryRecord } from './watch/history.ts';
+export { makeLogger } from './watch/log.ts';
+export { MetricsRegistry } from './watch/metrics.ts';
+export type { Trouble } from './watch/troubles.ts';

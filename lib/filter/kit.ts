@@ -1,13 +1,11 @@
 /** What modules are made with. */
 export { networkOf, parseIp } from '../ip.ts';
-export { isAligned } from './aligned.ts';
-export { isAnswerOrDelay } from './answers.ts';
-export { askFarSmtp, askSmtp, type SmtpOutcome, type SmtpQuestion } from './ask-smtp.ts';
-export { isAutomatic } from './automatic.ts';
-export { type AskOptions, Backend, BackendError, type BackendOptions } from './backend.ts';
+export { askFarSmtp, askSmtp, type SmtpOutcome, type SmtpQuestion } from './backends/ask-smtp.ts';
+export { type AskOptions, Backend, BackendError, type BackendOptions } from './backends/backend.ts';
+export { type Dial, dialFirst } from './backends/dial.ts';
+export { type SmtpAnswer, SmtpTrouble, TlsTrouble } from './backends/smtp-conversation.ts';
+export { within } from './backends/within.ts';
 export { base32 } from './base32.ts';
-export { type ClientNames, namesOf, seenClient } from './client.ts';
-export { ClientJudge } from './client-judge.ts';
 export { aLabels, isDomain } from './config/domains.ts';
 export { BadValue, wrongWord } from './config/faults.ts';
 export { reporting, textKind, textOrNone } from './config/kind.ts';
@@ -22,7 +20,6 @@ export { Template } from './config/template.ts';
 export { z } from './config/zod.ts';
 export type { Ruled } from './decision/decide.ts';
 export type { SoFar } from './decision/so-far.ts';
-export { type Dial, dialFirst } from './dial.ts';
 export {
   type AuthFact,
   acquaintRole,
@@ -66,11 +63,19 @@ export {
 export type { Action, ActionWord } from './findings/action.ts';
 export type { About, Finding, FindingReply, Ruling } from './findings/finding.ts';
 export type { Change, Fate, Settling } from './findings/judgement.ts';
-export { asMboxEntry, fromLine, withLineFeeds } from './local-form.ts';
-export { type Mailbox, readMailboxes } from './mailboxes.ts';
-export { meantBy } from './meant.ts';
-export { headerSize, messageSize } from './message-size.ts';
-export type { Labels, Metrics } from './metrics.ts';
+export { isAligned } from './mail/aligned.ts';
+export { isAnswerOrDelay } from './mail/answers.ts';
+export { isAutomatic } from './mail/automatic.ts';
+export { type ClientNames, namesOf, seenClient } from './mail/client.ts';
+export { ClientJudge } from './mail/client-judge.ts';
+export { asMboxEntry, fromLine, withLineFeeds } from './mail/local-form.ts';
+export { type Mailbox, readMailboxes } from './mail/mailboxes.ts';
+export { meantBy } from './mail/meant.ts';
+export { headerSize, messageSize } from './mail/message-size.ts';
+export { pairKey } from './mail/pair-key.ts';
+export { findWord, readable } from './mail/readable.ts';
+export { isPreamble, readReceived } from './mail/received.ts';
+export { isSenderProved, isSenderSigned } from './mail/sender-proved.ts';
 export {
   type AnyModule,
   type ChangeStep,
@@ -86,15 +91,10 @@ export {
 } from './module.ts';
 export { OutgoingError } from './outgoing/mail.ts';
 export type { OwnMail } from './outgoing/own-mail.ts';
-export { pairKey } from './pair-key.ts';
 export { RELEASED_HEADER } from './quarantine/mark.ts';
 export type { HeldFrom } from './quarantine/release-from.ts';
-export { findWord, readable } from './readable.ts';
-export { isPreamble, readReceived } from './received.ts';
 export { type Chunks, type FileRights, makeFolder, syncFolder, writeSafely } from './safe-file.ts';
-export { isSenderProved, isSenderSigned } from './sender-proved.ts';
 export type { Details, Services, SocketRights } from './services.ts';
-export { type SmtpAnswer, SmtpTrouble, TlsTrouble } from './smtp-conversation.ts';
 export {
   type Admission,
   type Keep,
@@ -107,4 +107,4 @@ export {
   type WindowLimit,
 } from './store/store.ts';
 export { isSame, storedProof } from './stored-key.ts';
-export { within } from './within.ts';
+export type { Labels, Metrics } from './watch/metrics.ts';

@@ -3,14 +3,10 @@
  */
 import { cached, createResolver, type Resolver } from '../dns/index.ts';
 import { compose, type Logger, type MilterClass, parseAddress } from '../index.ts';
-import { Alert } from './alert.ts';
-import { makeChanger } from './change.ts';
+import { type Dial, dialDirectly } from './backends/dial.ts';
 import type { Config, ConfiguredModule } from './config/config.ts';
 import { existingDictionaries } from './config/dictionaries.ts';
 import { parseConfig } from './config/load.ts';
-import { Daily } from './daily.ts';
-import { makeDecider } from './decider.ts';
-import { type Dial, dialDirectly } from './dial.ts';
 import {
   confirmationRole,
   heldMailRole,
@@ -21,13 +17,14 @@ import {
   whoRole,
 } from './facts.ts';
 import { readDeclared } from './findings/make.ts';
-import { guard, type ModuleStage, stagesOf } from './guard.ts';
-import { History } from './history.ts';
 import { linkAddress } from './http/links.ts';
-import { makeLogger } from './log.ts';
-import { MetricsRegistry } from './metrics.ts';
+import { makeChanger } from './judging/change.ts';
+import { makeDecider } from './judging/decider.ts';
+import { guard, type ModuleStage, stagesOf } from './judging/guard.ts';
+import { makeOpener } from './judging/opener.ts';
+import { Running } from './judging/running.ts';
+import { makeSettler } from './judging/settling.ts';
 import { type ChangeStep, changeSteps, type JudgeStep } from './module.ts';
-import { makeOpener } from './opener.ts';
 import { canSend, send } from './outgoing/outgoing.ts';
 import { writeOwnMail } from './outgoing/own-mail.ts';
 import { sendDigests, sendOwn } from './quarantine/digest.ts';
@@ -35,11 +32,14 @@ import { type OpenQuarantine, openQuarantine } from './quarantine/open.ts';
 import type { Quarantine } from './quarantine/quarantine.ts';
 import { releaseFrom } from './quarantine/release-from.ts';
 import { Roles } from './roles.ts';
-import { Running } from './running.ts';
 import { makeServices, type Shared, Timers } from './services.ts';
-import { makeSettler } from './settling.ts';
 import { openStore } from './store/open.ts';
 import type { Store } from './store/store.ts';
+import { Alert } from './watch/alert.ts';
+import { Daily } from './watch/daily.ts';
+import { History } from './watch/history.ts';
+import { makeLogger } from './watch/log.ts';
+import { MetricsRegistry } from './watch/metrics.ts';
 
 /** What {@link openFilter} takes besides the configuration. */
 export interface OpenOptions {

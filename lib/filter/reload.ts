@@ -8,9 +8,9 @@ import type { Config } from './config/config.ts';
 import { FilterConfigError } from './config/faults.ts';
 import type { ReadConfigOptions } from './config/load.ts';
 import type { Settings } from './config/schema.ts';
-import { makeLogger } from './log.ts';
 import { type OpenConfigOptions, type OpenedFilter, openConfig } from './open.ts';
-import { type Trouble, Troubles } from './troubles.ts';
+import { makeLogger } from './watch/log.ts';
+import { type Trouble, Troubles } from './watch/troubles.ts';
 
 /** Reads the configuration, anew each time that it is called. */
 export type ReadConfig = (options: Pick<ReadConfigOptions, 'files' | 'data' | 'trial'>) => Promise<Config>;

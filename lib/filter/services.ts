@@ -3,11 +3,11 @@
  */
 import type { Resolver } from '../dns/index.ts';
 import type { Logger, Milter } from '../index.ts';
+import type { Dial } from './backends/dial.ts';
 import type { ConfiguredModule } from './config/config.ts';
 import type { Template } from './config/template.ts';
 import { isMade } from './decision/is-made.ts';
 import { asking, type SoFar, soFar, soFarAt } from './decision/so-far.ts';
-import type { Dial } from './dial.ts';
 import type { Role } from './facts.ts';
 import type { Action } from './findings/action.ts';
 import type { About, Finding, FindingReply } from './findings/finding.ts';
@@ -19,10 +19,10 @@ import {
   type Settling,
 } from './findings/judgement.ts';
 import { type Declared, fillTemplate, makeFinding } from './findings/make.ts';
-import type { Metrics } from './metrics.ts';
 import { type ChangeStep, changeSteps } from './module.ts';
 import type { Roles } from './roles.ts';
 import type { Store } from './store/store.ts';
+import type { Metrics } from './watch/metrics.ts';
 
 /** More about one finding. */
 export interface Details {

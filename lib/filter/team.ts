@@ -4,8 +4,8 @@
  */
 import { BroadcastChannel } from 'node:worker_threads';
 import { FilterThreads, type LogFields, type Logger } from '../index.ts';
-import { type Labels, MetricsRegistry } from './metrics.ts';
 import type { ReloadableFilter } from './reload.ts';
+import { type Labels, MetricsRegistry } from './watch/metrics.ts';
 
 /** One call of {@link MetricsRegistry}. */
 type Counted = readonly [way: 'count' | 'gauge' | 'observe', name: string, labels: Labels, value: number];

@@ -3,7 +3,6 @@ import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { HistoryRecord } from '../../lib/filter/history.ts';
 import {
   type ConfigFault,
   FilterConfigError,
@@ -11,6 +10,7 @@ import {
   type OpenOptions,
   openFilter,
 } from '../../lib/filter/index.ts';
+import type { HistoryRecord } from '../../lib/filter/watch/history.ts';
 import type { LogFields, Logger } from '../../lib/index.ts';
 import { fakeSession, MemoryResolver, type MemoryZone, type MessageResult } from '../../lib/testing/index.ts';
 

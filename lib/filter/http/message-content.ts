@@ -7,7 +7,7 @@ import {
   type Part,
   parseMessageStream,
 } from '../../mime/index.ts';
-import { readable } from '../readable.ts';
+import { readable } from '../mail/readable.ts';
 import { visibleLine } from './html.ts';
 
 /** A text that a mail reader would show. */

@@ -1,5 +1,5 @@
 /** How the counters went, a sample every few minutes: for the status page, which shows the last day. */
-import type { MetricsRegistry } from '../metrics.ts';
+import type { MetricsRegistry } from '../watch/metrics.ts';
 
 /** Counters at one moment. */
 export interface Sample {

@@ -9,8 +9,8 @@ import { MilterError } from '../../errors.ts';
 import type { Logger } from '../../index.ts';
 import { clearSocketFile } from '../../socket-file.ts';
 import type { Endpoint } from '../config/kinds.ts';
-import type { MetricsRegistry } from '../metrics.ts';
 import type { Store } from '../store/store.ts';
+import type { MetricsRegistry } from '../watch/metrics.ts';
 import type { Answer } from './answer.ts';
 import type { Site, SiteSource } from './site.ts';
 

@@ -1,6 +1,6 @@
 /** How the filter fares: what came and what became of it, what was found, how long it took, and what is out of order. */
-import { BUCKETS, type Durations } from '../metrics.ts';
-import type { Trouble } from '../troubles.ts';
+import { BUCKETS, type Durations } from '../watch/metrics.ts';
+import type { Trouble } from '../watch/troubles.ts';
 import type { Answer } from './answer.ts';
 import { type Layer, share, stackedBars, table } from './chart.ts';
 import { bytes, type Content, count, type Html, html, moment, visible, visibleLine } from './html.ts';

@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import { type Milter, parseAddress } from '../../index.ts';
 import { authFact, spfKnownFact } from '../facts.ts';
-import { readMailboxes } from '../mailboxes.ts';
+import { readMailboxes } from '../mail/mailboxes.ts';
 import type { Store } from '../store/store.ts';
 
 /** Who a sender is, and what was proved of it. */

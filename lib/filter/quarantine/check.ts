@@ -1,7 +1,7 @@
 /** Brings the items of the quarantine and its files together again, and forgets what is too old. */
 import type { Logger } from '../../index.ts';
 import { parseMessage } from '../../mime/index.ts';
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from '../watch/metrics.ts';
 import type { FolderEntry } from './folder.ts';
 import { type HeldMail, makeId, readable } from './held-mail.ts';
 import { isWanted } from './items.ts';

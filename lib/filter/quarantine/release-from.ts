@@ -1,5 +1,5 @@
 /** Releases what a module had held, when it has learned better. */
-import { pairKey } from '../pair-key.ts';
+import { pairKey } from '../mail/pair-key.ts';
 import type { HeldMail } from './held-mail.ts';
 import type { HeldItem } from './quarantine.ts';
 import { type Review, ReviewError } from './review.ts';

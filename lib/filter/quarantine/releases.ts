@@ -7,9 +7,9 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from '../../index.ts';
-import type { Metrics } from '../metrics.ts';
 import { type Handing, OutgoingError, type OutgoingMail } from '../outgoing/mail.ts';
 import { StoreError } from '../store/store.ts';
+import type { Metrics } from '../watch/metrics.ts';
 import type { HeldMail } from './held-mail.ts';
 import { RELEASED_HEADER } from './mark.ts';
 import type { HeldItem } from './quarantine.ts';

@@ -5,9 +5,9 @@
 import type { Logger } from '../../index.ts';
 import type { Settings } from '../config/schema.ts';
 import type { Learner } from '../facts.ts';
-import type { Metrics } from '../metrics.ts';
 import { canSend } from '../outgoing/outgoing.ts';
 import { isSame } from '../stored-key.ts';
+import type { Metrics } from '../watch/metrics.ts';
 import type { AllowedSender, AllowedSenders, Identity } from './allowed.ts';
 import type { HeldMail } from './held-mail.ts';
 import { domainOf } from './items.ts';

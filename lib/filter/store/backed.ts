@@ -1,5 +1,5 @@
 /** The store as its users see it, over any backend. A part of it puts a prefix before every key. */
-import type { Metrics } from '../metrics.ts';
+import type { Metrics } from '../watch/metrics.ts';
 import type { Backend, Page, StoreAnswers, StoreRequest } from './request.ts';
 import type { Admission, Keep, ScanOptions, Store, StoreCall, StoreResults, WindowLimit } from './store.ts';
 

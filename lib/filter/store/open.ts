@@ -1,7 +1,7 @@
 /** The store that the configuration names. Each kind's code is loaded only when it is used. */
 import type { Logger } from '../../index.ts';
 import type { StoreUrl } from '../config/schema.ts';
-import { type Metrics, MetricsRegistry } from '../metrics.ts';
+import { type Metrics, MetricsRegistry } from '../watch/metrics.ts';
 import { BackedStore } from './backed.ts';
 import type { Backend } from './request.ts';
 import { type Store, StoreError } from './store.ts';

@@ -1,7 +1,7 @@
 /** The store in Redis, which several machines share. */
 import type { Logger } from '../../index.ts';
 import { isReply, RedisConnection } from '../../redis-client.ts';
-import { Breaker, BreakerError } from '../breaker.ts';
+import { Breaker, BreakerError } from '../backends/breaker.ts';
 import { ADMIT, CALLS, GIVE_BACK, GRACE } from './redis-scripts.ts';
 import type { Backend, Page, StoreAnswer, StoreRequest } from './request.ts';
 import { type StoreCall, StoreError, type WindowLimit } from './store.ts';

@@ -1,10 +1,10 @@
 /** What the filter tells by itself once a day: owners of what is held for them, an administrator of what went wrong. */
 import { describe, expect, it } from 'vitest';
-import { Alert } from '../../../lib/filter/alert.ts';
-import { Daily, lastTime } from '../../../lib/filter/daily.ts';
-import { MetricsRegistry } from '../../../lib/filter/metrics.ts';
 import { type DigestParts, sendDigests } from '../../../lib/filter/quarantine/digest.ts';
 import { openStore } from '../../../lib/filter/store/open.ts';
+import { Alert } from '../../../lib/filter/watch/alert.ts';
+import { Daily, lastTime } from '../../../lib/filter/watch/daily.ts';
+import { MetricsRegistry } from '../../../lib/filter/watch/metrics.ts';
 import { parseMessage } from '../../../lib/mime/index.ts';
 import { keepingLogger, type TestFilter, testFilter } from '../../helpers/filter.ts';
 import { type MailSink, mailSink, type SinkAnswer } from '../../helpers/mail-sink.ts';

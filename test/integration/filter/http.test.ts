@@ -12,8 +12,8 @@ import {
   type HttpTimes,
   startHttp,
 } from '../../../lib/filter/http/server.ts';
-import { MetricsRegistry } from '../../../lib/filter/metrics.ts';
 import { StoreError } from '../../../lib/filter/store/store.ts';
+import { MetricsRegistry } from '../../../lib/filter/watch/metrics.ts';
 import { temporaryDirectory } from '../../helpers/directory.ts';
 import { keepingLogger, testFilter } from '../../helpers/filter.ts';
 import { until, unusedPort } from '../../helpers/wait.ts';

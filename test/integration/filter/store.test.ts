@@ -1,9 +1,9 @@
 /** What every store does, whatever it is kept in. */
 
 import { describe, expect, it } from 'vitest';
-import { History, type HistoryRecord } from '../../../lib/filter/history.ts';
 import { openStore } from '../../../lib/filter/store/open.ts';
 import type { ScanOptions, Store, WindowLimit } from '../../../lib/filter/store/store.ts';
+import { History, type HistoryRecord } from '../../../lib/filter/watch/history.ts';
 import { keepingLogger } from '../../helpers/filter.ts';
 import { fc, runs } from '../../helpers/fuzz.ts';
 import { killWriter, storeChild } from '../../helpers/store-child.ts';

@@ -1,8 +1,8 @@
 import { connect, type Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { describe, expect, it } from 'vitest';
-import { askFarSmtp } from '../../../lib/filter/ask-smtp.ts';
-import { SmtpTrouble, TlsTrouble } from '../../../lib/filter/smtp-conversation.ts';
+import { askFarSmtp } from '../../../lib/filter/backends/ask-smtp.ts';
+import { SmtpTrouble, TlsTrouble } from '../../../lib/filter/backends/smtp-conversation.ts';
 import { makeCertificate } from '../../helpers/certificates.ts';
 import { temporaryDirectory } from '../../helpers/directory.ts';
 import { fc } from '../../helpers/fuzz.ts';

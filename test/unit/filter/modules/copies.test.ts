@@ -3,7 +3,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FilterConfigError } from '../../../../lib/filter/index.ts';
-import { fromLine } from '../../../../lib/filter/local-form.ts';
+import { fromLine } from '../../../../lib/filter/mail/local-form.ts';
 import { safeName } from '../../../../lib/filter/modules/copies/safe-name.ts';
 import { type TestFilter, type TestMail, testFilter } from '../../../helpers/filter.ts';
 
