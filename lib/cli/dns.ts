@@ -21,6 +21,7 @@ patterns. Without FILE.toml it is the configuration that milter run would take.
 
   --test NAME         an address, a domain, a name within the zone, or a signed sender's address: show which lines of
                       the list match it; nothing is served
+  --config FILE.toml  the same as FILE.toml
   --json              print the result of --test as JSON
   --help              show this
 
@@ -32,6 +33,7 @@ nothing can be served; 2 for wrong arguments.
 
 const OPTIONS = {
   test: { type: 'string' },
+  config: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const;
@@ -47,8 +49,9 @@ export async function runDns(args: readonly string[], { stdout }: CommandIo): Pr
     return 0;
   }
   const file = oneAtMost('FILE.toml', positionals);
+  if (file !== undefined && values.config !== undefined) throw optionFault('--config goes with no FILE.toml');
   if (values.json === true && values.test === undefined) throw optionFault('--json goes with --test');
-  const chosen = chooseConfig(file);
+  const chosen = chooseConfig(file ?? values.config);
   const config = await chosen.read({});
   if (values.test === undefined) return await serveZone(chosen, config, stdout);
   const { testName } = await import('./dns-test.ts');

@@ -125,6 +125,7 @@ TXT:       registered in series: ded304.com
 line:      ${patterns}:2: ded[0-9]+.com  127.0.0.2  registered in series: $
 `,
     });
+    expect(await milter(['dns', '--test', 'DED304.com', '--config', file])).toEqual(await test('ded304.com'));
     expect((await test('192.0.2.55')).out).toBe(`query:     55.2.0.192.rhs.example.org
 status:    not listed (NXDOMAIN)
 exception: ${patterns}:4: !192.0.2.55    ours
@@ -201,6 +202,7 @@ exception: ${patterns}:4: !192.0.2.55    ours
       err: expect.stringContaining('did you mean "--test"?'),
     });
     await expect(runDns([file, file], process)).rejects.toThrow('one FILE.toml at most');
+    await expect(runDns([file, '--config', file], process)).rejects.toThrow('--config goes with no FILE');
     await expect(runDns(['--json', file], process)).rejects.toThrow('--json goes with --test');
     expect((await milter(['dns', '--help'])).out).toContain('Usage: milter dns');
   });
