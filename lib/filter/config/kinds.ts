@@ -22,6 +22,10 @@ export { domains, extensions, globs, words } from './lists/words.ts';
 
 type Maybe = string | undefined;
 
+/** Fields that a message has of its own, and that mail servers and lists write. */
+const MAILS_OWN =
+  /^(from|sender|reply-to|to|cc|bcc|subject|date|message-id|in-reply-to|references|received(-spf)?|return-path|mime-version|content-.*|list-.*|resent-.*|dkim-signature|arc-.*|authentication-results|auto-submitted)$/i;
+
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 /** Longer than any mail server waits for anything, and exact in milliseconds. */
 const MAX_DAYS = 36_500;
@@ -284,4 +288,13 @@ function readSecret(text: string): string {
 function noNul(text: string): string {
   if (text.includes('\0')) throw new BadValue('holds a NUL');
   return text;
+}
+
+/** The name of a header field that a module writes into mail, and that only the filter may write; empty for none. */
+export function ownHeader(otherwise: string): WithDefault<string, string, string> {
+  return textKind(
+    'the name of a header field that nobody else writes, such as "X-Spam-Report"',
+    (text) => (/^[!-9;-~]{0,100}$/.test(text) && !MAILS_OWN.test(text) ? text : undefined),
+    otherwise,
+  );
 }

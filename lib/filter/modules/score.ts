@@ -1,6 +1,6 @@
 /** Adds up the points of all modules. */
 import { Milter } from '../../index.ts';
-import { type Action, defineModule, scoreRole, z } from '../kit.ts';
+import { type Action, defineModule, kinds, scoreRole, z } from '../kit.ts';
 
 export default defineModule({
   name: 'score',
@@ -11,10 +11,8 @@ export default defineModule({
     tag_from: z.number().default(5).describe('From so many points on it is tagged'),
     quarantine_from: z.number().default(8).describe('From so many on it is quarantined'),
     reject_from: z.number().default(15).describe('From so many on it is rejected'),
-    header: z
-      .string()
-      .regex(/^[!-9;-~]*$/, 'must be the name of a header')
-      .default('X-Spam-Score')
+    header: kinds
+      .ownHeader('X-Spam-Score')
       .describe('Tells the points of each finding, on incoming mail that has any; "": none'),
   }),
   findings: {

@@ -28,10 +28,8 @@ const options = z.strictObject({
     .action('continue')
     .describe('What follows when rspamd wants the client to come again later: its own greylisting'),
   max_size: kinds.size('512KiB').describe('Nobody is asked about larger messages'),
-  header: z
-    .string()
-    .regex(/^[!-9;-~]*$/, 'must be the name of a header')
-    .default('X-Spam-Report')
+  header: kinds
+    .ownHeader('X-Spam-Report')
     .describe('Tells what the judges found, on incoming mail; "": none'),
 });
 

@@ -259,6 +259,16 @@ describe('other kinds', () => {
   });
 });
 
+describe('a header field of our own', () => {
+  it.each([undefined, '', 'X-Mine'])('may be %j', (name) => {
+    expect(read(kinds.ownHeader('X-Usual'), name)).toBe(name ?? 'X-Usual');
+  });
+
+  it.each(['Subject', 'RECEIVED', 'Content-Type', 'List-Id', 'X Mine', 'X:'])('is not %j', (name) => {
+    expect(faultOf(kinds.ownHeader(''), name)).toContain('must be the name of a header field');
+  });
+});
+
 describe('a regular expression', () => {
   it('tests and replaces', () => {
     const spam = read(kinds.pattern(), '^\\[SPAM\\] (.*)$');
