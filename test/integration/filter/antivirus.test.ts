@@ -14,7 +14,7 @@ import { describeWith } from '../../helpers/requirements.ts';
 import { EICAR, OWN_NAME, OWN_VIRUS, startClamd, type TestClamd } from '../../helpers/scanners.ts';
 import { scriptedServer } from '../../helpers/scripted-server.ts';
 import { serving } from '../../helpers/server.ts';
-import { unusedPort } from '../../helpers/wait.ts';
+import { until, unusedPort } from '../../helpers/wait.ts';
 
 const antivirus = (options: string): string => `[[module]]\nuse = "antivirus"\n${options}\n`;
 const probe = (options: string): string => `[[module]]\nuse = "./probe.ts"\n${options}\n`;
@@ -295,13 +295,16 @@ describe('antivirus with a clamd that does what none should', () => {
   it('asks it about ten messages at once, and not at all for a while when it is down', async () => {
     await using server = await scriptedServer(() => {});
     let now = 0;
-    await using filter = await testFilter(
-      antivirus(`clamd = "127.0.0.1:${server.port}"\ndeadline = "300ms"`),
-      { now: () => now },
+    await using filter = await testFilter(antivirus(`clamd = "127.0.0.1:${server.port}"\ndeadline = "2s"`), {
+      now: () => now,
+    });
+    const sending = Promise.all(Array.from({ length: 30 }, () => filter.send({ eml: text('hello') })));
+    await until('ten to be asked about, and the others to wait', () =>
+      /backend_waiting\{.*\} 20\n/.test(filter.metrics.toText()),
     );
-    const all = await Promise.all(Array.from({ length: 30 }, () => filter.send({ eml: text('hello') })));
-    expect(all.map(({ verdict }) => verdict)).toEqual(Array(30).fill('tempfail'));
+    await until('ten to have come', () => server.clients.now === 10);
     expect(server.clients.most).toBe(10);
+    expect((await sending).map(({ verdict }) => verdict)).toEqual(Array(30).fill('tempfail'));
     const asked = (): number =>
       Number(/backend_seconds_count\{.*\} (\d+)/.exec(filter.metrics.toText())?.[1]);
     const before = asked();
