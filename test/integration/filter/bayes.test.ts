@@ -173,6 +173,8 @@ describeWith(['redis'], 'module bayes, in Redis', () => {
       ] as const;
       await using lax = new RunningMilter([files[0]]);
       await using strict = new RunningMilter([files[1]]);
+      // It opens the dictionaries when it starts.
+      await strict.address();
       await teachBoth(lax);
       const spam = { ...OUTSIDE, recipients: ['bob@example.com'] };
       expect((await send(lax, lesson('spam', 9), spam)).verdict).toBe('reject');
