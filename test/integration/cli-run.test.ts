@@ -61,8 +61,9 @@ export default class Slow extends Milter {
 const takesDescriptors = await knowsDescriptors();
 
 describe('milter run', () => {
-  // With select() it tries sixteen times, a second longer each time.
-  it.skipIf(libmilterInfo().usesSelect)('exits with 1 when libmilter gives up listening', async () => {
+  // With select() it tries sixteen times, a second longer each time. Node's own listener cannot be closed behind its back.
+  const neverGivesUp = libmilterInfo().usesSelect || process.env['MILTER_ENGINE'] === 'js';
+  it.skipIf(neverGivesUp)('exits with 1 when libmilter gives up listening', async () => {
     const code = `
       import { Milter } from 'libmilter';
       ${CLOSE_LISTENER}
