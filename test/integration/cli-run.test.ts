@@ -62,7 +62,8 @@ const takesDescriptors = await knowsDescriptors();
 
 describe('milter run', () => {
   // With select() it tries sixteen times, a second longer each time. Node's own listener cannot be closed behind its back.
-  const neverGivesUp = libmilterInfo().usesSelect || process.env['MILTER_ENGINE'] === 'js';
+  const isJs = process.env['MILTER_ENGINE'] === 'js';
+  const neverGivesUp = libmilterInfo().usesSelect || isJs;
   it.skipIf(neverGivesUp)('exits with 1 when libmilter gives up listening', async () => {
     const code = `
       import { Milter } from 'libmilter';
@@ -142,9 +143,10 @@ export default class Gate extends Milter {
   it('on a second signal exits at once', async () => {
     await using running = new RunningMilter([...ANY_PORT, file('stuck.ts', slow(join(folder, 'never')))]);
     const mta = await connectMta(await running.address());
-    const refused = mta
-      .sendMessage('\n\n', { sender: 'a@x.org', recipients: ['b@x.org'] })
-      .catch(() => 'cut off');
+    const refused = mta.sendMessage('\n\n', { sender: 'a@x.org', recipients: ['b@x.org'] }).then(
+      ({ verdict }) => verdict,
+      () => 'cut off',
+    );
     await until('the handler to wait', () => running.err.includes('waiting'));
     // A second signal that comes with the first one counts as the same.
     await until('the end', () => {
@@ -152,7 +154,8 @@ export default class Gate extends Milter {
       return running.hasEnded;
     });
     expect(await running.status()).toBe(143);
-    expect(await refused).toBe('cut off');
+    // Node's own sockets take a last word along.
+    expect(isJs ? ['tempfail', 'cut off'] : ['cut off']).toContain(await refused);
     await mta.close();
   });
 
@@ -331,10 +334,11 @@ describe('milter run refuses', () => {
   });
 
   it('to start without libmilter, naming the remedy', () => {
+    const without = { MILTER_LIBRARY: '/nonexistent/libmilter.so', MILTER_ENGINE: 'libmilter' };
     const { status, stderr } = spawnSync(
       process.execPath,
       [join(import.meta.dirname, '../../lib/cli/main.ts'), 'run', ...ANY_PORT],
-      { env: { ...process.env, MILTER_LIBRARY: '/nonexistent/libmilter.so' }, encoding: 'utf8' },
+      { env: { ...process.env, ...without }, encoding: 'utf8', timeout: 20_000 },
     );
     expect(status).toBe(1);
     expect(stderr).toMatch(/^milter run: .*\/nonexistent\/libmilter\.so.*\n$/);
