@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest';
 import { RunningMilter } from '../helpers/cli.ts';
 import { folderWith } from '../helpers/configured.ts';
+import { Disposables } from '../helpers/disposables.ts';
 import { farServer } from '../helpers/far-server.ts';
 import { startPostfix } from '../helpers/postfix.ts';
 import { describeWith } from '../helpers/requirements.ts';
@@ -38,7 +39,7 @@ domains = ["test.invalid"]
 unsigned = "reject"
 `,
   });
-  const stack = new AsyncDisposableStack();
+  const stack = new Disposables();
   const far = stack.use(await farServer());
   const milter = stack.use(new RunningMilter([`${folder}/milter.toml`]));
   const postfix = stack.use(

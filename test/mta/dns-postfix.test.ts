@@ -9,6 +9,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createResolver } from '../../lib/dns/index.ts';
 import { RunningMilter } from '../helpers/cli.ts';
 import { temporaryDirectory } from '../helpers/directory.ts';
+import { Disposables } from '../helpers/disposables.ts';
 import { type Postfix, startPostfix } from '../helpers/postfix.ts';
 import { describeWith } from '../helpers/requirements.ts';
 import { SmtpClient } from '../helpers/smtp.ts';
@@ -24,7 +25,7 @@ const REPLY = { code: 554, enhanced: '5.7.1' };
 describeWith(['postfix', 'a resolver of its own'], 'Postfix, asking milter dns', () => {
   // An address of loopback that nobody else has: port 53 of the others may be taken.
   const address = `127.53.${randomInt(1, 255)}.${randomInt(1, 255)}`;
-  const stack = new AsyncDisposableStack();
+  const stack = new Disposables();
   let folder: string;
   let dns: RunningMilter;
   let postfix: Postfix;

@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { spf, startZone } from '../helpers/all-modules.ts';
 import { milter, RunningMilter } from '../helpers/cli.ts';
 import { folderWith } from '../helpers/configured.ts';
+import { Disposables } from '../helpers/disposables.ts';
 import { farServer } from '../helpers/far-server.ts';
 import { Mail } from '../helpers/filtered.ts';
 import { startPostfix } from '../helpers/postfix.ts';
@@ -27,7 +28,7 @@ async function start(modules: string) {
   const port = await unusedPort();
   const folder = folderWith({});
   const config = join(folder, 'milter.toml');
-  const stack = new AsyncDisposableStack();
+  const stack = new Disposables();
   const dns = await startZone(ZONE);
   stack.use(dns);
   const far = stack.use(await farServer());

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { createSrs, serveSocketMap } from '../../lib/srs/index.ts';
 import { RunningMilter } from '../helpers/cli.ts';
 import { folderWith } from '../helpers/configured.ts';
+import { Disposables } from '../helpers/disposables.ts';
 import { farServer } from '../helpers/far-server.ts';
 import { startPostfix } from '../helpers/postfix.ts';
 import { describeWith } from '../helpers/requirements.ts';
@@ -31,7 +32,7 @@ async function start(options: string, main: readonly string[], top = '') {
     secrets: `${SECRET}\n`,
     'milter.toml': `socket = "inet:0@127.0.0.1"\ndata = "data"\nhostname = "mx.test.invalid"\n${top}\n${MODULES}${options}`,
   });
-  const stack = new AsyncDisposableStack();
+  const stack = new Disposables();
   const far = stack.use(await farServer());
   const milter = stack.use(new RunningMilter([`${folder}/milter.toml`]));
   const postfix = stack.use(

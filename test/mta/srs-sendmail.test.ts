@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { createSrs } from '../../lib/srs/index.ts';
 import { RunningMilter } from '../helpers/cli.ts';
 import { folderWith } from '../helpers/configured.ts';
+import { Disposables } from '../helpers/disposables.ts';
 import { farServer } from '../helpers/far-server.ts';
 import { describeWith } from '../helpers/requirements.ts';
 import { startSendmail } from '../helpers/sendmail.ts';
@@ -58,7 +59,7 @@ socketmap = "inet:${port}@127.0.0.1"
 ${MODULES[way]}
 `,
   });
-  const stack = new AsyncDisposableStack();
+  const stack = new Disposables();
   const far = stack.use(await farServer());
   const milter = stack.use(new RunningMilter([`${folder}/milter.toml`]));
   const sendmail = stack.use(

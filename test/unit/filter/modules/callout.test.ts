@@ -6,6 +6,7 @@ import { parseMessage } from '../../../../lib/mime/index.ts';
 import { createSrs } from '../../../../lib/srs/index.ts';
 import { fakeSession, type MemoryZone } from '../../../../lib/testing/index.ts';
 import { folderWith } from '../../../helpers/configured.ts';
+import { Disposables } from '../../../helpers/disposables.ts';
 import { faultsOf, type TestMail, testFilter } from '../../../helpers/filter.ts';
 import { mailSink, type SinkAnswer } from '../../../helpers/mail-sink.ts';
 import { smtpServer } from '../../../helpers/smtp-server.ts';
@@ -54,7 +55,7 @@ async function start(
   options = 'dsn = "asked"',
   { answer, zone = ZONE, more, spf, secrets, port, directory, ...rest }: Setting = {},
 ) {
-  const stack = new AsyncDisposableStack();
+  const stack = new Disposables();
   const sink = stack.use(await mailSink(answer));
   const dialed: string[] = [];
   const filter = stack.use(
