@@ -17,8 +17,8 @@ export interface Mta extends AsyncDisposable {
   held(): Promise<readonly HeldMail[]>;
   /** Submits a message as a program on the machine does, by the MTA's sendmail command. An empty sender is the null one. */
   submit(sender: string, recipients: readonly string[], message: string): Promise<void>;
-  /** Everything it has logged. */
-  log(): Promise<string>;
+  /** Resolves as soon as it has logged this: it answers first and logs then. */
+  logged(what: string | RegExp): Promise<void>;
 }
 
 /** A mail in quarantine. */
@@ -51,6 +51,17 @@ export async function stopServer(child: ChildProcess, pidFile: string): Promise<
   const exit = once(child, 'exit');
   process.kill(Number.parseInt(await readFile(pidFile, 'utf8'), 10));
   await exit;
+}
+
+/** Resolves as soon as a log has this in it. @throws Error with the log, when it does not come */
+export async function untilLogged(file: string, what: string | RegExp): Promise<void> {
+  const log = (): Promise<string> => readFile(file, 'utf8').catch(() => '');
+  const has = (text: string): boolean => (typeof what === 'string' ? text.includes(what) : what.test(text));
+  try {
+    await until(`${what} in the log`, async () => has(await log()));
+  } catch (error) {
+    throw new Error(`${file} has: ${await log()}`, { cause: error });
+  }
 }
 
 /** The files of a directory, as text with one character a byte, as soon as there are `count`. */

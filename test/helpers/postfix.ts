@@ -4,7 +4,7 @@ import { chmod, chown, mkdir, mkdtemp, readFile, rm, utimes, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Mta, readMails, startServer, stopServer } from './mta.ts';
+import { type Mta, readMails, startServer, stopServer, untilLogged } from './mta.ts';
 import { until, unusedPort } from './wait.ts';
 
 const run = promisify(execFile);
@@ -61,12 +61,13 @@ export async function startPostfix({
   await utimes(join(config, 'main.cf'), 0, 0);
   await writeFile(join(config, 'master.cf'), `${masterServices(port)}${services.join('\n')}\n`);
 
-  const log = (): Promise<string> => readFile(logFile, 'utf8').catch(() => '');
+  const started = async (): Promise<boolean> =>
+    (await readFile(logFile, 'utf8').catch(() => '')).includes('daemon started');
   const [program, ...args] = [
     ...(nameServer === undefined ? [] : await withResolver(nameServer, directory)),
     ...['postfix', '-c', config, 'start-fg'],
   ] as const;
-  const master = await startServer(program ?? '', args, async () => (await log()).includes('daemon started'));
+  const master = await startServer(program ?? '', args, started);
   const queue = async (): Promise<readonly QueueEntry[]> => {
     const { stdout } = await run('postqueue', ['-c', config, '-j']);
     return stdout.split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line) as QueueEntry]));
@@ -84,7 +85,7 @@ export async function startPostfix({
       const held = (await queue()).filter(({ queue_name }) => queue_name === 'hold');
       return held.map(({ sender }) => ({ sender, reason: undefined }));
     },
-    log,
+    logged: (what) => untilLogged(logFile, what),
     queue,
     async submit(sender, recipients, message) {
       const submission = run('sendmail', ['-C', config, '-f', sender, ...recipients]);

@@ -4,7 +4,7 @@ import { chmod, chown, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from '
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import { type Mta, readMails, startServer, stopServer } from './mta.ts';
+import { type Mta, readMails, startServer, stopServer, untilLogged } from './mta.ts';
 import { SENDMAIL_ROOT } from './requirements.ts';
 import { unusedPort } from './wait.ts';
 
@@ -115,7 +115,7 @@ export async function startSendmail({
       testing.child.stdin?.end(`${lines.join('\n')}\n`);
       return (await testing).stdout;
     },
-    log: () => readFile(file('traffic'), 'utf8').catch(() => ''),
+    logged: (what) => untilLogged(file('traffic'), what),
     async [Symbol.asyncDispose]() {
       await stopServer(daemon, file('pid'));
       await rm(directory, { recursive: true });

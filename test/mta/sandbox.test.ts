@@ -79,7 +79,7 @@ describeWith(['postfix', 'pymilter'], 'the queue of postfix', () => {
     expect(await postfix.queue()).toMatchObject([
       { queue_name: 'hold', sender: 'ann@one.test', recipients: [{ address: 'bob@test.invalid' }] },
     ]);
-    expect(await postfix.log()).toContain('milter-hold');
+    await postfix.logged('milter-hold');
   });
 });
 

@@ -10,7 +10,7 @@ import { farServer } from '../helpers/far-server.ts';
 import { startPostfix } from '../helpers/postfix.ts';
 import { describeWith } from '../helpers/requirements.ts';
 import { SmtpClient, type SubmissionReplies } from '../helpers/smtp.ts';
-import { until, unusedPort } from '../helpers/wait.ts';
+import { unusedPort } from '../helpers/wait.ts';
 
 const run = promisify(execFile);
 const SECRET = 'the secret of these tests';
@@ -157,7 +157,7 @@ describeWith(['postfix'], 'SRS under Postfix', () => {
     await using site = await start('forward = "never"', [canonical]);
     const { recipients } = await site.send('', 'SRS0=x=2W=orig.test=mouse@test.invalid');
     expect(recipients[0]?.code).toBe(451);
-    expect(await site.postfix.log()).toContain('no answer in time');
+    await site.postfix.logged('no answer in time');
   });
 
   it('tells senders to come again while the socket map is away', async () => {
@@ -167,6 +167,6 @@ describeWith(['postfix'], 'SRS under Postfix', () => {
     ]);
     const { recipients } = await site.send('', 'SRS0=x=2W=orig.test=mouse@test.invalid');
     expect(recipients[0]?.code).toBe(451);
-    await until('the log to say why', async () => (await site.postfix.log()).includes('socketmap'));
+    await site.postfix.logged('socketmap');
   });
 });
