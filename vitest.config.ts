@@ -8,6 +8,8 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
+    // Unless told it leaves one core to itself, and half of the time of tests is waiting for servers.
+    maxWorkers: '100%',
     isolate: true,
     retry: 0,
     testTimeout: 30_000,

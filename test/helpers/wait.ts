@@ -1,4 +1,5 @@
 /** Waiting in tests: for a condition, never for a time. */
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 
@@ -20,12 +21,19 @@ export async function until<T>(
   }
 }
 
-/** A TCP port of 127.0.0.1 on which nobody listens now. */
+/**
+ * A TCP port of 127.0.0.1 on which nobody listens now. Drawn below those that the kernel gives away by itself
+ * (ip_local_port_range), as another test's server or connection could get it before it is used.
+ */
 export async function unusedPort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === 'string') throw new Error('a TCP server without a port');
-  return address.port;
+  for (;;) {
+    const port = randomInt(10_000, 32_000);
+    const server = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false)).listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
