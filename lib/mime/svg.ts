@@ -35,10 +35,51 @@ export function cleanSvg(svg: string): { readonly html: string; readonly removed
   return applyToText(svg, finish(findActiveInXml(svg, true)));
 }
 
-/** Finds, in steps, what {@link cleanSvg} takes out; of other XML that a browser may act on what acts. */
+/** So often a picture is looked at again; an honest one is clean when it was cut once. */
+const MOST_ROUNDS = 8;
+
+/**
+ * Finds, in steps, what {@link cleanSvg} takes out; of other XML that a browser may act on what acts. What is found by
+ * itself (tags, entities, instructions) may be a part of something else, which is whole, or is markup at all, only when that
+ * is cut: so what is left is looked at again until nothing is found. Of a text that goes on and on nothing stays.
+ */
 export function* findActiveInXml(xml: string, isSvg: boolean): Steps<ActiveContent> {
   if (!isSvg && !ACTING_NAMESPACES.some((namespace) => xml.includes(namespace)) && !xml.includes('<!ENTITY'))
     return { cuts: [], removed: [] };
+  let found: ActiveContent = { cuts: [], removed: [] };
+  for (let round = 0; round < MOST_ROUNDS; round++) {
+    const more = yield* findOnce(applyToText(xml, found).html, isSvg);
+    if (more.cuts.length === 0) return found;
+    found = {
+      cuts: joinOverlapping([...cutsBehind(found.cuts, more.cuts), ...found.cuts]),
+      removed: [...found.removed, ...more.removed],
+    };
+  }
+  const whole = { kind: 'element', name: isSvg ? 'svg' : 'xml' } as const;
+  return { cuts: [{ start: 0, end: xml.length, replacement: '' }], removed: [...found.removed, whole] };
+}
+
+/** Where `later` cuts, found in what `earlier` ones leave, are in the text before those. */
+function cutsBehind(earlier: readonly Cut[], later: readonly Cut[]): readonly Cut[] {
+  let next = 0;
+  /** How much longer the text was up to here. */
+  let longer = 0;
+  const before = (place: number, isEnd: boolean): number => {
+    for (let cut = earlier[next]; cut !== undefined; cut = earlier[++next]) {
+      const at = cut.start - longer;
+      if (isEnd ? place <= at : place < at + cut.replacement.length) break;
+      longer += cut.end - cut.start - cut.replacement.length;
+    }
+    return place + longer;
+  };
+  return later.map(({ start, end, replacement }) => ({
+    start: before(start, false),
+    end: before(end, true),
+    replacement,
+  }));
+}
+
+function* findOnce(xml: string, isSvg: boolean): Steps<ActiveContent> {
   const { cuts, removed } = yield* findActive(xml, isSvg ? SVG : XML);
   const all = [...cuts];
   const also = [...removed];

@@ -80,6 +80,23 @@ describe('an SVG picture', () => {
     expect(message.root.content().toString()).toBe(`<svg ${NS}></svg>`);
   });
 
+  // What the fuzzing found, and its like: one thing that is cut lets another come to light.
+  it.each([
+    ['an entity before the end of a tag', '<&<<!ENTITY a "-->', ''],
+    ['an entity in which there is a quote', '<&<<!ENTITY a "<use href="//x"/>', ''],
+    [
+      'an entity that ends in an instruction',
+      '<!ENTITY a "<x:script/><?xml-stylesheet "<svg><use href="//x"/>',
+      '<use />',
+    ],
+    ['an entity within a tag', '<scr<!ENTITY a "x">ipt>alert(1)</script>', ''],
+    ['entities within each other', `${'<!ENT'.repeat(4)}<!ENTITY>${'ITY a>'.repeat(4)}<svg/>`, '<svg/>'],
+    ['more of them than anybody needs', `${'<!ENT'.repeat(20)}<!ENTITY>${'ITY a>'.repeat(20)}<svg/>`, ''],
+  ])('is clean when it was cleaned once: %s', (_, svg, clean) => {
+    expect(cleanSvg(svg).html).toBe(clean);
+    expect(cleanSvg(clean)).toEqual({ html: clean, removed: [] });
+  });
+
   it('may be other XML, which stays', async () => {
     const xml = '<invoice><image href="https://example.com/a.png"/><script>no page</script></invoice>';
     const part = createPart({ contentType: 'application/xml', content: Buffer.from(xml) });
