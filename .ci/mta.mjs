@@ -23,6 +23,8 @@ const PACKAGES = [
   ...['clamav-daemon', 'spamassassin', 'spamc', 'spamd', 'rspamd', 'bogofilter'],
   // Others who sign and verify.
   ...['opendkim', 'opendkim-tools', 'python3-dkim'],
+  // With opendkim, the chain that the bench compares with, and the name server that both ask there.
+  ...['opendmarc', 'postfix-policyd-spf-python', 'unbound'],
   // The browser for the quarantine's page.
   ...['chromium', 'fonts-dejavu-core'],
 ];

@@ -9,7 +9,7 @@ const options: Readonly<Record<string, string>> = {
   spf: '',
   access: 'map = "file:access"',
   dnsbl: 'client = [{ zone = "bl.example.net", action = "score 4" }]',
-  recipients: 'users = ["bob@example.com"]\ncomplete = ["example.com"]',
+  recipients: 'users = ["bob@example.com", "reader@example.com"]\ncomplete = ["example.com"]',
   headers:
     'subject_words = ["viagra", "casino"]\nadd = [{ name = "X-Scanned-By", value = "milter on %{hostname}" }]',
   attachments: '',
