@@ -7,7 +7,15 @@ import { MilterError, wrongArgument } from '../errors.ts';
 import { type Header, isFieldName, smugglingByte } from '../headers.ts';
 import { SMFIF } from '../protocol/stages.ts';
 import { decodeText, encodeText } from '../text.ts';
-import { type Action, deliveredFields, type Field, inReplayOrder, Kind, type Recorded } from './replay.ts';
+import {
+  type Action,
+  deliveredFields,
+  type Field,
+  inReplayOrder,
+  Kind,
+  type Received,
+  type Recorded,
+} from './replay.ts';
 
 /** libmilter sends an action in one packet, and refuses a larger one. */
 const MAX_PACKET = 65_535;
@@ -165,12 +173,15 @@ export class ActionList {
     return this.#changed;
   }
 
-  /** The whole list in the order of its replay if anything was recorded since the last call, else undefined. */
-  takeChanges(): readonly Action[] | undefined {
+  /**
+   * The whole list in the order of its replay if anything was recorded since the last call, else undefined.
+   * @param received undefined where not all headers are known
+   */
+  takeChanges(received?: Received): readonly Action[] | undefined {
     if (!this.#changed) return undefined;
     this.#changed = false;
     const mine = this.#recorded.filter((one) => !this.#observed.has(one.owner));
-    return inReplayOrder(mine).flatMap((action) =>
+    return inReplayOrder(mine, received).flatMap((action) =>
       action.kind === Kind.deleteRcpt ? this.#spelled(action) : [action],
     );
   }
@@ -182,7 +193,17 @@ export class ActionList {
 
   /** A recipient has come, whom a deleteRcpt may mean. */
   recipientCame(): void {
-    if (this.#recorded.some((one) => 'kind' in one && one.kind === Kind.deleteRcpt)) this.#changed = true;
+    this.#takeAgain(Kind.deleteRcpt);
+  }
+
+  /** All headers have come: the order of changes among them is known only now. */
+  headersCame(): void {
+    this.#takeAgain(Kind.changeHeader);
+  }
+
+  /** The list is to be taken again if it has actions of that kind. */
+  #takeAgain(kind: Action['kind']): void {
+    if (this.#recorded.some((one) => 'kind' in one && one.kind === kind)) this.#changed = true;
   }
 
   /** A removal of all recipients that are the same mailbox, each in the MTA's spelling: Postfix goes by the letter. */

@@ -34,6 +34,8 @@ export class MessageState {
   /** The end has come, and the filter had asked for headers and body. */
   received = false;
   readonly #maxBody: number;
+  /** All headers have come, and the filter was shown them. */
+  #headersComplete = false;
   #chunks: Buffer[] = [];
   #length = 0;
   #complete = true;
@@ -59,6 +61,13 @@ export class MessageState {
   addRecipient(recipient: Recipient): void {
     this.recipients.push(recipient);
     this.actions.recipientCame();
+  }
+
+  /** No more headers come, and the filter was shown all of them. */
+  endHeaders(): void {
+    if (this.#headersComplete) return;
+    this.#headersComplete = true;
+    this.actions.headersCame();
   }
 
   addBody(chunk: Buffer): void {
@@ -129,7 +138,10 @@ export class MessageState {
 
   /** The actions to be sent, if there are others than before: none that would leave the message as it was received. */
   takeActions(): readonly Action[] | undefined {
-    return this.actions.takeChanges()?.filter((action) => !this.#isAsReceived(action));
+    const received = (name: string): number => this.headers.getAll(name).length;
+    return this.actions
+      .takeChanges(this.#headersComplete ? received : undefined)
+      ?.filter((action) => !this.#isAsReceived(action));
   }
 
   #isAsReceived(action: Action): boolean {
@@ -258,7 +270,8 @@ export class Message {
 
   /**
    * Changes the `occurrence`-th header of that name as received, counted from 1; null deletes it
-   * (smfi_chgheader). Beyond the last one a header is added.
+   * (smfi_chgheader). Beyond the last one a header is added. Deletions beside such an addition need a filter that handles
+   * eoh, body or eom: one that is not shown all headers cannot know that they do not mean it.
    */
   changeHeader(name: string, occurrence: number, value: string | Uint8Array | null): void {
     this.#act().changeHeader(this.#owner, name, occurrence, value);

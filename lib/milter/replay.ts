@@ -51,12 +51,17 @@ export interface Field {
   readonly origin: Origin;
 }
 
+/** How many headers of a name, in any letter case, were received. */
+export type Received = (name: string) => number;
+
 /**
- * Changed values by rising occurrence (those beyond the last add a header each, and must not meet one so added),
- * deletions by falling occurrence (Postfix renumbers after each), added headers in call order, then the envelope, and the body last and in one piece (Postfix refuses chunks with anything between them).
- * For the same occurrence, and for the body, the last one wins.
+ * Changed values, deletions by falling occurrence (Postfix renumbers after each), changed values beyond the last
+ * occurrence (each adds a header, which no deletion may meet), added headers in call order, then the envelope, and the
+ * body last and in one piece (Postfix refuses chunks with anything between them). Changed values go by rising occurrence,
+ * so that none meets a header that another added. For the same occurrence, and for the body, the last one wins.
+ * @param received undefined where the filter has not been shown all headers: no change is known to be beyond the last then
  */
-export function inReplayOrder(recorded: readonly Recorded[]): readonly Action[] {
+export function inReplayOrder(recorded: readonly Recorded[], received?: Received): readonly Action[] {
   const actions = amended(recorded.toSorted((a, b) => a.owner - b.owner));
   const of = (...kinds: readonly Action['kind'][]): Action[] =>
     actions.filter((action) => kinds.includes(action.kind));
@@ -65,9 +70,13 @@ export function inReplayOrder(recorded: readonly Recorded[]): readonly Action[] 
     lastWins.set(occurrenceKey(action), action);
   }
   const edits = [...lastWins.values()].sort((a, b) => a.index - b.index);
+  const adds = ({ first, index }: Action): boolean =>
+    received !== undefined && index > received(first.toString('latin1'));
+  const values = edits.filter((action) => !deletes(action));
   return [
-    ...edits.filter((action) => !deletes(action)),
+    ...values.filter((action) => !adds(action)),
     ...edits.filter(deletes).reverse(),
+    ...values.filter(adds),
     ...of(Kind.insertHeader, Kind.addHeader),
     ...of(Kind.changeFrom),
     ...of(Kind.deleteRcpt),

@@ -51,6 +51,9 @@ export class StagePlayer {
       return yield* this.#envfrom(asks, play, macros);
     }
     this.#readMacros(records, state.message?.macros ?? state.macros);
+    if ((stage === 'eoh' || stage === 'body' || stage === 'eom') && this.#isShown('header', SMFIP.NOHDRS)) {
+      state.message?.endHeaders();
+    }
     switch (stage) {
       case 'negotiate':
         state.negotiated = records.negotiation();
@@ -82,9 +85,8 @@ export class StagePlayer {
       case 'eom':
         if (ticket.id === 0) this.#life.end();
         if (state.message !== undefined) {
-          const leftOut = (state.negotiated.steps & (SMFIP.NOHDRS | SMFIP.NOBODY)) !== 0;
-          const bodyOff = this.#life.plan.engine.modes[stageIndex.body] === Mode.off;
-          state.message.received = !leftOut && !bodyOff;
+          state.message.received =
+            this.#isShown('header', SMFIP.NOHDRS) && this.#isShown('body', SMFIP.NOBODY);
         }
         return asks && ticket.id !== 0 ? yield* this.#handlers.ask(stage, play) : goOn;
       case 'abort':
@@ -94,6 +96,12 @@ export class StagePlayer {
         yield* this.#close(play);
         return goOn;
     }
+  }
+
+  /** Whether what comes at a stage comes to the filter; `off` is the flag that has the MTA leave it out. */
+  #isShown(stage: Stage, off: number): boolean {
+    const { plan, state } = this.#life;
+    return plan.engine.modes[stageIndex[stage]] !== Mode.off && (state.negotiated.steps & off) === 0;
   }
 
   *#envfrom(asks: boolean, play: Play, macros: Macros): Pausing<Decision> {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type Message, Milter, SMFIF, SMFIP } from '../../lib/index.ts';
-import type { Action, Stage } from '../../lib/testing/index.ts';
+import { type Action, fakeSession, type Stage } from '../../lib/testing/index.ts';
+import { EditingAll, editedHeaders, expectedValues } from '../helpers/header-edits.ts';
 import { codeOf, ENVELOPE, MESSAGE, playUpTo, serving, thrownBy } from '../helpers/server.ts';
 
 const MESSAGE_STAGES = ['envfrom', 'envrcpt', 'data', 'header', 'eoh', 'body', 'eom'] as const;
@@ -290,6 +291,20 @@ describe('the order of the replay', () => {
     const { message } = await mta.sendMessage('Subject: first\r\n\r\nx\r\n', ENVELOPE);
     expect(message.headers.map(({ value }) => value)).toEqual(['first', 'second', 'fourth']);
   });
+
+  it.each(['a socket', 'a fake session'])(
+    'takes each edit for the occurrence as received, over %s',
+    async (over) => {
+      await using t = await serving(EditingAll);
+      await using mta = over === 'a socket' ? await t.mta() : await fakeSession(EditingAll);
+      const { message } = await mta.sendMessage(`${editedHeaders.join('\r\n')}\r\n\r\nx\r\n`, ENVELOPE);
+      const values = [...expectedValues.keys()].map((name) => [
+        name,
+        message.headers.filter((header) => header.name === name).map(({ value }) => value),
+      ]);
+      expect(values).toEqual([...expectedValues]);
+    },
+  );
 
   it('lets the last word count for one occurrence, in any letter case', async () => {
     await using t = await serving(

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Milter, type MilterClass } from '../../lib/index.ts';
 import { type FilteredMta, type Mail, MTAS, startFiltered } from '../helpers/filtered.ts';
+import { EditingAll, editedHeaders, expectedValues } from '../helpers/header-edits.ts';
 import { describeWith } from '../helpers/requirements.ts';
 
 /** A filter that does this at the end of every message. */
@@ -74,6 +75,14 @@ for (const [name, start] of MTAS) {
         NUMBERED,
       );
       expect(mail.all('X-A')).toEqual(['inserted', 'TWO', 'four', 'SIX']);
+    });
+
+    it('each edit of a header means the occurrence as received, whatever else is done to that name', async () => {
+      const mail = await deliver(EditingAll, editedHeaders);
+      for (const [name, values] of expectedValues) {
+        // Sendmail puts what is added above what is there.
+        expect(mail.all(name).toSorted(), name).toEqual(values.toSorted());
+      }
     });
 
     it('headers are added where there are some of that name', async () => {
