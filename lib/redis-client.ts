@@ -125,6 +125,20 @@ export function isReply(error: unknown): error is Error {
   return error instanceof ErrorReply;
 }
 
+/** A server did not answer in time. */
+export class LateError extends Error {}
+
+/** What a server answers, unless that takes so many milliseconds. @throws LateError */
+export async function inTime<T>(answer: Promise<T>, most: number): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const timer = setTimeout(() => reject(new LateError(`no answer within ${most / 1_000} s`)), most);
+  try {
+    return await Promise.race([answer, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 function clientOptions(url: string) {
   const { socket, ...login } = RedisClient.parseURL(url);
   return {

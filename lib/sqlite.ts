@@ -1,7 +1,8 @@
 /** Opening SQLite files that several processes write. The one place that makes `node:sqlite` databases. */
-import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makeFoldersSync } from './folders.ts';
 
 /** Milliseconds to wait for other processes that write. */
 const BUSY = 10_000;
@@ -13,7 +14,7 @@ const BUSY = 10_000;
  * @throws Error if the file has a later version, or is none of SQLite
  */
 export function openDatabase(path: string, migrations: readonly string[], durable: boolean): DatabaseSync {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  makeFoldersSync(dirname(path), 0o700);
   // SQLite would let others read it, and gives its other files the mode of this one.
   closeSync(openSync(path, 'a', 0o600));
   const database = new DatabaseSync(path, { timeout: BUSY });

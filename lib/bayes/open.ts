@@ -23,7 +23,8 @@ import type { DictionarySize, Kind, Retention } from './store/store.ts';
 export interface BayesOptions {
   /**
    * Where what is learned is kept: `sqlite:PATH`, a file that is made where there is none and that several processes may share;
-   * `redis://[user:password@]host[:port][/number]` or `rediss://…`, which needs `@redis/client`; `memory:`, for tries.
+   * `redis://[user:password@]host[:port][/number]` or `rediss://…`, which needs `@redis/client`, and may be away now and come back
+   * later; `memory:`, for tries.
    */
   readonly url: string;
   /** The time in milliseconds since 1970. @default Date.now */

@@ -33,20 +33,33 @@ interface Opened {
   readonly importer: Importer;
 }
 
+const chosen = openStore();
+// Each request is told of its failure.
+chosen.catch(() => {});
 let opened: Promise<Opened> | undefined;
 
 async function open(): Promise<Opened> {
-  const store = await openStore();
+  const store = await chosen;
   const secret = await store.secret();
   return { store, learner: new Learner(store, secret, minTrained), importer: new Importer(store, secret) };
 }
 
 async function answer(request: Request): Promise<Answers[keyof Answers]> {
+  // A server that is away may be back later, so nothing is asked of it before it is needed.
+  if (request.call === 'open') {
+    await chosen;
+    return undefined;
+  }
+  if (request.call === 'close') {
+    await (await chosen).close();
+    return undefined;
+  }
   opened ??= open();
-  const { store, learner, importer } = await opened;
+  const { store, learner, importer } = await opened.catch((error: unknown) => {
+    opened = undefined;
+    throw error;
+  });
   switch (request.call) {
-    case 'open':
-      return undefined;
     case 'classify':
       return await learner.classify(request.message, request.options);
     case 'train':
@@ -59,9 +72,6 @@ async function answer(request: Request): Promise<Answers[keyof Answers]> {
       return await store.sweep(request.now);
     case 'import':
       return await importer.add(request.lines, request.user, request.now);
-    case 'close':
-      await store.close();
-      return undefined;
   }
 }
 

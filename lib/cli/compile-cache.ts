@@ -1,8 +1,9 @@
 /** Keeps what Node compiled, so that the command starts faster the next time. */
-import { mkdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import nodeModule from 'node:module';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { makeFoldersSync } from '../folders.ts';
 
 /**
  * Has Node keep compiled code in a folder that belongs to whoever runs the command: what lies there is run. It is never the
@@ -31,7 +32,7 @@ function cacheFolder(directories: string | undefined): string | undefined {
 /** Makes it where it is not there. */
 function isOurs(folder: string): boolean {
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFoldersSync(folder, 0o700);
     const { uid, mode } = statSync(folder);
     return uid === process.geteuid?.() && (mode & 0o022) === 0;
   } catch {

@@ -1,5 +1,5 @@
 /** The command `milter init`. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MilterError } from '../errors.ts';
 import {
@@ -9,6 +9,7 @@ import {
   ownModules,
   parseConfig,
 } from '../filter/index.ts';
+import { makeFoldersSync } from '../folders.ts';
 import type { Draft } from './draft.ts';
 import { carryOver, parseOldConfig } from './old-config.ts';
 import { printable } from './printable.ts';
@@ -113,7 +114,7 @@ function drop({ top, tables, modules }: Draft, { key, message }: ConfigFault): s
 
 function write(folder: string, file: string, text: string): void {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFoldersSync(folder, 0o777);
     writeFileSync(file, text, { flag: 'wx', mode: 0o640 });
   } catch (cause) {
     throw fault(`cannot write ${file}`, cause);

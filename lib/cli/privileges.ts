@@ -1,6 +1,8 @@
 /** Becoming another user: for a while, and for good. */
-import { chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readFileSync, rmdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { MilterError } from '../errors.ts';
+import { makeFoldersSync } from '../folders.ts';
 import { show } from '../options.ts';
 
 /** A user of /etc/passwd. */
@@ -65,11 +67,25 @@ export class Privileges {
     process.setuid?.(this.#user.uid);
   }
 
-  /** Makes a folder for the user, where there is none: it may lie where only root can make one. */
-  makeFolder(path: string): void {
-    if (this.#user === undefined || existsSync(path)) return;
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    chownSync(path, this.#user.uid, this.#user.gid);
+  /**
+   * Makes the folder `data` for the user, where there is none: it may lie where only root can make one.
+   * @throws MilterError where the user can keep nothing in it; a full disk is no reason, for that passes
+   */
+  async makeData(path: string): Promise<void> {
+    try {
+      if (!existsSync(path)) {
+        makeFoldersSync(path, 0o700);
+        if (this.#user !== undefined) chownSync(path, this.#user.uid, this.#user.gid);
+      }
+      await this.meanwhile(async () => rmdirSync(mkdtempSync(join(path, '.tried-'))));
+    } catch (cause) {
+      if (cause instanceof Error && 'code' in cause && FULL.has(cause.code)) return;
+      const why = cause instanceof Error ? cause.message : String(cause);
+      const who = this.#user === undefined ? 'the filter' : `user ${show(this.#user.name)}`;
+      throw new MilterError('ERR_MILTER_FILTER', `data: ${who} can keep nothing in ${show(path)}: ${why}`, {
+        cause,
+      });
+    }
   }
 
   #join({ name, gid }: User): void {
@@ -78,6 +94,8 @@ export class Privileges {
     initgroups?.(name, gid);
   }
 }
+
+const FULL: ReadonlySet<unknown> = new Set(['ENOSPC', 'EDQUOT']);
 
 function fault(message: string): MilterError {
   return new MilterError('ERR_MILTER_OPTION', `user: ${message}`);

@@ -35,7 +35,7 @@ export async function runConfig(
   const first = await chosen.read({});
   const { settings } = first;
   const privileges = new Privileges(settings.user);
-  privileges.makeFolder(settings.data);
+  if (keepsData(first)) await privileges.makeData(settings.data);
   const filter = await privileges.meanwhile(
     async () =>
       await opening(chosen.name, async () => await ReloadableFilter.open(chosen.read, { config: first })),
@@ -91,6 +91,11 @@ export async function runConfig(
   if (!isForPrograms(settings.log.format)) stdout.write(banner(chosen, servers));
   if (http !== undefined) logger.info({ address: http.address }, 'HTTP is listening');
   return await end;
+}
+
+/** What says nothing of `data` and remembers nothing there may do without it: in a container, for a try. */
+function keepsData({ text: { values }, settings }: Config): boolean {
+  return 'data' in values || settings.user !== undefined || settings.store.url.kind === 'sqlite';
 }
 
 /** Where there is to be more than one thread, the main thread serves no mail itself. */

@@ -77,7 +77,7 @@ async function openForTraining(config: Config): Promise<Teacher> {
   }
   refuseMemory(config);
   const privileges = new Privileges(config.settings.user);
-  privileges.makeFolder(config.settings.data);
+  await privileges.makeData(config.settings.data);
   return await privileges.meanwhile(async () => await openTeacher(config));
 }
 

@@ -3,7 +3,7 @@
  * by it.
  */
 import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access, stat, statfs } from 'node:fs/promises';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
 import { isFailure } from '../dns/index.ts';
@@ -170,13 +170,22 @@ async function whyNotWritable(folder: string): Promise<string | undefined> {
   try {
     if (!(await stat(at)).isDirectory()) return `${show(at)} is no folder`;
     await access(at, constants.W_OK | constants.X_OK);
-    return undefined;
+    if (!(await isOfKernel(at))) return undefined;
+    return `nothing can be kept in ${show(folder)}: it is the kernel's`;
   } catch {
     return at === folder
       ? `nothing can be written into ${show(at)}`
       : `${show(folder)} does not exist, and cannot be made in ${show(at)}`;
   }
 }
+
+/** Of /proc and /sys it says that root may write there. */
+async function isOfKernel(path: string): Promise<boolean> {
+  return KERNELS.has((await statfs(path)).type);
+}
+
+/** procfs, sysfs, cgroup2. */
+const KERNELS: ReadonlySet<number> = new Set([0x9fa0, 0x6265_6572, 0x6367_7270]);
 
 async function exists(path: string): Promise<boolean> {
   return await stat(path).then(

@@ -2,8 +2,9 @@
  * Files that are there whole or not at all, whatever happens while they are written: a temporary file, fsync, rename,
  * fsync of the folder.
  */
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, sep } from 'node:path';
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { makeFolders } from '../folders.ts';
 
 /** Whom a file belongs to, and who may read it. */
 export interface FileRights {
@@ -48,13 +49,10 @@ export async function writeSafely(
 
 /** Makes a folder and those above it, where they are missing, so that they stay. */
 export async function makeFolder(path: string, mode: number, owner?: FileRights['owner']): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode });
-  if (first === undefined) return;
-  // From the last one up to the one that holds the first that was made.
-  const above = dirname(first);
-  for (let made = path; made.length > above.length && made !== sep; made = dirname(made)) {
-    if (owner !== undefined) await ownFolder(made, owner);
-    await syncFolder(dirname(made));
+  const made = await makeFolders(path, mode);
+  for (const folder of made.toReversed()) {
+    if (owner !== undefined) await ownFolder(folder, owner);
+    await syncFolder(dirname(folder));
   }
 }
 

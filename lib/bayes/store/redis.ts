@@ -1,6 +1,7 @@
 /** Dictionaries in Redis, Redis Cluster or Valkey, which several machines share. */
 import { randomBytes } from 'node:crypto';
-import { isReply, RedisConnection } from '../../redis-client.ts';
+import { Breaker, BreakerError } from '../../breaker.ts';
+import { inTime, isReply, LateError, RedisConnection } from '../../redis-client.ts';
 import { CountCache } from '../cache.ts';
 import { dayOf } from '../counts.ts';
 import { TOUCH_DAYS } from '../expiry.ts';
@@ -25,6 +26,8 @@ import {
 
 /** Milliseconds in which a question is answered, else the server is taken for down. */
 const DEADLINE = 5_000;
+/** Milliseconds until such a server is asked again. */
+const PAUSE = 2_000;
 const SECRET = 'milter-bayes:secret';
 const DICTIONARIES = 'milter-bayes:dictionaries';
 /** Hashes that one slice of expiry looks at. */
@@ -38,6 +41,7 @@ export class RedisStore implements DictionaryStore {
   readonly #retention: Retention;
   /** How errors call it: without user and password. */
   readonly #name: string;
+  readonly #breaker: Breaker;
   readonly #caches = new Map<string, { readonly number: number; changes: number }>();
   readonly #cache = new CountCache();
   #lastNumber = 0;
@@ -49,6 +53,11 @@ export class RedisStore implements DictionaryStore {
   constructor(url: string, retention: Retention) {
     this.#retention = retention;
     this.#name = `redis://${new URL(url).host}`;
+    this.#breaker = new Breaker({
+      name: this.#name,
+      pause: PAUSE,
+      isDown: (error) => error instanceof LateError,
+    });
     this.#connection = new RedisConnection(url, {
       lost: (error) => {
         this.#lost = error;
@@ -229,22 +238,16 @@ export class RedisStore implements DictionaryStore {
   }
 
   async #ask<T>(question: () => Promise<T>): Promise<T> {
-    const late = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => late.reject(new Error(`no answer within ${DEADLINE / 1_000} s`)),
-      DEADLINE,
-    );
     try {
-      return await Promise.race([this.#connection.tried.then(question), late.promise]);
+      return await this.#breaker.run(() => inTime(this.#connection.tried.then(question), DEADLINE));
     } catch (error) {
+      if (error instanceof BreakerError) throw error;
       if (isReply(error)) throw new Error(`${this.#name} refuses: ${error.message}`, { cause: error });
       const cause = this.#lost ?? error;
       throw new Error(
         `${this.#name} is away: ${cause instanceof Error && cause.message !== '' ? cause.message : String(cause)}`,
         { cause },
       );
-    } finally {
-      clearTimeout(timer);
     }
   }
 }

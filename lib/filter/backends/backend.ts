@@ -3,8 +3,8 @@
  * answered at once and the service is left to recover.
  */
 
+import { Breaker, BreakerError } from '../../breaker.ts';
 import type { Labels, Metrics } from '../watch/metrics.ts';
-import { Breaker, BreakerError } from './breaker.ts';
 
 /** So many questions must fail one after the other. */
 const FAILURES = 3;

@@ -1,7 +1,8 @@
 /** The store in Redis, which several machines share. */
+
+import { Breaker, BreakerError } from '../../breaker.ts';
 import type { Logger } from '../../index.ts';
-import { isReply, RedisConnection } from '../../redis-client.ts';
-import { Breaker, BreakerError } from '../backends/breaker.ts';
+import { inTime, isReply, LateError, RedisConnection } from '../../redis-client.ts';
 import { ADMIT, CALLS, GIVE_BACK, GRACE } from './redis-scripts.ts';
 import type { Backend, Page, StoreAnswer, StoreRequest } from './request.ts';
 import { type StoreCall, StoreError, type WindowLimit } from './store.ts';
@@ -82,7 +83,10 @@ export class RedisBackend implements Backend {
     });
     const connection = this.#connection;
     return await this.#breaker.run(() =>
-      inTime(connection.tried.then(() => perform(connection, request, this.#options.now()))),
+      inTime(
+        connection.tried.then(() => perform(connection, request, this.#options.now())),
+        DEADLINE,
+      ),
     );
   }
 
@@ -231,17 +235,4 @@ function liveValue(kept: unknown, now: number): string | undefined {
   const colon = kept.indexOf(':');
   const ends = kept.slice(0, colon);
   return ends !== '' && Number(ends) <= now ? undefined : kept.slice(colon + 1);
-}
-
-/** The server did not answer in time. */
-class LateError extends Error {}
-
-async function inTime<T>(answer: Promise<T>): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new LateError(`no answer within ${DEADLINE / 1000} s`)), DEADLINE);
-  try {
-    return await Promise.race([answer, promise]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

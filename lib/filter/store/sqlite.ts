@@ -74,7 +74,13 @@ export class SqliteBackend implements Backend {
   }
 
   #tell(message: ToThread): void {
-    this.#thread ??= this.#start();
+    try {
+      this.#thread ??= this.#start();
+    } catch (cause) {
+      // No thread could be had. In a turn of its own: what waits behind is tried, and told, as well.
+      queueMicrotask(() => this.#ended(cause));
+      return;
+    }
     // The process does not end while it waits for the thread, and does not live for its sake.
     this.#thread.ref();
     this.#thread.postMessage(message);
@@ -119,7 +125,8 @@ export class SqliteBackend implements Backend {
     this.#thread = undefined;
     const group = this.#group ?? [];
     this.#group = undefined;
-    for (const { reject } of group) reject(new StoreError('the thread of the store ended', { cause }));
+    const why = cause instanceof Error ? `: ${cause.message}` : '';
+    for (const { reject } of group) reject(new StoreError(`the thread of the store ended${why}`, { cause }));
     this.#send();
   }
 }

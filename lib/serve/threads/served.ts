@@ -15,7 +15,7 @@ import { stageIndex, verdictCode } from '../../protocol/stages.ts';
 import type { DispatcherSettings } from '../../run/dispatcher.ts';
 import type { Thread } from './member.ts';
 import { packRecords, unpackAnswer } from './packed.ts';
-import type { Settling } from './words.ts';
+import { type Settling, threadsClock } from './words.ts';
 
 /** What one thread did for a server. Where a thread died, what the one in its place does is added. */
 export interface ThreadStats {
@@ -194,7 +194,7 @@ export class ThreadedServer {
     if (followed === undefined) throw new Error(`no plan ${plan}`);
     const given: ArrayBuffer[] = [];
     const packed = packRecords(records, followed, given);
-    const due = Date.now() + (followed.deadlines[stage] ?? Number.POSITIVE_INFINITY);
+    const due = threadsClock() + (followed.deadlines[stage] ?? Number.POSITIVE_INFINITY);
     const own = share.ownIds.get(plan) ?? 0;
     thread.tell(
       { word: 'ticket', server: this.number, id, session, plan: own, stage, records: packed, due },

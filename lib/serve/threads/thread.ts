@@ -19,6 +19,7 @@ import {
   type Settling,
   type ThreadTask,
   type ToThread,
+  threadsClock,
 } from './words.ts';
 
 /** Milliseconds before the deadline from which on the engine is asked whether an answer came in time. */
@@ -59,7 +60,7 @@ class FarEngine implements Backend {
   }
 
   closing(grace: number): void {
-    this.#graceEnds = Date.now() + grace;
+    this.#graceEnds = threadsClock() + grace;
   }
 
   addPlan(plan: EnginePlan): void {
@@ -76,7 +77,7 @@ class FarEngine implements Backend {
     this.#due.delete(ticket);
     const given: ArrayBuffer[] = [];
     const settling: Settling = { server: this.#server, ticket, verdict, parts: packAnswer(parts, given) };
-    if (Date.now() >= Math.min(due, this.#graceEnds) - NEARLY_DUE) {
+    if (threadsClock() >= Math.min(due, this.#graceEnds) - NEARLY_DUE) {
       return ask({ about: 'settle', settling }, given) === true;
     }
     tell({ word: 'settle', settling }, given);

@@ -23,6 +23,11 @@ export interface ThreadTask {
 /** Places in the memory that a thread shares with the main thread. */
 export const Cell = { done: 0, answered: 1 } as const;
 
+/** Milliseconds, the same in all threads: other than `Date.now()` it never jumps, other than `performance.now()` each counts from the same moment. */
+export function threadsClock(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
+}
+
 /** What the main thread tells. */
 export type ToThread =
   | { readonly word: 'serve'; readonly server: number; readonly settings: DispatcherSettings }
@@ -34,7 +39,7 @@ export type ToThread =
       readonly plan: number;
       readonly stage: number;
       readonly records: readonly PackedRecord[];
-      /** When its deadline passes, in milliseconds since 1970. */
+      /** When its deadline passes, by {@link threadsClock}. */
       readonly due: number;
     }
   /** The server closes: what is not done in `grace` milliseconds is cut off. */

@@ -10,6 +10,7 @@ import { configured, folderWith } from '../../helpers/configured.ts';
 import { forwarded, lesson } from '../../helpers/lessons.ts';
 import { type Redis, startRedis } from '../../helpers/redis.ts';
 import { describeWith } from '../../helpers/requirements.ts';
+import { until } from '../../helpers/wait.ts';
 
 const NETWORKS =
   '[[module]]\nuse = "networks"\ninternal = ["10.0.0.0/8"]\ndomains = ["example.com"]\nexternal_as_ours = "continue"\nfrom_as_ours = "continue"\n';
@@ -157,6 +158,47 @@ describeWith(['redis'], 'module bayes, in Redis', () => {
     const sent = await send(other, lesson('spam', 9), { ...OUTSIDE, recipients: ['bob@example.com'] });
     expect(sent.verdict).toBe('discard');
     expect((await milter(['check', files[1]])).out).toMatch(/^bayes has learned 6 spam and /m);
+  });
+
+  it('starts while the server is away, does as on_error says, and judges when it is there', async () => {
+    await using redis = await startRedis();
+    const files = [
+      config('spam = "reject"', redis.url.url),
+      config('on_error = "tempfail"', redis.url.url),
+    ] as const;
+    await redis.stop();
+    await using lax = new RunningMilter([files[0]]);
+    await using strict = new RunningMilter([files[1]]);
+    const spam = { ...OUTSIDE, recipients: ['bob@example.com'] };
+    expect((await send(lax, lesson('spam', 9), spam)).verdict).toBe('continue');
+    expect((await send(strict, lesson('spam', 9), spam)).reply?.code).toBe(451);
+    expect(strict.err).toMatch(
+      /module bayes failed: the Bayes store fails: redis:\S+ is away: connect ECONNREFUSED/,
+    );
+    await redis.start();
+    await until('the server to be found', async () => {
+      const answer = await teach(lax, 'spam', forwarded(lesson('spam', 1)));
+      return answer.verdict === 'discard';
+    });
+    await teachBoth(lax);
+    expect((await send(lax, lesson('spam', 9), spam)).verdict).toBe('reject');
+  });
+
+  it('lets mail wait once, and not again and again, for a server that says nothing', async () => {
+    await using redis = await startRedis();
+    await using running = new RunningMilter([config('', redis.url.url)]);
+    await teachBoth(running);
+    redis.signal('SIGSTOP');
+    const spam = { ...OUTSIDE, recipients: ['bob@example.com'] };
+    const seen = await Promise.all(
+      Array.from({ length: 30 }, async () => (await send(running, lesson('spam', 9), spam)).verdict),
+    );
+    expect(new Set(seen)).toEqual(new Set(['continue']));
+    const why =
+      running.err.match(/module bayes failed: [^\n"]*?(no answer within 5 s|not asked for a while)/g) ?? [];
+    expect(why).toHaveLength(30);
+    // Eight are asked at once, and wait; the others are not asked.
+    expect(why.filter((line) => line.includes('not asked'))).toHaveLength(22);
   });
 
   const away: readonly (readonly [string, (redis: Redis) => Promise<void>])[] = [

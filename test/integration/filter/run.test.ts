@@ -2,6 +2,7 @@
 import {
   chmodSync,
   existsSync,
+  mkdirSync,
   mkdtempSync,
   readdirSync,
   readFileSync,
@@ -165,6 +166,29 @@ describe('milter run FILE.toml', () => {
     expect(status).toBeGreaterThan(0);
     expect(err).toMatch(/^milter run: [^\n]*\n$/);
     expect(err).toContain(message);
+  });
+
+  it.each([
+    ['/proc/x/y', "ENOENT: no such file or directory, mkdir '/proc/x'"],
+    ['milter.toml/x', 'ENOTDIR: not a directory, mkdir '],
+  ])('refuses data = "%s", where nothing can be kept, as check does', async (data, why) => {
+    const file = config('milter.toml', `data = "${data}"\n${HELO}`);
+    const { status, err } = await milter(['run', file]);
+    expect(status).toBe(1);
+    expect(err).toMatch(/^milter run: data: the filter can keep nothing in [^\n]*\n$/);
+    expect(err).toContain(why);
+    const checked = await milter(['check', file]);
+    expect(checked.status).toBe(1);
+    expect(checked.out).toMatch(/^fault: \S+:2: data: /m);
+  });
+
+  it.runIf(process.getuid?.() === 0)('refuses data that the user may not write, in one line', async () => {
+    const data = join(folder, 'of-root');
+    mkdirSync(data, { mode: 0o755 });
+    const text = `user = "nobody"\ndata = "${data}"\n${HELO}`;
+    const { status, err } = await milter(['run', config('of-root.toml', text)]);
+    expect(status).toBe(1);
+    expect(err).toMatch(/^milter run: data: user "nobody" can keep nothing in [^\n]*: EACCES[^\n]*\n$/);
   });
 
   it('refuses options that a configuration has keys for', async () => {

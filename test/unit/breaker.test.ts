@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { Breaker, BreakerError, type BreakerOptions } from '../../../../lib/filter/backends/breaker.ts';
+import { Breaker, BreakerError, type BreakerOptions } from '../../lib/breaker.ts';
 
 function open(options: Partial<BreakerOptions> = {}) {
   const clock = { at: 0 };
