@@ -10,7 +10,7 @@ import { describeWith } from '../../helpers/requirements.ts';
 import { GTUBE, startRspamd, startSpamd, type TestRspamd, type TestSpamd } from '../../helpers/scanners.ts';
 import { type ScriptedServer, scriptedServer } from '../../helpers/scripted-server.ts';
 import { serving } from '../../helpers/server.ts';
-import { unusedPort } from '../../helpers/wait.ts';
+import { until, unusedPort } from '../../helpers/wait.ts';
 
 const spam = (options: string): string => `[[module]]\nuse = "spam"\n${options}\n`;
 const SCORE = '[[module]]\nuse = "score"\n';
@@ -234,9 +234,10 @@ describe('where it goes wrong', () => {
 
   it('spamd is asked about five messages at once, and not for a while when it is down', async () => {
     await using spamd = await scriptedServer(() => {});
-    await using filter = await testFilter(spam(`spamd = "127.0.0.1:${spamd.port}"\ndeadline = "200ms"`));
-    const all = await Promise.all(Array.from({ length: 20 }, () => filter.send({ eml: text('hello') })));
-    expect(all.map(({ verdict }) => verdict)).toEqual(Array(20).fill('continue'));
+    await using filter = await testFilter(spam(`spamd = "127.0.0.1:${spamd.port}"\ndeadline = "2s"`));
+    const sending = Promise.all(Array.from({ length: 20 }, () => filter.send({ eml: text('hello') })));
+    await until('five to have come', () => spamd.clients.now === 5);
+    expect((await sending).map(({ verdict }) => verdict)).toEqual(Array(20).fill('continue'));
     expect(spamd.clients.most).toBe(5);
     await filter.send();
     expect((await filter.last())?.findings[0]?.note).toBe(
