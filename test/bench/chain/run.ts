@@ -97,7 +97,7 @@ async function startDns(folder: string, records: readonly string[]): Promise<Chi
   writeFileSync(
     config,
     `server:\n  interface: ${NAME_SERVER}\n  access-control: 0.0.0.0/0 allow\n  username: ""\n  chroot: ""\n  directory: "${folder}"\n` +
-      `  pidfile: ""\n  use-syslog: no\n  do-daemonize: no\n  num-threads: 1\n  module-config: "iterator"\n  local-zone: "." static\n${data}` +
+      `  pidfile: ""\n  use-syslog: no\n  do-daemonize: no\n  num-threads: 1\n  module-config: "iterator"\n  local-zone: "." static\n  local-data: ". SOA . . 1 3600 1200 604800 3600"\n${data}` +
       'remote-control:\n  control-enable: no\n',
   );
   const child = spawn('unbound', ['-d', '-c', config], { stdio: ['ignore', 'ignore', 'ignore'] });

@@ -21,7 +21,8 @@ import {
 import { hashBody } from './canonical.ts';
 import { publishedFault } from './keys.ts';
 import { type Options, options, type SignerOption } from './options.ts';
-import { readReceivedMail } from './received.ts';
+import { verifyPlainly } from './plain.ts';
+import { asBytes, readReceivedMail } from './received.ts';
 import { claimsToBe, type MethodResult, writeResults } from './results.ts';
 import { vouches } from './sealers.ts';
 import { nextSet, sealMail, signMail } from './sign.ts';
@@ -160,16 +161,18 @@ export default defineModule({
 
         async #verify(spf: CheckResult | undefined): Promise<Verified> {
           const { message } = this;
-          const { head, isSigned, authors, skipped } = readReceivedMail(message);
+          const { fields, isSigned, authors, skipped } = readReceivedMail(message);
           const identity: SpfIdentity | undefined = spf && { result: spf.result, domain: spf.domain };
-          const found = await verifier.verify({
-            head,
+          const mail = {
             authors,
             body: isSigned ? message.body : undefined,
             spf: identity,
             now: services.now(),
             resolver: services.resolver,
-          });
+          };
+          const plain = skipped === undefined ? await verifyPlainly({ ...mail, fields }) : undefined;
+          if (plain !== undefined) return plain;
+          const found = await verifier.verify({ ...mail, head: asBytes(fields) });
           if (skipped === undefined) return found;
           const { reason, isFault } = skipped;
           const unread = {

@@ -14,10 +14,12 @@ const MAX_FROM = 32 * 1024;
 /** From fields that are looked at: any beyond are too many anyway. */
 const MAX_FROMS = 10;
 
+type Field = Pick<Header, 'name' | 'raw'>;
+
 /** What there is to verify. */
 export interface Received {
-  /** With CRLF, and the empty line. */
-  readonly head: Buffer;
+  /** The header section, in its order. */
+  readonly fields: readonly Field[];
   /** Something covers the body. */
   readonly isSigned: boolean;
   /** The addresses in From, as a mail reader may see them where others see none. */
@@ -43,11 +45,10 @@ export function readReceivedMail(message: Message): Received {
   const authors = from
     .slice(0, MAX_FROMS)
     .flatMap(({ value }) => readMailboxes(value).map(({ address }) => address));
-  if (reason === undefined)
-    return { head: asBytes(withoutExcess(fields)), isSigned, authors, skipped: undefined };
+  if (reason === undefined) return { fields: withoutExcess(fields), isSigned, authors, skipped: undefined };
   const seen = from.slice(0, MAX_FROMS).map(({ name, raw }) => ({ name, raw: raw.subarray(0, MAX_FROM) }));
   return {
-    head: asBytes(seen),
+    fields: seen,
     isSigned: false,
     authors,
     skipped: { reason, isFault: isHuge },
@@ -72,8 +73,8 @@ function withoutExcess(fields: readonly Header[]): readonly Header[] {
   return fields.filter((field) => kept.has(field) || !isNamed(field, 'dkim-signature'));
 }
 
-/** libmilter gives folds as LF alone. */
-function asBytes(fields: readonly Pick<Header, 'name' | 'raw'>[]): Buffer {
+/** A header section as it came, with CRLF and the empty line: libmilter gives folds as LF alone. */
+export function asBytes(fields: readonly Field[]): Buffer {
   const written = fields.map(({ name, raw }) => {
     const value = raw.toString('latin1');
     const lines = value.includes('\r') ? value.replace(/\r\n/g, '\n') : value;
