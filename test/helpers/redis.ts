@@ -65,7 +65,10 @@ export async function startCluster(
   size: number,
 ): Promise<AsyncDisposable & { readonly url: Redis['url']; readonly servers: readonly Redis[] }> {
   const servers = await Promise.all(
-    Array.from({ length: size }, () => startRedis(['--cluster-enabled', 'yes'])),
+    // On a busy machine a server may be silent for longer than the 15 s after which the others count it as gone.
+    Array.from({ length: size }, () =>
+      startRedis(['--cluster-enabled', 'yes', '--cluster-node-timeout', '60000']),
+    ),
   );
   const [first] = servers;
   if (first === undefined) throw new Error('a cluster has a server');
