@@ -25,6 +25,8 @@ export interface PostfixOptions {
 export interface Postfix extends Mta {
   /** Its configuration directory, for `sendmail -C` and the like. */
   readonly config: string;
+  /** The directory with a file for each mail that it delivered; there once there is one. */
+  readonly mailbox: string;
   /** Its queue, held mails included. */
   queue(): Promise<readonly QueueEntry[]>;
 }
@@ -75,6 +77,7 @@ export async function startPostfix({
   return {
     port,
     config,
+    mailbox: join(maildir, 'all/new'),
     delivered: (count) => readMails(join(maildir, 'all/new'), count),
     async settled() {
       await until('Postfix to have delivered everything', async () =>

@@ -277,3 +277,18 @@ it('a file may close what it opened', async () => {
   const { readFileSync } = await import('node:fs');
   expect(readFileSync(told, 'utf8')).toBe('xxx');
 });
+
+it('a process with options for V8, as for more memory, may have threads', () => {
+  const library = new URL('../../lib/index.ts', import.meta.url).href;
+  const script = join(folder, 'with-options.mjs');
+  writeFileSync(
+    script,
+    `import { serve } from '${library}';
+    const server = await serve(new URL('${FILTER.href}'), { socket: 'inet:0@127.0.0.1', engine: 'js', threads: 2 });
+    await server.close();
+    console.log('served');`,
+  );
+  const args = ['--disable-warning=ExperimentalWarning', '--expose-gc', '--max-old-space-size=200', script];
+  const { stdout, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
+  expect({ stdout, stderr }).toEqual({ stdout: 'served\n', stderr: '' });
+});

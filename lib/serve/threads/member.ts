@@ -37,13 +37,15 @@ export class Thread {
     port1.unref();
     const file = new URL(`./thread${extname(import.meta.filename)}`, import.meta.url);
     const workerData = { number, url: url.href, cells: this.#cells, answers: port2 } satisfies ThreadTask;
-    // What is said of the text of `node -e` is not true of a file, and is refused there.
+    // What is said of the text of `node -e` is not true of a file, and is refused there. All else is inherited: a thread
+    // may not be given V8's options, which hold for the process, as --max-old-space-size.
+    const ofText = process.execArgv.some((argument) => argument.startsWith('--input-type'));
     const execArgv = process.execArgv.filter((argument) => !argument.startsWith('--input-type'));
     this.#worker = new Worker(file, {
       name: `milter-${number}`,
       workerData,
       transferList: [port2],
-      execArgv,
+      ...(ofText && { execArgv }),
     });
     let cause: Error | undefined;
     this.#worker.on('message', (message: FromThread) => {
