@@ -1,7 +1,7 @@
 /** Judges and learns messages: tokens on one side, a store on the other. Runs in the thread of `thread.ts`. */
 import { digestOf } from './digest.ts';
 import { keyOf, type Secret } from './hash.ts';
-import { combine, decides, type Evidence, probability, scoreOf, type Totals } from './score.ts';
+import { combine, decides, probability, scoreOf, type Totals } from './score.ts';
 import {
   type DictionaryStore,
   type Kind,
@@ -108,8 +108,13 @@ export class Learner {
     const isMistake = record?.isLearned === true && record.kind !== kind;
     const outcome =
       isSure && !isMistake
-        ? await this.#store.note(dictionary, { ...lesson, header: known, body: [] }, kind, now)
-        : await this.#store.learn(dictionary, lesson, kind, now);
+        ? await this.#store.perform(
+            dictionary,
+            { call: 'note', kind },
+            { ...lesson, header: known, body: [] },
+            now,
+          )
+        : await this.#store.perform(dictionary, { call: 'learn', kind }, lesson, now);
     refuse(outcome);
     if (outcome === 'noted') return { learned: false, outcome: 'sure', score };
     if (outcome === 'known') return { learned: false, outcome: 'known', score };
@@ -118,22 +123,14 @@ export class Learner {
 
   async untrain(message: Uint8Array, options: MessageOptions, now: number): Promise<Untraining> {
     const { lesson, dictionary } = this.#lesson(message, options, true);
-    const outcome = await this.#store.unlearn(dictionary, lesson, now);
+    const outcome = await this.#store.perform(dictionary, { call: 'unlearn' }, lesson, now);
     refuse(outcome);
     return { unlearned: outcome === 'unlearned' };
   }
 
   #lesson(message: Uint8Array, options: MessageOptions, isToLearn: boolean) {
     const tokens = messageTokens(message, options);
-    const names = new Map<string, number>();
-    const keysOf = (list: readonly string[]): readonly number[] =>
-      list.map((token) => {
-        const known = names.get(token);
-        if (known !== undefined) return known;
-        const key = keyOf(token, this.#secret);
-        names.set(token, key);
-        return key;
-      });
+    const keysOf = (list: readonly string[]) => list.map((token) => keyOf(token, this.#secret));
     const header = keysOf(tokens.header);
     const body = keysOf(tokens.body);
     // Hashing a message is for those who learn from it.
@@ -141,19 +138,22 @@ export class Learner {
     const dictionary =
       (options.headersOnly === true ? 'headers/' : '') +
       (options.user === undefined ? SHARED : `@${options.user}`);
-    return { tokens, names, lesson: { digest, header, body }, dictionary };
+    return { tokens, lesson: { digest, header, body }, dictionary };
   }
 
   async #judge(message: Uint8Array, options: MessageOptions, isToLearn: boolean): Promise<Judged> {
-    const { tokens, names, lesson, dictionary } = this.#lesson(message, options, isToLearn);
-    const words = [...names.keys()];
-    const keys = [...names.values()];
+    const { tokens, lesson, dictionary } = this.#lesson(message, options, isToLearn);
+    // What header and body share counts once.
+    const inHeader = new Set(tokens.header);
+    const isFirst = (_: unknown, i: number): boolean => !inHeader.has(tokens.body[i] ?? '');
+    const words = [...tokens.header, ...tokens.body.filter(isFirst)];
+    const keys = [...lesson.header, ...lesson.body.filter(isFirst)];
     const shared = await this.#store.read(options.headersOnly === true ? 'headers/' : SHARED, keys);
     const own = options.user === undefined ? undefined : await this.#store.read(dictionary, keys);
-    const { totals, evidence } = blend(words, shared, own, this.#minTrained);
+    const { totals, counts } = blend(shared, own, this.#minTrained);
     const trained = Math.min(totals.spam, totals.ham) >= this.#minTrained;
-    const known = keys.filter((_, i) => evidence.has(words[i] ?? ''));
-    return { ...judge(tokens, evidence, totals, trained), lesson, dictionary, known };
+    const known = keys.filter((_, i) => (counts[2 * i] ?? 0) + (counts[2 * i + 1] ?? 0) > 0);
+    return { ...judge(tokens, words, counts, totals, trained), lesson, dictionary, known };
   }
 }
 
@@ -171,44 +171,43 @@ function refuse(outcome: Outcome): void {
 }
 
 /**
- * What both dictionaries know. A user's own messages count as messages of the shared one; as soon as there are enough to judge by
- * them alone, as much as all of the shared one's together.
+ * What both dictionaries know, which need not be whole numbers. A user's own messages count as messages of the shared one; as soon as
+ * there are enough to judge by them alone, as much as all of the shared one's together.
  */
 function blend(
-  words: readonly string[],
   shared: Reading,
   own: Reading | undefined,
   minTrained: number,
-): { readonly totals: Totals; readonly evidence: ReadonlyMap<string, Evidence> } {
-  const evidence = new Map<string, Evidence>();
-  const isOwnTrained = own !== undefined && Math.min(own.totals.spam, own.totals.ham) >= minTrained;
-  const weight = (kind: Kind): number => {
-    if (own === undefined) return 0;
-    return isOwnTrained ? Math.max(1, shared.totals[kind] / own.totals[kind]) : 1;
-  };
+): { readonly totals: Totals; readonly counts: ArrayLike<number> } {
+  if (own === undefined) return shared;
+  const isOwnTrained = Math.min(own.totals.spam, own.totals.ham) >= minTrained;
+  const weight = (kind: Kind): number =>
+    isOwnTrained ? Math.max(1, shared.totals[kind] / own.totals[kind]) : 1;
   const [spamWeight, hamWeight] = [weight('spam'), weight('ham')];
-  for (const [i, token] of words.entries()) {
-    const spam = (shared.counts[2 * i] ?? 0) + spamWeight * (own?.counts[2 * i] ?? 0);
-    const ham = (shared.counts[2 * i + 1] ?? 0) + hamWeight * (own?.counts[2 * i + 1] ?? 0);
-    if (spam + ham > 0) evidence.set(token, { token, spam, ham });
-  }
   return {
     totals: {
-      spam: shared.totals.spam + spamWeight * (own?.totals.spam ?? 0),
-      ham: shared.totals.ham + hamWeight * (own?.totals.ham ?? 0),
+      spam: shared.totals.spam + spamWeight * own.totals.spam,
+      ham: shared.totals.ham + hamWeight * own.totals.ham,
     },
-    evidence,
+    counts: Float64Array.from(
+      shared.counts,
+      (count, i) => count + (i % 2 === 0 ? spamWeight : hamWeight) * (own.counts[i] ?? 0),
+    ),
   };
 }
 
 function judge(
   tokens: MessageTokens,
-  evidence: ReadonlyMap<string, Evidence>,
+  words: readonly string[],
+  counts: ArrayLike<number>,
   totals: Totals,
   trained: boolean,
 ): Pick<Judged, 'classification' | 'whole'> {
   const clues = new Map<string, Clue>();
-  for (const [token, { spam, ham }] of evidence) {
+  for (const [i, token] of words.entries()) {
+    const spam = counts[2 * i] ?? 0;
+    const ham = counts[2 * i + 1] ?? 0;
+    if (spam + ham === 0) continue;
     const p = probability({ spam, ham }, totals);
     if (decides(p)) clues.set(token, { token, probability: p, spam, ham });
   }

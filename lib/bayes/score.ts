@@ -23,14 +23,6 @@ export interface Totals {
   readonly ham: number;
 }
 
-/** A token with what was learned of it. */
-export interface Evidence {
-  readonly token: string;
-  /** Messages with it; need not be whole where dictionaries are blended. */
-  readonly spam: number;
-  readonly ham: number;
-}
-
 /** How likely a message with a token is spam. */
 export function probability({ spam, ham }: Totals, totals: Totals): number {
   const count = spam + ham;

@@ -3,7 +3,7 @@ import { counted, pack, unpack } from '../counts.ts';
 import { TOUCH_DAYS } from '../expiry.ts';
 import type { Totals } from '../score.ts';
 import { decodeRecord, encodeRecord, isOfSameBody } from './record.ts';
-import type { Import, Kind, Lesson, Outcome } from './store.ts';
+import type { Import, Kind, Lesson, Outcome, Task } from './store.ts';
 
 /** One dictionary. */
 export interface Table {
@@ -19,31 +19,32 @@ export interface Table {
   removeRecord(digest: Buffer): void;
 }
 
-/** What is to be done with a message. */
-export type Task = 'learn' | 'note' | 'unlearn';
-
-/** Does it. */
-export function perform(table: Table, task: Task, lesson: Lesson, kind: Kind, day: number): Outcome {
+/** Does what is to be done with a lesson. */
+export function perform(table: Table, task: Task, lesson: Lesson, day: number): Outcome {
   const bytes = table.record(lesson.digest);
   const record = bytes && decodeRecord(bytes);
-  if (task === 'unlearn' && record === undefined) return 'unknown';
-  if (record?.isLearned === true && task !== 'unlearn' && (task === 'note' || record.kind === kind))
+  if (task.call === 'unlearn' && record === undefined) return 'unknown';
+  if (
+    record?.isLearned === true &&
+    task.call !== 'unlearn' &&
+    (task.call === 'note' || record.kind === task.kind)
+  )
     return 'known';
   if (bytes !== undefined && record?.isLearned === true) {
     if (!isOfSameBody(bytes, lesson)) return 'other-release';
     count(table, [...record.header, ...lesson.body], record.kind, -1, day);
   }
-  if (task === 'unlearn') {
+  if (task.call === 'unlearn') {
     table.removeRecord(lesson.digest);
     return record?.isLearned === true ? 'unlearned' : 'noted';
   }
-  table.setRecord(lesson.digest, encodeRecord(lesson, kind, task === 'learn'));
+  table.setRecord(lesson.digest, encodeRecord(lesson, task));
   const keys = [...lesson.header, ...lesson.body];
-  if (task === 'note') {
+  if (task.call === 'note') {
     touch(table, keys, day);
     return 'noted';
   }
-  count(table, keys, kind, 1, day);
+  count(table, keys, task.kind, 1, day);
   return record?.isLearned === true ? 'moved' : 'learned';
 }
 

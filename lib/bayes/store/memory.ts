@@ -4,20 +4,20 @@ import { dayOf, unpack } from '../counts.ts';
 import { isStale } from '../expiry.ts';
 import type { Secret } from '../hash.ts';
 import type { Totals } from '../score.ts';
-import { addCounts, perform, type Table, type Task } from './lessons.ts';
+import { addCounts, perform, type Table } from './lessons.ts';
 import { decodeRecord } from './record.ts';
 import {
   capOf,
   type DictionarySize,
   type DictionaryStore,
   type Import,
-  type Kind,
   type LearnedRecord,
   type Lesson,
   type Outcome,
   type Reading,
   type Retention,
   type Sweep,
+  type Task,
 } from './store.ts';
 
 class MemoryDictionary implements Table {
@@ -103,16 +103,13 @@ export class MemoryStore implements DictionaryStore {
     return kept && kept.expires >= dayOf(now) ? decodeRecord(kept.record) : undefined;
   }
 
-  async learn(name: string, lesson: Lesson, kind: Kind, now: number): Promise<Outcome> {
-    return this.#perform(name, 'learn', lesson, kind, now);
-  }
-
-  async note(name: string, lesson: Lesson, kind: Kind, now: number): Promise<Outcome> {
-    return this.#perform(name, 'note', lesson, kind, now);
-  }
-
-  async unlearn(name: string, lesson: Lesson, now: number): Promise<Outcome> {
-    return this.#perform(name, 'unlearn', lesson, 'ham', now);
+  async perform(name: string, task: Task, lesson: Lesson, now: number): Promise<Outcome> {
+    const dictionary = this.#dictionary(name);
+    const today = dayOf(now);
+    dictionary.expires = today + this.#retention.records;
+    const kept = dictionary.records.get(lesson.digest.toString('latin1'));
+    if (kept !== undefined && kept.expires < today) dictionary.removeRecord(lesson.digest);
+    return perform(dictionary, task, lesson, today);
   }
 
   async import(name: string, tokens: readonly Import[], totals: Totals): Promise<void> {
@@ -149,15 +146,6 @@ export class MemoryStore implements DictionaryStore {
 
   async close(): Promise<void> {
     this.#dictionaries.clear();
-  }
-
-  #perform(name: string, task: Task, lesson: Lesson, kind: Kind, now: number): Outcome {
-    const dictionary = this.#dictionary(name);
-    const today = dayOf(now);
-    dictionary.expires = today + this.#retention.records;
-    const kept = dictionary.records.get(lesson.digest.toString('latin1'));
-    if (kept !== undefined && kept.expires < today) dictionary.removeRecord(lesson.digest);
-    return perform(dictionary, task, lesson, kind, today);
   }
 
   #dictionary(name: string): MemoryDictionary {

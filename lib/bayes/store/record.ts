@@ -2,7 +2,7 @@
  * What is kept of a trained message: what it was learned as, the keys of its header, and enough of its body to know that the body at
  * hand has the very keys that were learned. As bytes: flags, version, check of the body, six bytes for each key.
  */
-import { checkOf, type Kind, type LearnedRecord, type Lesson, TOKENS_VERSION } from './store.ts';
+import { checkOf, isOfSpam, type LearnedRecord, type Lesson, type Task, TOKENS_VERSION } from './store.ts';
 
 const SPAM = 1;
 const LEARNED = 2;
@@ -17,10 +17,11 @@ export function keyBytes(keys: readonly number[]): Buffer {
   return bytes;
 }
 
-/** Makes the record of a message. */
-export function encodeRecord({ header, body }: Lesson, kind: Kind, isLearned: boolean): Buffer {
+/** Makes the record of a message with which this was done. */
+export function encodeRecord({ header, body }: Lesson, task: Task): Buffer {
+  const isLearned = task.call === 'learn';
   const head = Buffer.alloc(RECORD_HEAD);
-  head[0] = (kind === 'spam' ? SPAM : 0) | (isLearned ? LEARNED : 0);
+  head[0] = (isOfSpam(task) ? SPAM : 0) | (isLearned ? LEARNED : 0);
   head[1] = TOKENS_VERSION;
   head.writeUIntBE(checkOf(body), 2, KEY);
   return isLearned ? Buffer.concat([head, keyBytes(header)]) : head;

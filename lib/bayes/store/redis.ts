@@ -7,7 +7,6 @@ import { dayOf } from '../counts.ts';
 import { TOUCH_DAYS } from '../expiry.ts';
 import type { Secret } from '../hash.ts';
 import type { Totals } from '../score.ts';
-import type { Task } from './lessons.ts';
 import { decodeRecord, encodeRecord, keyBytes } from './record.ts';
 import { IMPORT, PERFORM, READ, SWEEP } from './redis-scripts.ts';
 import {
@@ -15,13 +14,14 @@ import {
   type DictionarySize,
   type DictionaryStore,
   type Import,
-  type Kind,
+  isOfSpam,
   type LearnedRecord,
   type Lesson,
   type Outcome,
   type Reading,
   type Retention,
   type Sweep,
+  type Task,
 } from './store.ts';
 
 /** Milliseconds in which a question is answered, else the server is taken for down. */
@@ -107,16 +107,26 @@ export class RedisStore implements DictionaryStore {
     return { kind, isLearned };
   }
 
-  async learn(name: string, lesson: Lesson, kind: Kind, now: number): Promise<Outcome> {
-    return await this.#perform(name, 'learn', lesson, kind, now);
-  }
-
-  async note(name: string, lesson: Lesson, kind: Kind, now: number): Promise<Outcome> {
-    return await this.#perform(name, 'note', lesson, kind, now);
-  }
-
-  async unlearn(name: string, lesson: Lesson, now: number): Promise<Outcome> {
-    return await this.#perform(name, 'unlearn', lesson, 'ham', now);
+  async perform(name: string, task: Task, lesson: Lesson, now: number): Promise<Outcome> {
+    await this.#register(name);
+    const most = Math.ceil((1.25 * capOf(name, this.#retention)) / hashesOf(name));
+    const values = [
+      stepOf(name),
+      task.call,
+      isOfSpam(task) ? '1' : '0',
+      lesson.digest,
+      encodeRecord(lesson, task),
+      String(this.#retention.records * 86_400),
+      keyBytes(lesson.header),
+      keyBytes(lesson.body),
+      String(dayOf(now)),
+      String(TOUCH_DAYS),
+      String(most),
+    ];
+    const answer = await this.#ask(() => this.#connection.run(PERFORM, [prefixOf(name)], values));
+    // Whatever this changed, and whoever else did: the next reading asks anew.
+    this.#renewCache(name);
+    return String((answer as readonly unknown[])[0]) as Outcome;
   }
 
   async import(name: string, tokens: readonly Import[], totals: Totals): Promise<void> {
@@ -167,28 +177,6 @@ export class RedisStore implements DictionaryStore {
 
   async close(): Promise<void> {
     this.#connection.close();
-  }
-
-  async #perform(name: string, task: Task, lesson: Lesson, kind: Kind, now: number): Promise<Outcome> {
-    await this.#register(name);
-    const most = Math.ceil((1.25 * capOf(name, this.#retention)) / hashesOf(name));
-    const values = [
-      stepOf(name),
-      task,
-      kind === 'spam' ? '1' : '0',
-      lesson.digest,
-      encodeRecord(lesson, kind, task === 'learn'),
-      String(this.#retention.records * 86_400),
-      keyBytes(lesson.header),
-      keyBytes(lesson.body),
-      String(dayOf(now)),
-      String(TOUCH_DAYS),
-      String(most),
-    ];
-    const answer = await this.#ask(() => this.#connection.run(PERFORM, [prefixOf(name)], values));
-    // Whatever this changed, and whoever else did: the next reading asks anew.
-    this.#renewCache(name);
-    return String((answer as readonly unknown[])[0]) as Outcome;
   }
 
   async #readMissing(

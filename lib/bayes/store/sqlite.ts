@@ -7,20 +7,20 @@ import { dayOf, unpack } from '../counts.ts';
 import { isStale } from '../expiry.ts';
 import { KEYS, type Secret } from '../hash.ts';
 import type { Totals } from '../score.ts';
-import { addCounts, perform, type Table, type Task } from './lessons.ts';
+import { addCounts, perform, type Table } from './lessons.ts';
 import { decodeRecord } from './record.ts';
 import {
   capOf,
   type DictionarySize,
   type DictionaryStore,
   type Import,
-  type Kind,
   type LearnedRecord,
   type Lesson,
   type Outcome,
   type Reading,
   type Retention,
   type Sweep,
+  type Task,
 } from './store.ts';
 
 const migrations: readonly string[] = [
@@ -100,16 +100,9 @@ export class SqliteStore implements DictionaryStore {
     return bytes instanceof Uint8Array ? decodeRecord(Buffer.from(bytes)) : undefined;
   }
 
-  async learn(name: string, lesson: Lesson, kind: Kind, now: number): Promise<Outcome> {
-    return this.#perform(name, 'learn', lesson, kind, now);
-  }
-
-  async note(name: string, lesson: Lesson, kind: Kind, now: number): Promise<Outcome> {
-    return this.#perform(name, 'note', lesson, kind, now);
-  }
-
-  async unlearn(name: string, lesson: Lesson, now: number): Promise<Outcome> {
-    return this.#perform(name, 'unlearn', lesson, 'ham', now);
+  async perform(name: string, task: Task, lesson: Lesson, now: number): Promise<Outcome> {
+    const today = dayOf(now);
+    return this.#change(name, (table) => perform(table, task, lesson, today), today);
   }
 
   async import(name: string, tokens: readonly Import[], totals: Totals): Promise<void> {
@@ -164,11 +157,6 @@ export class SqliteStore implements DictionaryStore {
 
   async close(): Promise<void> {
     this.#database.close();
-  }
-
-  #perform(name: string, task: Task, lesson: Lesson, kind: Kind, now: number): Outcome {
-    const today = dayOf(now);
-    return this.#change(name, (table) => perform(table, task, lesson, kind, today), today);
   }
 
   #change<T>(name: string, work: (table: Table) => T, today: number): T {

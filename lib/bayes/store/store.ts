@@ -22,6 +22,16 @@ export interface Lesson {
   readonly body: readonly number[];
 }
 
+/** What is to be done with a lesson. */
+export type Task =
+  /** Learns it, once; or notes that it taught nothing, and that its tokens are of use. */
+  { readonly call: 'learn' | 'note'; readonly kind: Kind } | { readonly call: 'unlearn' };
+
+/** Whether it is spam that is learned or noted. */
+export function isOfSpam(task: Task): boolean {
+  return task.call !== 'unlearn' && task.kind === 'spam';
+}
+
 /** What came of a lesson. */
 export type Outcome =
   /** It was learned. */
@@ -89,11 +99,7 @@ export interface DictionaryStore {
   secret(): Promise<Secret>;
   read(dictionary: string, keys: readonly number[]): Promise<Reading>;
   record(dictionary: string, digest: Buffer, now: number): Promise<LearnedRecord | undefined>;
-  /** Learns a message, once. */
-  learn(dictionary: string, lesson: Lesson, kind: Kind, now: number): Promise<Outcome>;
-  /** Notes that a message taught nothing, and that its tokens are of use. */
-  note(dictionary: string, lesson: Lesson, kind: Kind, now: number): Promise<Outcome>;
-  unlearn(dictionary: string, lesson: Lesson, now: number): Promise<Outcome>;
+  perform(dictionary: string, task: Task, lesson: Lesson, now: number): Promise<Outcome>;
   import(dictionary: string, tokens: readonly Import[], totals: Totals): Promise<void>;
   sizes(): Promise<readonly DictionarySize[]>;
   /** Lets go of some of what is no longer of use. */
