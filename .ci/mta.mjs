@@ -16,7 +16,7 @@ import {
 import { join } from 'node:path';
 
 const PACKAGES = [
-  ...['postfix', 'miltertest', 'python3-milter', 'm4', 'redis-server'],
+  ...['postfix', 'miltertest', 'python3-milter', 'm4', 'redis-server', 'faketime'],
   // Name servers, and those who ask them.
   ...['nsd', 'rbldnsd', 'dnsperf', 'bind9-dnsutils', 'python3-spf'],
   // Scanners, and a learning filter to be compared with.

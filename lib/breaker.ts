@@ -13,7 +13,7 @@ export interface BreakerOptions {
   readonly pause?: number;
   /** Whether this error says that the backend is down; others say that it is not. @default every error does */
   readonly isDown?: (error: unknown) => boolean;
-  /** Milliseconds on a clock that only goes forward. @default performance.now */
+  /** Milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
@@ -43,7 +43,10 @@ export class Breaker {
 
   /** Whether {@link run} would fail at once. */
   get isOpen(): boolean {
-    return this.#openUntil !== undefined && (this.#trying || this.#options.now() < this.#openUntil);
+    if (this.#openUntil === undefined || this.#trying) return this.#trying;
+    const left = this.#openUntil - this.#options.now();
+    // More is left than there was only where the clock was set back.
+    return left > 0 && left <= this.#options.pause;
   }
 
   /**

@@ -1,7 +1,7 @@
 /** Which of the real programs that some tests need are on this machine. */
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
+import { existsSync, globSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, type SuiteFactory } from 'vitest';
@@ -14,6 +14,10 @@ const ROOT = join(import.meta.dirname, '../..');
 /** Builds of libmilter as other systems have it (`.ci/libmilter.mjs`). */
 export const libraryOf = (build: 'select' | 'early'): string =>
   join(ROOT, '.cache/libmilter', build, 'libmilter.so');
+
+/** The library that has a program see another time, for `LD_PRELOAD`; undefined where it is not installed. */
+export const libfaketime = (): string | undefined =>
+  globSync('/usr/lib/{*/,}faketime/libfaketimeMT.so.1').at(0);
 
 /** Where `.ci/mta.mjs` unpacks Sendmail. */
 export const SENDMAIL_ROOT: string = join(ROOT, '.cache/sendmail');
@@ -101,6 +105,7 @@ const NEEDS = {
     ],
   ],
   redis: [['redis-server is not installed', () => works('redis-server', '--version')]],
+  faketime: [['faketime is not installed', () => libfaketime() !== undefined]],
   openssl: [['openssl is not installed', () => works('openssl', 'version')]],
   nsd: [['nsd is not installed, or /usr/sbin not in PATH', () => works('nsd', '-v')]],
   clamd: [['clamd is not installed, or /usr/sbin not in PATH', () => works('clamd', '--version')]],

@@ -54,6 +54,14 @@ describe('a breaker', () => {
     expect(await ask(works)).toBe('fine');
   });
 
+  it('pauses no longer where the clock is set back', async () => {
+    const { ask, clock } = open();
+    clock.at = 3_600_000;
+    await ask(fails).catch(() => {});
+    clock.at = 0;
+    expect(await ask(works)).toBe('fine');
+  });
+
   it('pauses anew when that one fails too', async () => {
     const { ask, clock, asked } = open();
     await ask(fails).catch(() => {});

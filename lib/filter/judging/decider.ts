@@ -2,7 +2,7 @@
  * The member between those that judge and those that change: it asks what the findings come to, answers the MTA, and
  * takes out those recipients whose copy does not go on.
  */
-import { type Message, Milter, type MilterClass, type Reject, type Tempfail } from '../../index.ts';
+import { type Message, Milter, type MilterClass, type Reject, type Tempfail, tempfail } from '../../index.ts';
 import { decideMessage, decideRecipient, type MessageDecision, type Ruled } from '../decision/decide.ts';
 import { makeReply, showReply } from '../decision/reply.ts';
 import { isExempt, rulesFor } from '../decision/so-far.ts';
@@ -70,12 +70,23 @@ export function makeDecider(
     override eom(): Answer | Promise<Answer> {
       const judgement = judgementFact.get(this);
       if (judgement === undefined) return undefined;
+      // Nobody hears it any more, and the message comes again: nothing is held, copied, or sent for this one.
+      if (this.message.signal.aborted) return this.#forget(judgement);
       if (running.settings.too_big === 'reject' && !this.message.bodyComplete) running.report(this, tooBig());
       // Ours is above one that the message may have come with.
       const mark = this.message.headers.get(RELEASED_HEADER);
       return mark === undefined
         ? this.#consider(judgement)
         : this.#spareOwn(judgement, mark.value).then(() => this.#consider(judgement));
+    }
+
+    #forget(judgement: Judgement): Answer {
+      running.log.info(
+        { session: this.session.id, queueId: this.message.queueId, ref: judgement.ref },
+        'the MTA hung up before its message was decided; its sender will try again',
+      );
+      settleRefusal(judgement, running);
+      return tempfail(451, '4.3.0', 'The connection was lost');
     }
 
     /** Asks whether recipients always want this sender's mail, where something else would become of it. */

@@ -85,11 +85,13 @@ local function arguments(i)
   return unpack(ARGV, (i - 1) * ${WINDOW_ARGUMENTS} + 1, i * ${WINDOW_ARGUMENTS})
 end
 
-local function read(key, ended)
+-- What was added in the future counts as window.ts says.
+local function read(key, now, ended)
   local window, total, over = {}, 0, {}
+  local latest = 2 * tonumber(now) - tonumber(ended)
   local all = redis.call('HGETALL', key)
   for j = 1, #all, 2 do
-    if tonumber(all[j]) > tonumber(ended) then
+    if tonumber(all[j]) > tonumber(ended) and tonumber(all[j]) < latest then
       window[#window + 1] = { all[j], tonumber(all[j + 1]) }
       total = total + tonumber(all[j + 1])
     else
@@ -112,8 +114,8 @@ end
  */
 export const ADMIT = `${READ_WINDOW}
 for i, key in ipairs(KEYS) do
-  local _, _, ended, add, most = arguments(i)
-  local window, total = read(key, ended)
+  local now, _, ended, add, most = arguments(i)
+  local window, total = read(key, now, ended)
   if total + tonumber(add) > tonumber(most) then
     local result = { tostring(i) }
     for _, one in ipairs(window) do
@@ -126,7 +128,7 @@ end
 for i, key in ipairs(KEYS) do
   local now, began, ended, add, _, ttl = arguments(i)
   if add ~= '0' then
-    local window, _, over = read(key, ended)
+    local window, _, over = read(key, now, ended)
     forget(key, over)
     local last = window[#window]
     if last and tonumber(last[1]) >= tonumber(began) then
@@ -145,8 +147,8 @@ return {}`;
 /** KEYS and ARGV as for {@link ADMIT}. Takes out of the newest first. */
 export const GIVE_BACK = `${READ_WINDOW}
 for i, key in ipairs(KEYS) do
-  local _, _, ended, add = arguments(i)
-  local window, _, over = read(key, ended)
+  local now, _, ended, add = arguments(i)
+  local window, _, over = read(key, now, ended)
   forget(key, over)
   local left = tonumber(add)
   for j = #window, 1, -1 do

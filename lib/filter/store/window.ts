@@ -17,9 +17,9 @@ export function sliceStart(now: number, per: number): number {
   return Math.floor(now / length) * length;
 }
 
-/** What still counts. */
+/** What still counts. Another machine's clock may be ahead, but not by a whole window: then it was set back. */
 function inWindow(window: Window, now: number, per: number): Window {
-  return window.filter(([time]) => time > now - per);
+  return window.filter(([time]) => time > now - per && time < now + per);
 }
 
 /** Whether what the limits say can be added, given the windows that stand now. */

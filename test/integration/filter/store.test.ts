@@ -273,6 +273,20 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
       expect(await store.admit([limit])).toEqual({ admitted: false, index: 0, wait: 120_000 });
     }));
 
+  it('holds nobody back for longer than two windows where the clock was ahead, and is set back', () =>
+    within(kind, async (store, clock) => {
+      const limit = { key: 'k', add: 1, most: 2, per: 60_000 };
+      const right = clock.at;
+      clock.at += 86_400_000;
+      for (let i = 0; i < 2; i++) expect(await store.admit([limit])).toEqual({ admitted: true });
+      // Another machine's clock may be ahead a little.
+      clock.at -= 30_000;
+      expect(await store.admit([limit])).toMatchObject({ admitted: false });
+      clock.at = right;
+      for (let i = 0; i < 2; i++) expect(await store.admit([limit])).toEqual({ admitted: true });
+      expect(await store.admit([limit])).toMatchObject({ admitted: false });
+    }));
+
   it('says how long to wait, and then it fits', () =>
     within(kind, async (store, clock) => {
       const limit = { key: 'k', add: 1, most: 3, per: 60_000 };

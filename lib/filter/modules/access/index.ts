@@ -53,7 +53,9 @@ export default defineModule({
 
     async function refresh(): Promise<void> {
       const version = await stored.version();
-      if (version === inStore.version && services.now() - inStore.read < REREAD) return;
+      // Or the clock was set back.
+      const age = services.now() - inStore.read;
+      if (version === inStore.version && age >= 0 && age < REREAD) return;
       inStore.entries = await stored.read((text, error) =>
         services.log.error(
           { entry: text },

@@ -28,6 +28,8 @@ const GRACE = 5_000;
 export function attempt(seen: Seen | undefined, now: number, { delay, expire, retain }: Times): Seen {
   const anew = { first: now, last: now, count: 0 };
   if (seen === undefined || now > seen.last + retain) return anew;
+  // The clock was set back: nobody waits until it is there again.
+  if (seen.count === 0 && now < seen.first) return anew;
   if (now < seen.first + delay + GRACE) return { ...seen, last: now };
   if (seen.count > 0 || now < seen.first + expire) return { ...seen, last: now, count: seen.count + 1 };
   return anew;

@@ -57,6 +57,8 @@ describe('a triple', () => {
     ['may come to the last moment', [0, 4 * HOUR - 1], [0, 1]],
     ['is kept for the days after its last mail', [0, HOUR, 36 * DAY + HOUR], [0, 1, 2]],
     ['is forgotten after that', [0, HOUR, 36 * DAY + HOUR + 1, 37 * DAY], [0, 1, 0, 0]],
+    ['begins anew when the clock is set back while it waits', [DAY, HOUR, HOUR + 6 * MINUTE], [0, 0, 1]],
+    ['that was let through stays so when the clock is set back', [DAY, DAY + HOUR, 0, HOUR], [0, 1, 1, 1]],
     ['does not wait longer for trying often', [0, MINUTE, 2 * MINUTE, 6 * MINUTE], [0, 0, 0, 1]],
   ])('%s', (_, moments, counts) => {
     expect(played(...moments)).toEqual(counts);

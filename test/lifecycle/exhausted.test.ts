@@ -1,0 +1,136 @@
+/**
+ * What `milter run` does where the system gives it no more: connections, descriptors, threads. Nobody's mail passes
+ * unseen, whoever is served goes on, and all is well when there is room again.
+ */
+import { execFileSync } from 'node:child_process';
+import { chownSync, readdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { connectMta, type WireConnection } from '../../lib/testing/index.ts';
+import { RunningMilter } from '../helpers/cli.ts';
+import { configured } from '../helpers/configured.ts';
+import { probeDirectory } from '../helpers/filter.ts';
+import { asAnother, isMissing } from '../helpers/requirements.ts';
+import { CLIENT, ENVELOPE, MESSAGE } from '../helpers/server.ts';
+import { until } from '../helpers/wait.ts';
+
+const PROBE = `[[module]]\nuse = "${probeDirectory}/faulty.ts"\n`;
+
+/** What an MTA is told at MAIL, over a connection that stays open; `gone` where it is hung up on, or never answered. */
+async function arrive(address: string, mtas: WireConnection[]): Promise<string> {
+  try {
+    const mta = await connectMta(address, { timeout: 3_000 });
+    mtas.push(mta);
+    const { verdict } = await mta.connect('client.test', CLIENT);
+    if (verdict !== 'continue' && verdict !== 'none') return verdict;
+    return (await mta.envfrom('<ann@one.test>')).verdict;
+  } catch {
+    return 'gone';
+  }
+}
+
+async function takes(address: string): Promise<boolean> {
+  try {
+    await using mta = await connectMta(address, { timeout: 3_000 });
+    await mta.connect('client.test', CLIENT);
+    return (await mta.sendMessage(MESSAGE, { ...ENVELOPE })).verdict === 'continue';
+  } catch {
+    return false;
+  }
+}
+
+async function leave(mtas: WireConnection[]): Promise<void> {
+  await Promise.all(mtas.splice(0).map((mta) => mta.close().catch(() => undefined)));
+}
+
+/** Sets a limit of a running process; only its own user may, and no more than it had at the start. */
+function limit(
+  { child: { pid } }: RunningMilter,
+  what: 'nofile' | 'nproc',
+  most: number | 'hard',
+  as: readonly string[] = [],
+): void {
+  const prlimit = (...args: readonly string[]): string => {
+    const [program = '', ...rest] = [...as, 'prlimit', '--pid', String(pid), ...args];
+    return execFileSync(program, rest, { encoding: 'utf8' });
+  };
+  const value = most === 'hard' ? prlimit(`--${what}`, '--output=HARD', '--noheadings').trim() : most;
+  prlimit(`--${what}=${value}:`);
+}
+
+/** In /proc: what it has. */
+const count = ({ child: { pid } }: RunningMilter, what: 'fd' | 'task'): number =>
+  readdirSync(`/proc/${pid}/${what}`).length;
+
+describe.each(['libmilter', 'js'])('engine %s', (engine) => {
+  it('serves as many as it may when ten times as many come, and has the others come again', async () => {
+    await using running = new RunningMilter([
+      configured(PROBE, `engine = "${engine}"\nmax_connections = 20`),
+    ]);
+    const address = await running.address();
+    const mtas: WireConnection[] = [];
+    const told = await Promise.all(Array.from({ length: 200 }, () => arrive(address, mtas)));
+    expect(told.filter((verdict) => verdict === 'continue')).toHaveLength(20);
+    expect(told.filter((verdict) => verdict === 'tempfail')).toHaveLength(180);
+    await leave(mtas);
+    await until('room', () => takes(address));
+  });
+
+  it.skipIf(isMissing(['a limit of threads'], 'a limit of descriptors'))(
+    'goes on when it has no more descriptors, and drops who comes meanwhile',
+    async () => {
+      await using running = new RunningMilter([configured(PROBE, `engine = "${engine}"`)]);
+      const address = await running.address();
+      expect(await takes(address)).toBe(true);
+      limit(running, 'nofile', count(running, 'fd') + 10);
+      const mtas: WireConnection[] = [];
+      const told = await Promise.all(Array.from({ length: 40 }, () => arrive(address, mtas)));
+      expect(new Set(told)).toEqual(new Set(['continue', 'gone']));
+      await leave(mtas);
+      await until('room', () => takes(address));
+      running.child.kill('SIGTERM');
+      expect(await running.status()).toBe(0);
+    },
+  );
+
+  it.skipIf(isMissing(['a limit of threads'], 'a limit of threads'))(
+    'goes on when it has no more threads, and fails what needs one',
+    async () => {
+      const file = configured(
+        `${PROBE}[[module]]\nuse = "greylist"\nspare = []\non_error = "tempfail"\n`,
+        `engine = "${engine}"`,
+      );
+      const number = engine === 'js' ? 101 : 100;
+      const uid = 54_000 + number;
+      chownSync(dirname(file), uid, uid);
+      await using running = new RunningMilter([file], {
+        uid,
+        gid: uid,
+        env: { ...process.env, HOME: dirname(file) },
+      });
+      const address = await running.address();
+      const mtas: WireConnection[] = [];
+      expect(await arrive(address, mtas)).toBe('continue');
+      const [first] = mtas;
+      limit(running, 'nproc', 1, asAnother(number));
+      // SQLite has a thread of its own, which starts with the first question.
+      const { verdict, reply } = (await first?.envrcpt('<bob@two.test>')) ?? {};
+      expect({ verdict, code: reply?.code }).toEqual({ verdict: 'tempfail', code: 451 });
+      expect(running.err).toContain('module greylist failed: the thread of the store ended: EAGAIN');
+      const told = new Set(await Promise.all(Array.from({ length: 20 }, () => arrive(address, mtas))));
+      // Engine js needs none for connections; libmilter drops those for which it has none.
+      if (engine === 'js') expect(told).toEqual(new Set(['continue']));
+      else for (const one of told) expect(['continue', 'gone']).toContain(one);
+      await leave(mtas);
+      limit(running, 'nproc', 'hard', asAnother(number));
+      await until('room', async () => {
+        await using mta = await connectMta(address, { timeout: 3_000 });
+        await mta.connect('client.test', CLIENT);
+        const { recipients } = await mta.sendMessage(MESSAGE, { ...ENVELOPE });
+        return recipients[0]?.reply?.enhanced === '4.7.1';
+      });
+      running.child.kill('SIGTERM');
+      expect(await running.status()).toBe(0);
+    },
+  );
+});
