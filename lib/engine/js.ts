@@ -17,8 +17,10 @@ import {
   type Ticket,
 } from './engine.ts';
 import { Connection, type ConnectionHost, LAST_WORDS } from './js/connection.ts';
+import type { Line } from './js/line.ts';
 import { type Listener, listen } from './js/listener.ts';
-import { type Line, Session, type SessionHost } from './js/session.ts';
+import type { Asker } from './js/questions.ts';
+import { Session, type SessionHost } from './js/session.ts';
 
 /** The longest that Node's timers take, in milliseconds. */
 const LONGEST_TIMER = 0x7fff_ffff;
@@ -49,7 +51,7 @@ export class JsServer implements EngineServer, SessionHost, ConnectionHost {
   #plan: EnginePlan | undefined;
   readonly #connections = new Set<Connection>();
   /** Those who wait for an answer, by ticket. */
-  readonly #waiting = new Map<number, Session>();
+  readonly #waiting = new Map<number, Asker>();
   #runnable: Connection[] = [];
   #lastSession = 0;
   #lastTicket = 0;
@@ -158,12 +160,12 @@ export class JsServer implements EngineServer, SessionHost, ConnectionHost {
 
   // For sessions.
 
-  openTicket(session: Session): number {
+  openTicket(asker: Asker): number {
     if (this.#refusing) return 0;
     // After four billion tickets the numbers begin again. 0 means: waits for no answer.
     do this.#lastTicket = (this.#lastTicket + 1) >>> 0;
     while (this.#lastTicket === 0 || this.#waiting.has(this.#lastTicket));
-    this.#waiting.set(this.#lastTicket, session);
+    this.#waiting.set(this.#lastTicket, asker);
     this.#tickets.created++;
     return this.#lastTicket;
   }

@@ -3,6 +3,7 @@
  * two. Text in a payload ends in NUL. The same for both sides.
  */
 import { MilterError } from '../errors.ts';
+import { decodeText } from '../text.ts';
 import { SMFIP, type VerdictStage as Stage } from './stages.ts';
 
 /** MILTER_CHUNK_SIZE: the most payload that libmilter takes in one frame, and sends in one. */
@@ -191,6 +192,17 @@ export class FrameReader {
 export function textEnd(bytes: Buffer, start: number, end: number): number {
   const nul = bytes.indexOf(0, start);
   return nul < 0 || nul > end ? end : nul;
+}
+
+/** The NUL-ended texts of `bytes[start..end)`, decoded; the last one may lack its NUL. */
+export function decodeTexts(bytes: Buffer, start: number, end: number): string[] {
+  const texts: string[] = [];
+  for (let from = start; from < end; ) {
+    const to = textEnd(bytes, from, end);
+    texts.push(decodeText(bytes, from, to));
+    from = to + 1;
+  }
+  return texts;
 }
 
 /** The NUL-ended texts of `bytes[start..end)`; the last one may lack its NUL. */

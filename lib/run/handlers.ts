@@ -15,7 +15,16 @@ import { fateOf, type Life } from './life.ts';
 import type { Member } from './member.ts';
 import { replyText } from './outcome.ts';
 import { failureReply } from './plan.ts';
-import { type Decision, goOn, isThenable, type Outcome, overdue, type Pausing, type Play } from './play.ts';
+import {
+  type Decision,
+  goOn,
+  isThenable,
+  type Outcome,
+  overdue,
+  type Pausing,
+  type Play,
+  type Waiting,
+} from './play.ts';
 
 /** A handler that did not answer as it should. */
 export interface Failure {
@@ -42,6 +51,24 @@ const keepingEdits: ReadonlySet<unknown> = new Set([undefined, 'continue', 'acce
 /** What the handler of a stage is called with. */
 type Arguments<S extends Stage> = Parameters<Milter[S]>;
 
+/** A handler that is not done at once. */
+class Called implements Waiting {
+  readonly member: Member;
+  readonly stage: Stage;
+  readonly handler: Promise<unknown>;
+  readonly mark: number;
+  /** The handler, or `late` when its time is up first. */
+  readonly done: Promise<unknown>;
+
+  constructor(member: Member, stage: Stage, handler: Promise<unknown>, mark: number, done: Promise<unknown>) {
+    this.member = member;
+    this.stage = stage;
+    this.handler = handler;
+    this.mark = mark;
+    this.done = done;
+  }
+}
+
 export class Handlers {
   readonly #life: Life;
   readonly #host: HandlersHost;
@@ -63,9 +90,11 @@ export class Handlers {
         if (counts) allAccept = false;
         continue;
       }
-      const decision = concerns(stage, member, play)
-        ? yield* this.call(member, stage, play, ...values)
-        : goOn;
+      let decision = goOn;
+      if (concerns(stage, member, play)) {
+        const called = this.#begin(member, stage, play, values);
+        decision = called instanceof Called ? this.#end(called, play, yield called.done) : called;
+      }
       if (decision.word === 'accept') {
         this.#life.accepted(member, stage);
         if (counts) allSkip = false;
@@ -84,33 +113,54 @@ export class Handlers {
 
   /** Calls one handler and makes a verdict of whatever comes of it. */
   *call<S extends Stage>(member: Member, stage: S, play: Play, ...values: Arguments<S>): Pausing<Decision> {
+    const called = this.#begin(member, stage, play, values);
+    return called instanceof Called ? this.#end(called, play, yield called.done) : called;
+  }
+
+  /** Calls one handler. What it decided, where it is done at once. */
+  #begin<S extends Stage>(member: Member, stage: S, play: Play, values: Arguments<S>): Decision | Called {
     const unable = member.overrun !== undefined || (member.missed && scope[stage] === 'message');
     if (play.answered && scope[stage] === 'message') member.missed = true;
     if (unable || play.answered) return this.#policy(member, stage);
     const mark = this.#life.state.message?.actions.mark() ?? 0;
-    let outcome: Outcome;
     // What outlives its message goes on reading it; what comes after it, like helo or close, must not.
     member.handling = stage === 'abort' || member.message?.ended === false;
+    let value: unknown;
     try {
       const filter = member.instance();
-      const value: unknown = Reflect.apply(filter[stage], filter, values);
-      outcome = { value };
+      value = Reflect.apply(filter[stage], filter, values);
       if (value instanceof Promise || isThenable(value)) {
         const handler = Promise.resolve(value);
-        play.waiting = { member, stage, handler, mark };
-        outcome = yield this.#inTime(handler, member, stage, play);
-        play.waiting = undefined;
-        if ('value' in outcome && outcome.value === late) return this.overran(member, stage, handler, mark);
-      }
-      if (stage === 'eom' && 'value' in outcome && keepingEdits.has(outcome.value)) {
-        this.#life.state.message?.commit(member.owner);
+        const called = new Called(member, stage, handler, mark, this.#inTime(handler, member, stage, play));
+        play.waiting = called;
+        return called;
       }
     } catch (error) {
-      outcome = { error };
+      return this.#judge(member, stage, mark, { error });
+    }
+    return this.#judge(member, stage, mark, { value });
+  }
+
+  /** What came of a handler that was waited for. */
+  #end({ member, stage, handler, mark }: Called, play: Play, outcome: Outcome): Decision {
+    play.waiting = undefined;
+    const isLate = 'value' in outcome && outcome.value === late;
+    return isLate ? this.overran(member, stage, handler, mark) : this.#judge(member, stage, mark, outcome);
+  }
+
+  /** A handler's answer as a decision; the edits of its eom become actions. */
+  #judge(member: Member, stage: Stage, mark: number, outcome: Outcome): Decision {
+    let failure = 'error' in outcome ? outcome : undefined;
+    if (stage === 'eom' && 'value' in outcome && keepingEdits.has(outcome.value)) {
+      try {
+        this.#life.state.message?.commit(member.owner);
+      } catch (error) {
+        failure = { error };
+      }
     }
     member.handling = false;
-    if ('error' in outcome) return this.failed(member, stage, mark, outcome.error);
-    const decision = this.#judge(member, stage, mark, outcome.value);
+    if (failure !== undefined) return this.failed(member, stage, mark, failure.error);
+    const decision = this.#meant(member, stage, mark, 'value' in outcome ? outcome.value : undefined);
     return member.plan.wishes.observe ? this.#noted(member, stage, mark, decision) : decision;
   }
 
@@ -152,7 +202,7 @@ export class Handlers {
   }
 
   /** What a handler's answer means. */
-  #judge(member: Member, stage: Stage, mark: number, value: unknown): Decision {
+  #meant(member: Member, stage: Stage, mark: number, value: unknown): Decision {
     if (value === undefined) return goOn;
     if (stage === 'negotiate') return { word: 'continue', flags: value as Partial<Negotiated> };
     if (stage === 'abort' || stage === 'close') return goOn;

@@ -111,13 +111,20 @@ export class SessionRunner {
       }
       const asks =
         stage === own || (own !== undefined && batchStages.has(own) && this.#life.plan.late.has(stage));
-      decision = yield* this.#stages.record(stage, asks, play);
+      const played = this.#stages.record(stage, asks, play);
+      decision = 'word' in played ? played : yield* played;
     }
-    if (ticket.id !== 0) yield* this.#finish(own ?? 'eom', play, decision);
+    if (ticket.id === 0 || !this.#finish(own ?? 'eom', play, decision)) return;
+    const { by } = decision;
+    for (const member of this.#life.members) {
+      if (member === by || !member.plan.handles.has('abort')) continue;
+      if (member.connectionAccepted || member.messageAccepted) continue;
+      yield* this.#handlers.call(member, 'abort', play);
+    }
   }
 
-  /** Settles the ticket, and ends the message where the verdict does. */
-  *#finish(own: Stage, play: Play, decision: Decision): Pausing<void> {
+  /** Settles the ticket, and ends the message where the verdict does. Whether one member has so ended it for the others. */
+  #finish(own: Stage, play: Play, decision: Decision): boolean {
     const { word, reply, by } = decision;
     const { message, negotiated } = this.#life.state;
     if (!play.answered) {
@@ -127,17 +134,12 @@ export class SessionRunner {
         // What goes on goes on with what was recorded, the next time that something is answered.
         message?.actions.giveBack();
         this.#settledTooLate(own);
-        return;
+        return false;
       }
     }
     // Where the MTA did not grant it, the rest of the body comes all the same.
     if (word === 'skip' && (negotiated.steps & SMFIP.SKIP) !== 0) message?.truncateBody();
-    if (this.#life.answered(own, decision) !== 'over' || message === undefined || by === undefined) return;
-    for (const member of this.#life.members) {
-      if (member === by || !member.plan.handles.has('abort')) continue;
-      if (member.connectionAccepted || member.messageAccepted) continue;
-      yield* this.#handlers.call(member, 'abort', play);
-    }
+    return this.#life.answered(own, decision) === 'over' && message !== undefined && by !== undefined;
   }
 
   /** The answer came in the moment in which the deadline passed. */

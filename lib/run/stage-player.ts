@@ -39,8 +39,11 @@ export class StagePlayer {
     this.#handlers = handlers;
   }
 
-  /** Reads one record into the state and, if `asks`, has its handlers called. */
-  *record(stage: Stage, asks: boolean, play: Play): Pausing<Decision> {
+  /**
+   * Reads one record into the state and, if `asks`, has its handlers called: there is a decision at once only where none
+   * had to be.
+   */
+  record(stage: Stage, asks: boolean, play: Play): Decision | Pausing<Decision> {
     const { ticket } = play;
     const { records } = ticket;
     const { state } = this.#life;
@@ -48,7 +51,7 @@ export class StagePlayer {
       // The macros belong to the message that begins here.
       const macros = new Macros(this.#life.plan.macroNames);
       this.#readMacros(records, macros);
-      return yield* this.#envfrom(asks, play, macros);
+      return this.#envfrom(asks, play, macros);
     }
     this.#readMacros(records, state.message?.macros ?? state.macros);
     if ((stage === 'eoh' || stage === 'body' || stage === 'eom') && this.#isShown('header', SMFIP.NOHDRS)) {
@@ -61,40 +64,38 @@ export class StagePlayer {
       case 'connect': {
         const client = records.client();
         state.client = client;
-        return asks ? yield* this.#handlers.ask(stage, play, client) : goOn;
+        return asks ? this.#handlers.ask(stage, play, client) : goOn;
       }
       case 'helo': {
         const name = records.text();
         state.helo = name;
-        return asks ? yield* this.#handlers.ask(stage, play, name) : goOn;
+        return asks ? this.#handlers.ask(stage, play, name) : goOn;
       }
       case 'envrcpt':
-        return yield* this.#envrcpt(asks, play);
+        return this.#envrcpt(asks, play);
       case 'data':
-        return asks ? yield* this.#handlers.ask(stage, play) : goOn;
+        return asks ? this.#handlers.ask(stage, play) : goOn;
       case 'unknown': {
         const command = records.text();
-        return yield* this.#handlers.ask(stage, play, command);
+        return this.#handlers.ask(stage, play, command);
       }
       case 'header':
-        return yield* this.#headers(asks, play);
+        return this.#headers(asks, play);
       case 'eoh':
-        return asks ? yield* this.#handlers.ask(stage, play) : goOn;
+        return asks ? this.#handlers.ask(stage, play) : goOn;
       case 'body':
-        return yield* this.#body(asks, play);
+        return this.#body(asks, play);
       case 'eom':
         if (ticket.id === 0) this.#life.end();
         if (state.message !== undefined) {
           state.message.received =
             this.#isShown('header', SMFIP.NOHDRS) && this.#isShown('body', SMFIP.NOBODY);
         }
-        return asks && ticket.id !== 0 ? yield* this.#handlers.ask(stage, play) : goOn;
+        return asks && ticket.id !== 0 ? this.#handlers.ask(stage, play) : goOn;
       case 'abort':
-        yield* this.#abort(play);
-        return goOn;
+        return this.#abort(play);
       case 'close':
-        yield* this.#close(play);
-        return goOn;
+        return this.#close(play);
     }
   }
 
@@ -154,7 +155,7 @@ export class StagePlayer {
     return goOn;
   }
 
-  *#abort(play: Play): Pausing<void> {
+  *#abort(play: Play): Pausing<Decision> {
     const heard = this.#life.state.message !== undefined;
     this.#life.aborted();
     for (const member of this.#life.members) {
@@ -163,9 +164,10 @@ export class StagePlayer {
       yield* this.#handlers.call(member, 'abort', play);
     }
     this.#life.end(givenUp);
+    return goOn;
   }
 
-  *#close(play: Play): Pausing<void> {
+  *#close(play: Play): Pausing<Decision> {
     this.#life.end(closed('the connection has ended'));
     for (const member of this.#life.members) {
       if (!member.plan.handles.has('close')) continue;
@@ -173,6 +175,7 @@ export class StagePlayer {
       else yield* this.#handlers.call(member, 'close', play);
     }
     this.#host.ended(this.#life.state.id);
+    return goOn;
   }
 
   /** A handler that overran still owns the instance: its clean-up comes when it has come back. */

@@ -8,7 +8,8 @@ import type { Duplex } from 'node:stream';
 import type { Logger } from '../../logger.ts';
 import { decodeOffer } from '../../protocol/filter-wire.ts';
 import { FrameReader } from '../../protocol/frames.ts';
-import type { Line, Session } from './session.ts';
+import type { Line } from './line.ts';
+import type { Session } from './session.ts';
 
 /** What a connection needs of the server. */
 export interface ConnectionHost {
@@ -98,7 +99,11 @@ export class Connection implements Line {
   }
 
   goOn(): void {
-    if (!this.#handling) this.#host.later(this);
+    if (this.#handling) return;
+    // With nothing more to handle the answer stands alone.
+    const isIdle = this.#isReady() && this.#reader.unread === 0 && !this.#hungUp;
+    if (isIdle) this.#flush();
+    else this.#host.later(this);
   }
 
   /** What was answered since is sent, and what waited for that is handled. */
@@ -200,14 +205,11 @@ export class Connection implements Line {
   /** Writes all that was sent. */
   #flush(): void {
     if (this.#out.length === 0) return;
-    const [out, bytes, lost] = [this.#out, this.#outBytes, this.#lost];
+    const out = this.#out;
+    const bytes = this.#outBytes;
     this.#out = [];
     this.#outBytes = 0;
-    this.#lost = [];
-    const written = (error: Error | null | undefined): void => {
-      if (error) for (const each of lost) each();
-    };
-    const whenWritten = lost.length > 0 ? written : undefined;
+    const whenWritten = this.#takeLost();
     const [only] = out;
     if (out.length === 1 || bytes <= SMALL_WRITE) {
       const whole = out.length === 1 && only !== undefined ? only : Buffer.concat(out, bytes);
@@ -218,6 +220,16 @@ export class Connection implements Line {
     for (const [i, piece] of out.entries())
       this.#congested = !this.#socket.write(piece, i === out.length - 1 ? whenWritten : undefined);
     this.#socket.uncork();
+  }
+
+  /** Tells of the actions in the next write if that fails. */
+  #takeLost(): ((error: Error | null | undefined) => void) | undefined {
+    const lost = this.#lost;
+    if (lost.length === 0) return undefined;
+    this.#lost = [];
+    return (error) => {
+      if (error) for (const each of lost) each();
+    };
   }
 
   /** Goes on reading or not, and ends what is to be ended. */

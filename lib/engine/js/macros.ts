@@ -1,14 +1,15 @@
 /** The macros of one connection: a list for each command with which the MTA sends some. */
 import type { MacroNews } from '../../milter/macros.ts';
-import { splitTexts } from '../../protocol/frames.ts';
+import { decodeTexts } from '../../protocol/frames.ts';
 import type { MacroStage } from '../../protocol/stages.ts';
-import { decodeText } from '../../text.ts';
 
 /** The places of the lists, from the one sent first. */
 const places = { connect: 0, helo: 1, envfrom: 2, envrcpt: 3, data: 4, eoh: 5, eom: 6 } as const;
 
 /** The commands that forget what came with later ones. */
 const FORGETTING = places.envrcpt;
+
+const NOTHING = Buffer.alloc(0);
 
 /** What came with one command, taken apart when somebody asks. */
 class MacroList {
@@ -21,15 +22,15 @@ class MacroList {
 
   get(name: string): string | undefined {
     if (this.#values === undefined) {
-      const texts = splitTexts(this.#bytes);
+      const texts = decodeTexts(this.#bytes, 0, this.#bytes.length);
       const values = new Map<string, string>();
       // A last name that has no value is none.
       for (let i = 0; i + 1 < texts.length; i += 2) {
-        const name = bare(decodeText(texts[i] ?? this.#bytes));
-        if (!values.has(name)) values.set(name, decodeText(texts[i + 1] ?? this.#bytes));
+        const name = bare(texts[i] ?? '');
+        if (!values.has(name)) values.set(name, texts[i + 1] ?? '');
       }
       this.#values = values;
-      this.#bytes = Buffer.alloc(0);
+      this.#bytes = NOTHING;
     }
     return this.#values.get(name);
   }

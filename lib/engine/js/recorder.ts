@@ -6,8 +6,8 @@ import { inBrackets } from '../../address.ts';
 import type { HeaderBatch } from '../../milter/header-list.ts';
 import type { MacroNews } from '../../milter/macros.ts';
 import type { Client, Negotiated } from '../../milter/session.ts';
-import { splitTexts, textEnd } from '../../protocol/frames.ts';
-import { type Stage, stageIndex } from '../../protocol/stages.ts';
+import { decodeTexts, textEnd } from '../../protocol/frames.ts';
+import { stageIndex } from '../../protocol/stages.ts';
 import { decodeText } from '../../text.ts';
 import type { BodyRecord, EnginePlan, Records } from '../engine.ts';
 
@@ -46,13 +46,14 @@ export class Recorder {
   }
 
   /** A stage of the message whose payload is one text or more. */
-  texts(stage: Stage, bytes: Buffer, start: number, end: number, macros: MacroNews | undefined): void {
-    this.#message.push({ stage: stageIndex[stage], macros, content: new Payload(bytes, start, end) });
+  texts(stage: number, bytes: Buffer, start: number, end: number, macros: MacroNews | undefined): void {
+    this.#message.push({ stage, macros, content: new Payload(bytes, start, end) });
   }
 
-  plain(stage: Stage, macros: MacroNews | undefined): void {
+  /** A stage without a payload. */
+  plain(stage: number, macros: MacroNews | undefined): void {
     this.#flush();
-    this.#message.push({ stage: stageIndex[stage], macros, content: undefined });
+    this.#message.push({ stage, macros, content: undefined });
   }
 
   header(bytes: Buffer, start: number, nameEnd: number, end: number): void {
@@ -75,7 +76,7 @@ export class Recorder {
   }
 
   eom(macros: MacroNews | undefined): void {
-    this.plain('eom', macros);
+    this.plain(stageIndex.eom, macros);
     this.#bodyComplete = true;
   }
 
@@ -92,8 +93,11 @@ export class Recorder {
   /** Hands over all that was gathered. */
   take(): Records {
     this.#flush();
-    const records = this.#connection.length === 0 ? this.#message : [...this.#connection, ...this.#message];
-    this.#connection = [];
+    let records = this.#message;
+    if (this.#connection.length > 0) {
+      records = [...this.#connection, ...records];
+      this.#connection = [];
+    }
     this.#message = [];
     return new RecordList(records);
   }
@@ -154,7 +158,8 @@ class RecordList implements Records {
   }
 
   envelope(): { readonly address: string; readonly parameters: readonly string[] } {
-    const [address = '', ...parameters] = this.#content<Payload>().texts();
+    const parameters = this.#content<Payload>().texts();
+    const address = parameters.shift() ?? '';
     return { address: inBrackets(address), parameters };
   }
 
@@ -189,24 +194,28 @@ class Payload {
   }
 
   texts(): string[] {
-    return splitTexts(this.#bytes, this.#start, this.#end).map((text) => decodeText(text));
+    return decodeTexts(this.#bytes, this.#start, this.#end);
   }
 }
 
 /** Headers as they came: in which bytes each is, and where its name and its value end. */
 class Headers implements HeaderBatch {
-  readonly #bytes: Buffer[] = [];
-  readonly #places: number[] = [];
+  readonly #places: HeaderPlace[] = [];
 
   add(bytes: Buffer, start: number, nameEnd: number, end: number): void {
-    this.#bytes.push(bytes);
-    this.#places.push(start, nameEnd, end);
+    this.#places.push({ bytes, start, nameEnd, end });
   }
 
   read(take: (name: string, value: Buffer) => void): void {
-    for (const [i, bytes] of this.#bytes.entries()) {
-      const [start = 0, nameEnd = 0, end = 0] = this.#places.slice(3 * i, 3 * i + 3);
+    for (const { bytes, start, nameEnd, end } of this.#places) {
       take(decodeText(bytes, start, nameEnd), bytes.subarray(nameEnd + 1, textEnd(bytes, nameEnd + 1, end)));
     }
   }
+}
+
+interface HeaderPlace {
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly nameEnd: number;
+  readonly end: number;
 }

@@ -2,78 +2,44 @@
  * One MTA connection as the protocol sees it, without any input or output: obeys the plan, gathers what need not be asked
  * about, asks what must, and turns verdicts into frames. What native/core/session.cc and libmilter do together.
  */
-import { type Alarm, setAlarm, stopAlarm } from '../../alarm.ts';
 import type { Action } from '../../milter/replay.ts';
 import type { Reject, Tempfail } from '../../milter/verdicts.ts';
-import {
-  decodeClient,
-  encodeAgreement,
-  encodeReply,
-  progressFrame,
-  verdictFrames,
-} from '../../protocol/filter-wire.ts';
+import { decodeClient, encodeAgreement, encodeReply, verdictFrames } from '../../protocol/filter-wire.ts';
 import { type FrameReader, STAGES, textEnd } from '../../protocol/frames.ts';
 import {
   type MacroStage,
   Mode,
   macroStages,
-  noReplyOfAll,
   SMFIF,
   SMFIP,
   type Stage,
-  scope,
   stageIndex,
   type VerdictStage,
   verdictCode,
 } from '../../protocol/stages.ts';
-import { type AnswerParts, BY_PLAN, type EnginePlan, Notice, type Ticket } from '../engine.ts';
+import { type AnswerParts, BY_PLAN, type EnginePlan, Notice } from '../engine.ts';
+import {
+  type Offer,
+  possibleSteps,
+  stepsOfRefused,
+  understood,
+  wantedMacros,
+  wantedSteps,
+} from './agreement.ts';
+import type { Line } from './line.ts';
 import { MacroLists } from './macros.ts';
-import { Recorder } from './recorder.ts';
+import { type Asker, type QuestionHost, Questions } from './questions.ts';
 import { actionFrames } from './replay.ts';
+import { facts, type StageFacts } from './stage-facts.ts';
 
 /** What a session needs of the server. */
-export interface SessionHost {
+export interface SessionHost extends QuestionHost {
   /** The server closes: no more messages. */
   readonly draining: boolean;
-  take(ticket: Ticket): void;
-  /** The number of another ticket for this session; 0 when the server takes none any more. */
-  openTicket(session: Session): number;
-  closeTicket(id: number): void;
   plan(id: number): EnginePlan | undefined;
   messageBegan(): void;
   messageEnded(): void;
 }
-
-/** The connection under a session. */
-export interface Line {
-  /** Whether it is a TCP connection, where a kernel may delay its acknowledgements. */
-  readonly isTcp: boolean;
-  /** Whether it keeps the process alive by itself, as long as the server is to. */
-  readonly holdsProcess: boolean;
-  /** Sends a frame soon, with those that follow. */
-  send(frame: Buffer): void;
-  /** Sends actions soon. `lost` is called if they cannot be sent. */
-  sendActions(frames: readonly Buffer[], lost: () => void): void;
-  /** An answer came that was waited for: there may be more to handle. */
-  goOn(): void;
-  /** Lets what is to be sent out, and ends the connection. */
-  hangUp(): void;
-}
-
-/** What the MTA offers. */
-export interface Offer {
-  readonly version: number;
-  readonly actions: number;
-  readonly steps: number;
-}
-
-/** Well under the shortest time-out that an MTA has for the end of a message. */
-const PROGRESS_INTERVAL = 5_000;
-/** The newest version of the protocol. */
-const VERSION = 6;
-/** What an MTA of the first version knows, which offers nothing in numbers. */
-const FIRST_ACTIONS = 0xf;
-const FIRST_STEPS = 0x3f;
 
 const {
   continue: CONTINUE,
@@ -83,10 +49,6 @@ const {
   tempfail: TEMPFAIL,
   skip: SKIP,
 } = verdictCode;
-
-/** The order in which the stages of a message come. Some may be left out, and some come again. */
-const ORDER = { envfrom: 0, envrcpt: 1, data: 2, header: 3, eoh: 4, body: 5, eom: 6 } as const;
-const ONCE: ReadonlySet<Stage> = new Set(['data', 'eoh']);
 
 const commandOf = (stage: VerdictStage): number => STAGES[stage].command.charCodeAt(0);
 
@@ -112,31 +74,27 @@ const C = {
   eom: commandOf('eom'),
 } as const;
 
-export class Session {
+export class Session implements Asker {
   readonly id: number;
-  readonly #host: SessionHost;
-  readonly #line: Line;
   /** One connection too many: it is answered with tempfail, and no filter hears of it. */
   readonly refused: boolean;
-  readonly #recorder = new Recorder();
+  readonly #host: SessionHost;
+  readonly #line: Line;
+  readonly #questions: Questions;
   readonly #macros = new MacroLists();
-  #plan: EnginePlan;
   /** What was agreed on, with the no-reply flags that the MTA does not know. */
   #steps = 0;
   /** What the MTA knows of that. */
   #mtaSteps = 0;
   /** Something was said after which no connect can come. */
   #connected = false;
-  /** The ticket on which this session waits; 0: on none. */
-  #ticket = 0;
-  #stage: Stage = 'negotiate';
+  /** What was last asked about; undefined: what to agree on. */
+  #asked: StageFacts | undefined;
   #offer: Offer = { version: 0, actions: 0, steps: 0 };
-  #alarm: Alarm | undefined;
-  #expires = 0;
-  #known = false;
   #messageKnown = false;
   #inMessage = false;
-  #at = 0;
+  /** The place of the last stage of the message. */
+  #place = 0;
   /** Accepted before eom with actions recorded: the rest is ours. */
   #accepted = false;
   #actions: readonly Action[] = [];
@@ -150,53 +108,40 @@ export class Session {
     this.#host = host;
     this.#line = line;
     this.id = id;
-    this.#plan = plan;
     this.refused = refused;
+    this.#questions = new Questions(host, line, this, plan, () => this.#applyPolicy());
   }
 
   /** It waits for an answer: no frame may be handled till then. */
   get waits(): boolean {
-    return this.#ticket !== 0;
+    return this.#questions.areOpen;
   }
 
   get inMessage(): boolean {
     return this.#inMessage;
   }
 
-  /** Whether it is over; the connection is to be closed. */
-  get ended(): boolean {
-    return this.#ended;
-  }
-
-  negotiate({ version, actions, steps }: Offer): void {
-    if (version < 2) {
+  negotiate(offered: Offer): void {
+    const offer = understood(offered);
+    if (offer === undefined) {
       this.#line.hangUp();
       return;
     }
-    const offer = {
-      version: Math.min(version, VERSION),
-      actions: actions === 0 ? FIRST_ACTIONS : actions,
-      steps: steps === 0 ? FIRST_STEPS : steps,
-    };
     this.#offer = offer;
     if (this.refused) {
-      // Only connect is wanted: its tempfail is what the client gets to see.
-      let off = 0;
-      for (const wire of Object.values(STAGES)) off |= wire.off;
-      this.#agree(offer.actions, off & offer.steps & ~SMFIP.NOCONNECT);
-      return;
+      this.#agree(offer.actions, stepsOfRefused(offer));
+    } else if (this.#plan.asksAtNegotiate) {
+      this.#questions.recorder.negotiation({ actions: offer.actions, steps: possibleSteps(offer) });
+      this.#ask(undefined);
+    } else {
+      this.#agree(offer.actions, wantedSteps(this.#plan, offer, this.#line.isTcp));
     }
-    if (!this.#plan.asksAtNegotiate) {
-      this.#agree(offer.actions, this.#wantedSteps());
-      return;
-    }
-    this.#recorder.negotiation({ actions: offer.actions, steps: (offer.steps | noReplyOfAll) >>> 0 });
-    this.#ask('negotiate');
   }
 
   /** Takes the frame that `reader` has found. False where it is none of the protocol: the connection is to be ended. */
   handle(reader: FrameReader): boolean {
     const { command, bytes, start, end } = reader;
+    const { recorder } = this.#questions;
     switch (command) {
       case C.macros:
         return this.#takeMacros(bytes, start, end);
@@ -204,9 +149,9 @@ export class Session {
         if (start === end || bytes[end - 1] !== 0) return false;
         const nameEnd = textEnd(bytes, start, end);
         if (nameEnd >= end - 1) return false;
-        if (this.#comes('header')) {
-          this.#recorder.header(bytes, start, nameEnd, end);
-          this.#recorded('header');
+        if (this.#comes(facts.header)) {
+          recorder.header(bytes, start, nameEnd, end);
+          this.#recorded(facts.header);
         }
         return true;
       }
@@ -225,19 +170,19 @@ export class Session {
       case C.envrcpt:
       case C.envfrom: {
         if (start === end || bytes[end - 1] !== 0) return false;
-        const stage = command === C.envfrom ? 'envfrom' : 'envrcpt';
-        if (stage === 'envfrom' && !this.#begin()) return true;
+        const stage = command === C.envfrom ? facts.envfrom : facts.envrcpt;
+        if (stage === facts.envfrom && !this.#begin()) return true;
         if (this.#comes(stage)) {
-          this.#recorder.texts(stage, bytes, start, end, this.#news(stage));
+          recorder.texts(stage.index, bytes, start, end, this.#news(stage.index));
           this.#recorded(stage);
         }
         return true;
       }
       case C.data:
       case C.eoh: {
-        const stage = command === C.data ? 'data' : 'eoh';
+        const stage = command === C.data ? facts.data : facts.eoh;
         if (this.#comes(stage)) {
-          this.#recorder.plain(stage, this.#news(stage));
+          recorder.plain(stage.index, this.#news(stage.index));
           this.#recorded(stage);
         }
         return true;
@@ -247,25 +192,25 @@ export class Session {
         if (client === undefined) return false;
         if (this.#connected) {
           if (this.#inMessage) this.#abort();
-          this.#reply('connect', TEMPFAIL);
-        } else if (this.#comes('connect')) {
-          this.#recorder.connect(client, this.#news('connect'));
-          this.#recorded('connect');
+          this.#reply(facts.connect, TEMPFAIL);
+        } else if (this.#comes(facts.connect)) {
+          recorder.connect(client, this.#news(facts.connect.index));
+          this.#recorded(facts.connect);
         }
         return true;
       }
       case C.helo:
         if (start === end || bytes[end - 1] !== 0) return false;
         if (this.#inMessage) this.#abort();
-        if (this.#comes('helo')) {
-          this.#recorder.helo(bytes, start, end, this.#news('helo'));
-          this.#recorded('helo');
+        if (this.#comes(facts.helo)) {
+          recorder.helo(bytes, start, end, this.#news(facts.helo.index));
+          this.#recorded(facts.helo);
         }
         return true;
       case C.unknown:
-        if (this.#comes('unknown')) {
-          this.#recorder.texts('unknown', bytes, start, end, undefined);
-          this.#recorded('unknown');
+        if (this.#comes(facts.unknown)) {
+          recorder.texts(facts.unknown.index, bytes, start, end, undefined);
+          this.#recorded(facts.unknown);
         }
         return true;
       case C.abort:
@@ -281,16 +226,13 @@ export class Session {
     }
   }
 
-  /** False when the ticket was answered already. */
   settle(ticket: number, verdict: number, parts: AnswerParts): boolean {
-    if (this.#ticket !== ticket) return false;
-    this.#answered();
-    // A handler that kept the event loop to itself is no less late.
-    const isLate = performance.now() >= this.#expires;
-    if (isLate) this.#applyPolicy();
-    else this.#apply(verdict, parts);
+    if (!this.#questions.isAbout(ticket)) return false;
+    const inTime = this.#questions.answered();
+    if (inTime) this.#apply(verdict, parts);
+    else this.#applyPolicy();
     this.#line.goOn();
-    return !isLate;
+    return inTime;
   }
 
   lookup(name: string): string | undefined {
@@ -299,28 +241,25 @@ export class Session {
 
   /** The server takes no more answers. */
   refuse(): void {
-    const ticket = this.#ticket;
-    if (ticket === 0) return;
-    this.#answered();
-    this.#tell(Notice.refused, ticket);
+    if (!this.#questions.refuse()) return;
     this.#apply(TEMPFAIL, {});
     this.#line.goOn();
   }
 
   /** The MTA has closed the connection while an answer is awaited. */
   hungUp(): void {
-    if (this.#ticket !== 0) this.#tell(Notice.hangup, this.#ticket);
+    if (this.#questions.areOpen) this.#questions.notify(Notice.hangup);
   }
 
   /** The connection is over. */
   end(): void {
     if (this.#ended) return;
     this.#ended = true;
-    if (this.#ticket !== 0) this.#answered();
+    this.#questions.end();
     if (this.#inMessage) this.#abort();
-    if (this.refused || !(this.#known || this.#mode('close') === Mode.wait)) return;
-    this.#recorder.plain('close', undefined);
-    this.#tellWithRecords('close');
+    if (this.refused || !(this.#questions.wereHeard || this.#mode('close') === Mode.wait)) return;
+    this.#questions.recorder.plain(stageIndex.close, undefined);
+    this.#questions.tell('close');
   }
 
   // What the MTA says.
@@ -336,45 +275,44 @@ export class Session {
   /** MAIL: a message begins. False where it must not. */
   #begin(): boolean {
     if (this.refused) {
-      this.#reply('envfrom', TEMPFAIL);
+      this.#reply(facts.envfrom, TEMPFAIL);
       return false;
     }
     if (this.#inMessage) this.#abort();
     if (this.#host.draining && this.#mode('envfrom') === Mode.wait) {
       this.#final = TEMPFAIL;
-      this.#reply('envfrom', TEMPFAIL);
+      this.#reply(facts.envfrom, TEMPFAIL);
       return false;
     }
     this.#inMessage = true;
-    this.#at = ORDER.envfrom;
+    this.#place = facts.envfrom.place;
     this.#final = CONTINUE;
     this.#host.messageBegan();
     return true;
   }
 
   /** Whether a stage is to be recorded; else it has been answered. */
-  #comes(stage: Exclude<VerdictStage, 'eom'>): boolean {
+  #comes(stage: StageFacts): boolean {
     this.#connected = true;
     if (this.refused) {
       this.#reply(stage, TEMPFAIL);
       return false;
     }
-    if (scope[stage] === 'message') {
+    if (stage.isOfMessage) {
       if (!this.#inMessage) {
         this.#reply(stage, this.#final);
         return false;
       }
-      const place = ORDER[stage as keyof typeof ORDER];
-      if (place < this.#at || (place === this.#at && ONCE.has(stage))) {
+      if (stage.place < this.#place || (stage.place === this.#place && stage.comesOnce)) {
         // Whoever loses his way within a message has lost the message.
         this.#abort();
         this.#reply(stage, TEMPFAIL);
         return false;
       }
-      this.#at = place;
+      this.#place = stage.place;
     }
-    if (stage in macrosComeWith) this.#macros.came(stage as MacroStage);
-    if ((scope[stage] === 'message' && this.#accepted) || this.#mode(stage) === Mode.off) {
+    if (stage.macros !== undefined) this.#macros.came(stage.macros);
+    if ((stage.isOfMessage && this.#accepted) || this.#modes[stage.index] === Mode.off) {
       this.#reply(stage, CONTINUE);
       return false;
     }
@@ -382,42 +320,43 @@ export class Session {
   }
 
   /** A stage was recorded: its verdict is asked for where one is wanted. */
-  #recorded(stage: Exclude<VerdictStage, 'eom'>): void {
-    if (this.#mode(stage) === Mode.wait) this.#ask(stage);
+  #recorded(stage: StageFacts): void {
+    if (this.#modes[stage.index] === Mode.wait) this.#ask(stage);
     else this.#reply(stage, CONTINUE);
   }
 
   #body(bytes: Buffer, start: number, end: number): void {
-    if (!this.#comes('body')) return;
-    this.#recorder.body(bytes.subarray(start, end), this.#plan);
-    this.#recorded('body');
+    if (!this.#comes(facts.body)) return;
+    this.#questions.recorder.body(bytes.subarray(start, end), this.#plan);
+    this.#recorded(facts.body);
   }
 
   #eom(): void {
     this.#connected = true;
     if (this.refused || !this.#inMessage) {
-      this.#reply('eom', this.refused ? TEMPFAIL : this.#final);
+      this.#reply(facts.eom, this.refused ? TEMPFAIL : this.#final);
       return;
     }
     this.#macros.came('eom');
+    const { recorder } = this.#questions;
     if (!this.#accepted && this.#mode('eom') === Mode.wait) {
-      this.#recorder.eom(this.#news('eom'));
-      this.#ask('eom');
+      recorder.eom(this.#news(facts.eom.index));
+      this.#ask(facts.eom);
       return;
     }
     const tells = this.#messageKnown;
     const verdict = this.#endWithReplay(this.#accepted ? ACCEPT : CONTINUE);
     if (tells) {
-      this.#recorder.eom(undefined);
-      this.#tellWithRecords('eom');
+      recorder.eom(undefined);
+      this.#questions.tell('eom');
     }
-    this.#reply('eom', verdict);
+    this.#reply(facts.eom, verdict);
   }
 
   #abort(): void {
     if (this.#messageKnown || this.#mode('abort') === Mode.wait) {
-      this.#recorder.plain('abort', this.#news('abort'));
-      this.#tellWithRecords('abort');
+      this.#questions.recorder.plain(stageIndex.abort, this.#news(stageIndex.abort));
+      this.#questions.tell('abort');
     }
     this.#endMessage(this.#withoutMail);
   }
@@ -429,42 +368,10 @@ export class Session {
 
   // What is asked, and what comes of it.
 
-  #ask(stage: Stage): void {
-    const records = this.#takeRecords();
-    const plan = this.#plan;
-    const id = this.#host.openTicket(this);
-    this.#stage = stage;
-    if (id === 0) {
-      this.#apply(TEMPFAIL, {});
-      return;
-    }
-    this.#ticket = id;
-    this.#expires = performance.now() + (plan.deadlines[stageIndex[stage]] ?? 0);
-    this.#host.take({ id, session: this.id, plan: plan.id, stage: stageIndex[stage], records });
-    if (this.#ticket === id) this.#watch();
-  }
-
-  /** Keeps the MTA patient at the end of a message, and waits no longer than the plan says. */
-  #watch(): void {
-    const left = this.#expires - performance.now();
-    if (left <= 0) {
-      this.#expire();
-      return;
-    }
-    const next = this.#stage === 'eom' ? Math.min(left, PROGRESS_INTERVAL) : left;
-    const ring = (): void => {
-      if (performance.now() < this.#expires) this.#line.send(progressFrame);
-      this.#watch();
-      this.#line.goOn();
-    };
-    this.#alarm = setAlarm(next, ring, !this.#line.holdsProcess);
-  }
-
-  #expire(): void {
-    const ticket = this.#ticket;
-    this.#answered();
-    this.#tell(Notice.expired, ticket);
-    this.#applyPolicy();
+  #ask(stage: StageFacts | undefined): void {
+    this.#asked = stage;
+    if (this.#inMessage) this.#messageKnown = true;
+    if (!this.#questions.ask(stage?.stage ?? 'negotiate')) this.#apply(TEMPFAIL, {});
   }
 
   #applyPolicy(): void {
@@ -472,54 +379,46 @@ export class Session {
     this.#apply(verdict, { reply });
   }
 
-  #answered(): void {
-    if (this.#alarm !== undefined) {
-      stopAlarm(this.#alarm);
-      this.#alarm = undefined;
-    }
-    this.#host.closeTicket(this.#ticket);
-    this.#ticket = 0;
-  }
-
   #apply(given: number, { reply, actions, plan }: AnswerParts): void {
-    const stage = this.#stage;
-    if (stage === 'negotiate') {
+    const stage = this.#asked;
+    if (stage === undefined) {
       this.#negotiated(given, plan);
       return;
     }
     if (actions !== undefined) this.#actions = actions;
-    const verdict = this.#clamped(given);
-    if (scope[stage] === 'message') this.#applyToMessage(stage as VerdictStage, verdict, reply);
-    else this.#reply(stage as VerdictStage, verdict, reply);
+    const verdict = this.#clamped(given, stage);
+    if (stage.isOfMessage) this.#applyToMessage(stage, verdict, reply);
+    else this.#reply(stage, verdict, reply);
   }
 
-  #clamped(verdict: number): number {
+  #clamped(verdict: number, stage: StageFacts): number {
     if (!verdictFrames.has(verdict)) return TEMPFAIL;
-    if (verdict === SKIP && (this.#stage !== 'body' || (this.#steps & SMFIP.SKIP) === 0)) return CONTINUE;
+    if (verdict === SKIP && (stage !== facts.body || (this.#steps & SMFIP.SKIP) === 0)) return CONTINUE;
     // A policy may say so, but it is none of this stage's verdicts.
-    return verdict === ACCEPT && this.#stage === 'unknown' ? CONTINUE : verdict;
+    return verdict === ACCEPT && stage === facts.unknown ? CONTINUE : verdict;
   }
 
-  #applyToMessage(stage: VerdictStage, given: number, reply: Reject | Tempfail | undefined): void {
+  #applyToMessage(stage: StageFacts, given: number, reply: Reject | Tempfail | undefined): void {
     let verdict = given;
     const refuses = verdict === REJECT || verdict === TEMPFAIL;
-    if (verdict === ACCEPT && stage !== 'eom' && this.#actions.length > 0) {
+    if (verdict === ACCEPT && stage !== facts.eom && this.#actions.length > 0) {
       // The MTA never comes to eom after an accept, and the actions would be lost.
       this.#accepted = true;
-      this.#recorder.dropMessage();
+      this.#questions.recorder.dropMessage();
       verdict = CONTINUE;
-    } else if (stage === 'eom' && (verdict === CONTINUE || verdict === ACCEPT)) {
+    } else if (stage === facts.eom && (verdict === CONTINUE || verdict === ACCEPT)) {
       verdict = this.#endWithReplay(verdict);
     } else if (refuses || verdict === DISCARD || verdict === ACCEPT) {
       // A refusal of a recipient concerns that one only.
-      if (!(refuses && stage === 'envrcpt')) this.#endMessage(verdict);
+      if (!(refuses && stage === facts.envrcpt)) this.#endMessage(verdict);
     }
     this.#reply(stage, verdict, reply);
   }
 
   #endWithReplay(verdict: number): number {
     if (this.#actions.length > 0) {
-      this.#line.sendActions(actionFrames(this.#actions), () => this.#tell(Notice.replayFailed, 0));
+      const lost = (): void => this.#questions.notify(Notice.replayFailed, 0);
+      this.#line.sendActions(actionFrames(this.#actions), lost);
     }
     // What was said of this message holds for nothing that comes after it.
     this.#endMessage(this.#withoutMail);
@@ -532,16 +431,16 @@ export class Session {
     this.#messageKnown = false;
     this.#accepted = false;
     this.#actions = [];
-    this.#recorder.dropMessage();
+    this.#questions.recorder.dropMessage();
     this.#macros.endMessage();
     this.#host.messageEnded();
   }
 
   /** Answers the MTA, where it waits for an answer. */
-  #reply(stage: VerdictStage, verdict: number, reply?: Reject | Tempfail): void {
-    const { noReply } = STAGES[stage];
+  #reply(stage: StageFacts, verdict: number, reply?: Reject | Tempfail): void {
+    const { noReply } = stage;
     const isSilent = (this.#steps & noReply) !== 0;
-    if (this.#bodyWithEom && stage === 'body') {
+    if (this.#bodyWithEom && stage === facts.body) {
       this.#bodyWithEom = false;
       if (isSilent || verdict === CONTINUE || verdict === SKIP) {
         this.#eom();
@@ -566,26 +465,13 @@ export class Session {
       this.#line.hangUp();
       return;
     }
-    this.#plan = plan;
+    this.#questions.plan = plan;
+    const offer = this.#offer;
     const steps =
-      chosen.steps === BY_PLAN ? this.#wantedSteps() : (this.#offer.steps | noReplyOfAll) & chosen.steps;
-    this.#agree(this.#offer.actions & chosen.actions, steps);
-  }
-
-  /** What the plan does not need is switched off, what it only gathers gets no reply. */
-  #wantedSteps(): number {
-    const { modes, rejectedRecipients } = this.#plan;
-    let steps: number = SMFIP.SKIP | SMFIP.HDR_LEADSPC;
-    if (rejectedRecipients) steps |= SMFIP.RCPT_REJ;
-    for (const [stage, { off, noReply }] of stageWires) {
-      const mode = modes[stageIndex[stage]];
-      if (mode === Mode.off) steps |= off;
-      if (mode !== Mode.wait) steps |= noReply;
-    }
-    // Postfix flushes its stream at DATA. Without an answer Nagle keeps the content back until the kernel's delayed
-    // acknowledgement, 40 ms later; our answer brings that along.
-    if (this.#line.isTcp && modes[stageIndex.data] === Mode.record) steps &= ~SMFIP.NR_DATA;
-    return steps & (this.#offer.steps | noReplyOfAll);
+      chosen.steps === BY_PLAN
+        ? wantedSteps(plan, offer, this.#line.isTcp)
+        : possibleSteps(offer) & chosen.steps;
+    this.#agree(offer.actions & chosen.actions, steps);
   }
 
   #agree(granted: number, wanted: number): void {
@@ -594,44 +480,27 @@ export class Session {
     this.#steps = wanted >>> 0;
     this.#mtaSteps = (wanted & offer.steps) >>> 0;
     this.#final = this.#withoutMail;
-    const symlists: { [stage in MacroStage]?: string } = {};
-    if (!this.refused && (offer.actions & SMFIF.SETSYMLIST) !== 0) {
-      for (const stage of macroStages) {
-        const names = this.#plan.requestedMacros[stageIndex[stage]] ?? '';
-        if (names !== '') symlists[stage] = names;
-      }
-    }
-    if (!this.refused) this.#recorder.negotiation({ actions, steps: this.#steps });
-    this.#line.send(encodeAgreement(offer.version, actions, this.#mtaSteps, symlists));
+    const asksForMacros = !this.refused && (offer.actions & SMFIF.SETSYMLIST) !== 0;
+    if (!this.refused) this.#questions.recorder.negotiation({ actions, steps: this.#steps });
+    const lists = asksForMacros ? wantedMacros(this.#plan) : {};
+    this.#line.send(encodeAgreement(offer.version, actions, this.#mtaSteps, lists));
   }
 
-  // What is told.
+  // What the plan says.
 
-  #takeRecords(): ReturnType<Recorder['take']> {
-    this.#known = true;
-    if (this.#inMessage) this.#messageKnown = true;
-    return this.#recorder.take();
+  get #plan(): EnginePlan {
+    return this.#questions.plan;
   }
 
-  /** News with everything gathered so far; nobody waits for an answer. */
-  #tellWithRecords(stage: Stage): void {
-    const records = this.#takeRecords();
-    this.#host.take({ id: 0, session: this.id, plan: this.#plan.id, stage: stageIndex[stage], records });
-  }
-
-  #tell(notice: number, about: number): void {
-    this.#host.take({ id: about, session: this.id, plan: this.#plan.id, stage: notice, records: NO_RECORDS });
-  }
-
-  #news(stage: Stage): ReturnType<MacroLists['news']> {
-    return this.#macros.news(this.#plan.stageMacros[stageIndex[stage]] ?? []);
+  get #modes(): readonly number[] {
+    return this.#questions.plan.modes;
   }
 
   #mode(stage: Stage): number {
-    return this.#plan.modes[stageIndex[stage]] ?? Mode.off;
+    return this.#modes[stageIndex[stage]] ?? Mode.off;
+  }
+
+  #news(index: number): ReturnType<MacroLists['news']> {
+    return this.#macros.news(this.#plan.stageMacros[index] ?? []);
   }
 }
-
-const NO_RECORDS = new Recorder().take();
-const stageWires = Object.entries(STAGES) as [VerdictStage, (typeof STAGES)[VerdictStage]][];
-const macrosComeWith = Object.fromEntries(macroStages.map((stage) => [stage, true]));
