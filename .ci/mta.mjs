@@ -25,6 +25,8 @@ const PACKAGES = [
   ...['opendkim', 'opendkim-tools', 'python3-dkim'],
   // With opendkim, the chain that the bench compares with, and the name server that both ask there.
   ...['opendmarc', 'postfix-policyd-spf-python', 'unbound'],
+  // Checks the units of operation/.
+  'systemd',
   // The browser for the quarantine's page.
   ...['chromium', 'fonts-dejavu-core'],
 ];

@@ -11,6 +11,8 @@ export interface ServerQuery {
   readonly packet: DNS.Packet;
   readonly name: string;
   readonly type: number;
+  /** From which port it came. */
+  readonly port: number;
   /** Sends a datagram to the client. */
   send(bytes: Buffer): void;
   /** Sends a datagram to the client from another port. */
@@ -50,6 +52,7 @@ export async function startDnsServer({
       packet,
       name,
       type: question?.type ?? 0,
+      port: peer.port,
       send: (reply) => socket.send(reply, peer.port, peer.address),
       sendFromElsewhere: (reply) => elsewhere.send(reply, peer.port, peer.address),
     });

@@ -196,6 +196,24 @@ describe('forgeries are not taken for the reply', () => {
   });
 });
 
+it('nobody can foresee the id and the port of a question', async () => {
+  const ids = new Set<number>();
+  const ports = new Set<number>();
+  await using server = await startDnsServer({
+    udp: (query) => {
+      ids.add(query.packet.header.id);
+      ports.add(query.port);
+      answerWell(query);
+    },
+  });
+  const resolver = client([server.spec]);
+  for (let i = 0; i < 32; i++) await resolver.resolve(`name${i}.example`, 'A');
+  // A few may come twice by chance.
+  expect(Math.min(ids.size, ports.size)).toBeGreaterThan(24);
+  const steps = [...ids].map((id, i, all) => id - (all[i - 1] ?? 0));
+  expect(new Set(steps).size).toBeGreaterThan(24);
+});
+
 describe('broken replies are malformed', () => {
   /** A header that announces `answers` records, the question, and then `rest`. */
   const crafted = (query: ServerQuery, answers: number, rest: readonly number[]): Buffer => {
@@ -392,7 +410,14 @@ describe('truncated replies', () => {
     (socket: Socket): void => {
       socket.once('data', (bytes: Buffer) => {
         const packet = Packet.parse(bytes.subarray(2));
-        const query = { packet, name: 'name.example', type: TYPE.A, send: silent, sendFromElsewhere: silent };
+        const query = {
+          packet,
+          name: 'name.example',
+          type: TYPE.A,
+          port: 0,
+          send: silent,
+          sendFromElsewhere: silent,
+        };
         const reply = change(replyTo(query, GOOD));
         for (let at = 0; at < reply.length; at += size) socket.write(reply.subarray(at, at + size));
       });

@@ -1,4 +1,5 @@
 /** The filter as its users have it, on each kind of store. */
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Bayes, openBayes } from '../../../lib/bayes/index.ts';
@@ -151,6 +152,20 @@ describe('in SQLite', () => {
   });
   afterAll(() => directory[Symbol.asyncDispose]());
   suite(async () => `sqlite:${join(directory.path, `${count++}/bayes.db`)}`);
+
+  it('is a file for nobody else to read', async () => {
+    const folder = join(directory.path, 'private');
+    const before = process.umask(0);
+    try {
+      await using bayes = await openBayes({ url: `sqlite:${join(folder, 'bayes.db')}` });
+      await bayes.train(mailOf('spam', 1), 'spam');
+      const modes = readdirSync(folder).map((name) => statSync(join(folder, name)).mode & 0o777);
+      expect(statSync(folder).mode & 0o777).toBe(0o700);
+      expect(new Set(modes)).toEqual(new Set([0o600]));
+    } finally {
+      process.umask(before);
+    }
+  });
 
   it('keeps what it learned, and what others learn counts at once', async () => {
     const url = `sqlite:${join(directory.path, 'kept/bayes.db')}`;

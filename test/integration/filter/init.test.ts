@@ -1,5 +1,5 @@
 /** `milter init`, and what it writes. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv } from 'ajv';
 import { parse } from 'smol-toml';
@@ -22,6 +22,17 @@ describe('milter init', () => {
     const validate = new Ajv({ strict: false }).compile(schema);
     expect([validate(parse(text)), validate.errors]).toEqual([true, null]);
     expect((await milter(['explain', file])).status).toBe(0);
+  });
+
+  it('writes files that others on the machine cannot read', async () => {
+    const folder = folderWith({});
+    const before = process.umask(0);
+    try {
+      expect((await milter(['init', folder])).status).toBe(0);
+    } finally {
+      process.umask(before);
+    }
+    expect(statSync(join(folder, 'milter.toml')).mode & 0o777).toBe(0o640);
   });
 
   it('overwrites nothing', async () => {

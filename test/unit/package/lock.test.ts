@@ -6,6 +6,9 @@ import { expect, it } from 'vitest';
 interface Locked {
   readonly version?: string;
   readonly resolved?: string;
+  readonly integrity?: string;
+  readonly dev?: boolean;
+  readonly hasInstallScript?: boolean;
   readonly optionalDependencies?: Readonly<Record<string, string>>;
 }
 
@@ -20,4 +23,16 @@ it('package-lock.json has the optional packages of every platform, without which
   const wanted = Object.values(packages).flatMap((entry) => Object.keys(entry.optionalDependencies ?? {}));
   const there = new Set(Object.keys(packages).map((path) => path.replace(/^.*node_modules\//, '')));
   expect(wanted.filter((name) => !there.has(name))).toEqual([]);
+});
+
+it('package-lock.json has the checksum of every package', () => {
+  const foreign = Object.keys(packages).filter((path) => path !== '');
+  expect(foreign.length).toBeGreaterThan(100);
+  expect(foreign.filter((path) => !/^sha512-/.test(packages[path]?.integrity ?? ''))).toEqual([]);
+});
+
+it('no package that users get runs a script when it is installed', () => {
+  const installed = Object.keys(packages).filter((path) => path !== '' && packages[path]?.dev !== true);
+  expect(installed.length).toBeGreaterThan(7);
+  expect(installed.filter((path) => packages[path]?.hasInstallScript === true)).toEqual([]);
 });

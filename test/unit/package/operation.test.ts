@@ -30,6 +30,33 @@ it.skipIf(!has('systemd-analyze'))('systemd takes the units', () => {
   }
 });
 
+/** What `systemd-analyze security` says at most: 0 is shut off from everything, 10 may do anything. */
+const EXPOSURE = 2.0;
+
+it.skipIf(!has('systemd-analyze')).each(['milter.service', 'milter-dns.service'])(
+  '%s is shut off from what it does not need',
+  (name) => {
+    const { status, stdout, stderr } = spawnSync(
+      'systemd-analyze',
+      [
+        ...['security', '--offline=true', '--no-pager', `--threshold=${EXPOSURE * 10}`],
+        join(operation, name),
+      ],
+      { encoding: 'utf8' },
+    );
+    expect(stdout.trimEnd().split('\n').at(-1), stderr).toMatch(/Overall exposure level for .*: [\d.]+/);
+    expect(status, stdout).toBe(0);
+  },
+);
+
+it('the units leave what JavaScript cannot do without', () => {
+  for (const name of ['milter.service', 'milter-dns.service']) {
+    const unit = readFileSync(join(operation, name), 'utf8');
+    // V8 compiles while it runs; Node.js reads /proc/meminfo and its like.
+    expect(unit).not.toMatch(/^(?:MemoryDenyWriteExecute=(?:yes|true|1)|ProcSubset=pid|PrivateNetwork=yes)/m);
+  }
+});
+
 it.skipIf(!has('systemd-sysusers') || !has('systemd-tmpfiles'))('makes its user and its folders', () => {
   const root = folder();
   mkdirSync(join(root, 'etc'));
