@@ -147,6 +147,8 @@ export const DEFAULT_CONNECTIONS = 1_000;
 /** An engine that listens at one address. */
 export interface EngineServer extends Backend {
   readonly name: 'libmilter' | 'js';
+  /** So many are served at once. */
+  readonly maxConnections: number;
   /** New connections follow this plan. To be called once before {@link start}. */
   usePlan(id: number): void;
   /**

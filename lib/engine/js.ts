@@ -39,6 +39,7 @@ export function openJs(options: EngineOptions, take: (ticket: Ticket) => void): 
 
 export class JsServer implements EngineServer, SessionHost, ConnectionHost {
   readonly name = 'js';
+  readonly maxConnections: number;
   readonly take: (ticket: Ticket) => void;
   readonly logger: Logger;
   readonly maxDataSize: number;
@@ -70,6 +71,7 @@ export class JsServer implements EngineServer, SessionHost, ConnectionHost {
     this.logger = options.logger;
     this.maxDataSize = options.maxDataSize ?? CHUNK_SIZE;
     this.timeout = options.timeout;
+    this.maxConnections = options.maxConnections ?? DEFAULT_CONNECTIONS;
     this.closed = this.#ending.promise;
   }
 
@@ -186,7 +188,7 @@ export class JsServer implements EngineServer, SessionHost, ConnectionHost {
 
   openSession(line: Line): Session | undefined {
     if (this.draining || this.#plan === undefined) return undefined;
-    const refused = this.#served >= (this.#options.maxConnections ?? DEFAULT_CONNECTIONS);
+    const refused = this.#served >= this.maxConnections;
     if (!refused) this.#served++;
     this.#sessions.created++;
     this.#lastSession++;

@@ -35,6 +35,7 @@ export function openLibmilter(options: EngineOptions, take: (ticket: Ticket) => 
 
 class LibmilterServer implements EngineServer {
   readonly name = 'libmilter';
+  readonly maxConnections: number;
   readonly closed: Promise<MilterError | undefined>;
   readonly #options: EngineOptions;
   readonly #native: NativeServer;
@@ -45,6 +46,7 @@ class LibmilterServer implements EngineServer {
     this.#options = options;
     const { socket, socketMode, socketGroup, backlog, timeout, debug, maxDataSize } = options;
     const { Server } = loadAddon();
+    this.maxConnections = connectionsFor(options);
     const ending = Promise.withResolvers<MilterError | undefined>();
     this.closed = ending.promise;
     const resume = (): void => this.#native.resume();
@@ -58,7 +60,7 @@ class LibmilterServer implements EngineServer {
         timeoutSeconds: Math.ceil(timeout / 1000),
         debug,
         maxDataSize: maxDataSize ?? 0,
-        maxConnections: connectionsFor(options),
+        maxConnections: this.maxConnections,
       },
       {
         batch: (tickets, bodies) => {

@@ -6,12 +6,14 @@ import { openJs } from '../engine/js.ts';
 import { libmilterInfo } from '../engine/libmilter/addon.ts';
 import { openLibmilter } from '../engine/libmilter.ts';
 import { MilterError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
 import { type Filter, isClass } from '../milter/compose.ts';
 import { isMilterClass, Milter } from '../milter/milter.ts';
 import { checkOptions, integer, type Kinds, optionFault } from '../options.ts';
 import { Dispatcher } from '../run/dispatcher.ts';
 import { clearSocketFile } from '../socket-file.ts';
 import { readOptions, type ServeOptions, type Settings } from './options.ts';
+import { watchRoom } from './room.ts';
 import type { ThreadedServer, ThreadStats } from './threads/served.ts';
 import { FilterThreads } from './threads/threads.ts';
 
@@ -94,7 +96,7 @@ export async function serve(filter: Filter | URL | FilterThreads, options: Serve
   const engine = await openEngine(settings, (ticket) => dispatcher.take(ticket));
   const dispatcher = new Dispatcher(engine, filter, Milter, settings, settings.logger);
   engine.usePlan(dispatcher.initialPlan);
-  return new RunningServer(engine, new OwnThread(dispatcher), await engine.start());
+  return new RunningServer(engine, new OwnThread(dispatcher), await engine.start(), settings.logger);
 }
 
 /** @param ended what is to be done when the server has ended */
@@ -113,7 +115,8 @@ async function serveInThreads(
       throw error;
     });
   try {
-    return new RunningServer(engine, new OtherThreads(threads, served, ended), await engine.start());
+    const answering = new OtherThreads(threads, served, ended);
+    return new RunningServer(engine, answering, await engine.start(), logger);
   } catch (error) {
     threads.detach(served);
     throw error;
@@ -229,11 +232,12 @@ class RunningServer implements Server {
   readonly #engine: EngineServer;
   readonly #answering: Answering;
 
-  constructor(engine: EngineServer, answering: Answering, address: string) {
+  constructor(engine: EngineServer, answering: Answering, address: string, logger: Logger) {
     this.#engine = engine;
     this.#answering = answering;
     this.address = address;
     this.engine = engine.name;
+    watchRoom(engine, logger);
     this.closed = engine.closed.then(async (reason) => {
       await answering.ended();
       return reason;

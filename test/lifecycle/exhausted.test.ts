@@ -2,7 +2,7 @@
  * What `milter run` does where the system gives it no more: connections, descriptors, threads. Nobody's mail passes
  * unseen, whoever is served goes on, and all is well when there is room again.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chownSync, readdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -72,9 +72,30 @@ describe.each(['libmilter', 'js'])('engine %s', (engine) => {
     const told = await Promise.all(Array.from({ length: 200 }, () => arrive(address, mtas)));
     expect(told.filter((verdict) => verdict === 'continue')).toHaveLength(20);
     expect(told.filter((verdict) => verdict === 'tempfail')).toHaveLength(180);
+    await until('the log', () => running.err.includes('all 20 connections (maxConnections) are taken'));
     await leave(mtas);
     await until('room', () => takes(address));
+    await until('the log', () => running.err.includes('there is room for connections again'));
   });
+
+  it.skipIf(isMissing(['a limit of threads'], 'a limit of descriptors'))(
+    'says at the start that it will not have enough descriptors',
+    () => {
+      const script = `
+        import { Milter, serve } from '${new URL('../../lib/index.ts', import.meta.url).href}';
+        const logger = { debug() {}, info() {}, error() {}, warn: (_, message) => console.log(message) };
+        for (const maxConnections of [200, 300]) {
+          const options = { socket: 'inet:0@127.0.0.1', engine: '${engine}', logger, maxConnections };
+          const server = await serve(class extends Milter { eom() {} }, options);
+          await server.close();
+        }`;
+      const node = [process.execPath, '--input-type=module', '--eval', script];
+      const { stdout } = spawnSync('prlimit', ['--nofile=300:300', ...node], { encoding: 'utf8' });
+      expect(stdout).toBe(
+        '300 descriptors (ulimit -n) are too few for 300 connections: those beyond are dropped\n',
+      );
+    },
+  );
 
   it.skipIf(isMissing(['a limit of threads'], 'a limit of descriptors'))(
     'goes on when it has no more descriptors, and drops who comes meanwhile',
