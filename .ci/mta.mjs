@@ -17,6 +17,8 @@ import { join } from 'node:path';
 
 const PACKAGES = [
   ...['postfix', 'miltertest', 'python3-milter', 'm4', 'redis-server', 'faketime'],
+  // Filters on several machines: what they share, and who spreads mail over them.
+  ...['redis-sentinel', 'haproxy'],
   // Name servers, and those who ask them.
   ...['nsd', 'rbldnsd', 'dnsperf', 'bind9-dnsutils', 'python3-spf'],
   // Scanners, and a learning filter to be compared with.

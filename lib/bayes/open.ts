@@ -13,6 +13,7 @@ import {
   oneOf,
   text,
 } from '../options.ts';
+import { REDIS_FORMS, redisUrlFault } from '../redis-url.ts';
 import { cutToSize } from './cut.ts';
 import { RETENTION } from './expiry.ts';
 import type { Classification, MessageOptions, Training, Untraining } from './learner.ts';
@@ -23,8 +24,9 @@ import type { DictionarySize, Kind, Retention } from './store/store.ts';
 export interface BayesOptions {
   /**
    * Where what is learned is kept: `sqlite:PATH`, a file that is made where there is none and that several processes may share;
-   * `redis://[user:password@]host[:port][/number]` or `rediss://…`, which needs `@redis/client`, and may be away now and come back
-   * later; `memory:`, for tries.
+   * `redis://[user:password@]host[:port][/number]` or, where sentinels know the master by a name,
+   * `redis+sentinel://[user:password@]host[:port][,host[:port]…]/name[/number]`, with TLS `rediss…`, which need `@redis/client`,
+   * and may be away now and come back later; `memory:`, for tries.
    */
   readonly url: string;
   /** The time in milliseconds since 1970. @default Date.now */
@@ -138,10 +140,10 @@ export async function openBayes(options: BayesOptions): Promise<Bayes> {
 function parseUrl(url: string): BayesUrl {
   if (url === 'memory:') return { kind: 'memory' };
   if (/^sqlite:./.test(url)) return { kind: 'sqlite', path: url.slice('sqlite:'.length) };
-  if (/^rediss?:\/\/./.test(url) && URL.canParse(url)) return { kind: 'redis', url };
-  throw wrongArgument(
-    'openBayes option "url" must be "sqlite:PATH", "redis://HOST:PORT/NUMBER" or "memory:"',
-  );
+  const fault = redisUrlFault(url);
+  if (fault === undefined) return { kind: 'redis', url };
+  const must = url.startsWith('redis') ? fault : `must be "sqlite:PATH", ${REDIS_FORMS} or "memory:"`;
+  throw wrongArgument(`openBayes option "url" ${must}`);
 }
 
 interface Waiting {

@@ -1,7 +1,9 @@
 /** Dictionaries in Redis, Redis Cluster or Valkey, which several machines share. */
 import { randomBytes } from 'node:crypto';
 import { Breaker, BreakerError } from '../../breaker.ts';
-import { inTime, isReply, LateError, RedisConnection } from '../../redis-client.ts';
+import { isReply } from '../../redis-client.ts';
+import { inTime, LateError, RedisConnection } from '../../redis-connection.ts';
+import { redisName } from '../../redis-url.ts';
 import { CountCache } from '../cache.ts';
 import { dayOf } from '../counts.ts';
 import { TOUCH_DAYS } from '../expiry.ts';
@@ -52,7 +54,7 @@ export class RedisStore implements DictionaryStore {
 
   constructor(url: string, retention: Retention) {
     this.#retention = retention;
-    this.#name = `redis://${new URL(url).host}`;
+    this.#name = redisName(url);
     this.#breaker = new Breaker({
       name: this.#name,
       pause: PAUSE,
@@ -65,6 +67,8 @@ export class RedisStore implements DictionaryStore {
       found: () => {
         this.#lost = undefined;
       },
+      // The store, which is there too, tells of it.
+      followed: () => {},
     });
   }
 
@@ -230,12 +234,9 @@ export class RedisStore implements DictionaryStore {
       return await this.#breaker.run(() => inTime(this.#connection.tried.then(question), DEADLINE));
     } catch (error) {
       if (error instanceof BreakerError) throw error;
-      if (isReply(error)) throw new Error(`${this.#name} refuses: ${error.message}`, { cause: error });
-      const cause = this.#lost ?? error;
-      throw new Error(
-        `${this.#name} is away: ${cause instanceof Error && cause.message !== '' ? cause.message : String(cause)}`,
-        { cause },
-      );
+      const cause = isReply(error) ? error : (this.#lost ?? error);
+      const why = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
+      throw new Error(`${this.#name} ${isReply(cause) ? 'refuses' : 'is away'}: ${why}`, { cause });
     }
   }
 }

@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { createResolver } from '../../dns/index.ts';
 import { MilterError } from '../../errors.ts';
 import { parseSocket } from '../../index.ts';
+import { REDIS_FORMS, redisUrlFault } from '../../redis-url.ts';
 import type { AnyModule, FindingDeclaration, When } from '../module.ts';
 import { BadValue } from './faults.ts';
 import { type Kind, mustBe, textKind, textOrNone, withDefault } from './kind.ts';
@@ -52,10 +53,11 @@ const HOUR = 3_600_000;
 const storeUrl = kinds.secret().transform((text, context): StoreUrl => {
   const path = /^sqlite:(?:\/\/)?([^\0]+)$/.exec(text)?.[1];
   if (path !== undefined) return { kind: 'sqlite', path: resolve(reading().data, path) };
-  if (/^rediss?:\/\/./.test(text) && URL.canParse(text)) return { kind: 'redis', url: text };
   if (/^memory:(\/\/)?$/.test(text)) return { kind: 'memory' };
+  const fault = redisUrlFault(text);
+  if (fault === undefined) return { kind: 'redis', url: text };
   // The text itself may hold a password.
-  const message = 'must be "sqlite:FILE", "redis://HOST:PORT/NUMBER", "rediss://…" or "memory:"';
+  const message = text.startsWith('redis') ? fault : `must be "sqlite:FILE", ${REDIS_FORMS} or "memory:"`;
   context.issues.push({ code: 'custom', message, input: text });
   return z.NEVER;
 });
@@ -149,7 +151,7 @@ export const settingsSchema = z.strictObject({
   store: z
     .strictObject({
       url: withDefault(storeUrl, 'sqlite:milter.db').describe(
-        '"sqlite:FILE", "redis://HOST:PORT/NUMBER" when several machines share it, "memory:" for tries',
+        '"sqlite:FILE", "redis://HOST:PORT/NUMBER" or "redis+sentinel://HOST:PORT,HOST:PORT/NAME/NUMBER" when several machines share it, "memory:" for tries',
       ),
     })
     .prefault({})

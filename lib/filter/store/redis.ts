@@ -2,7 +2,9 @@
 
 import { Breaker, BreakerError } from '../../breaker.ts';
 import type { Logger } from '../../index.ts';
-import { inTime, isReply, LateError, RedisConnection } from '../../redis-client.ts';
+import { isReply } from '../../redis-client.ts';
+import { inTime, LateError, RedisConnection } from '../../redis-connection.ts';
+import { redisName } from '../../redis-url.ts';
 import { ADMIT, CALLS, GIVE_BACK, GRACE } from './redis-scripts.ts';
 import type { Backend, Page, StoreAnswer, StoreRequest } from './request.ts';
 import { type StoreCall, StoreError, type WindowLimit } from './store.ts';
@@ -10,7 +12,7 @@ import { admission, sliceStart, type Window } from './window.ts';
 
 /** What a Redis store needs. */
 export interface RedisOptions {
-  /** `redis://` or `rediss://`; user and password may be in it. */
+  /** One that `parseRedisUrl` takes; user and password may be in it. */
   readonly url: string;
   readonly now: () => number;
   readonly log: Logger;
@@ -39,11 +41,12 @@ export class RedisBackend implements Backend {
   #connection: RedisConnection | undefined;
   /** Why it is away; undefined while it is not. */
   #lost: unknown;
+  #isFollowed = true;
   #closed = false;
 
   constructor(options: RedisOptions) {
     this.#options = options;
-    this.#name = `the store redis://${new URL(options.url).host}`;
+    this.#name = `the store ${redisName(options.url)}`;
     this.#breaker = new Breaker({
       name: this.#name,
       pause: PAUSE,
@@ -80,6 +83,16 @@ export class RedisBackend implements Backend {
         if (this.#lost !== undefined) this.#options.log.info({}, `${this.#name} is back`);
         this.#lost = undefined;
       },
+      followed: (isFollowed) => {
+        if (isFollowed === this.#isFollowed) return;
+        this.#isFollowed = isFollowed;
+        if (isFollowed) this.#options.log.info({}, `${this.#name} has a replica again`);
+        else
+          this.#options.log.warn(
+            {},
+            `${this.#name} has no replica: if it is lost now, what it knows is lost`,
+          );
+      },
     });
     const connection = this.#connection;
     return await this.#breaker.run(() =>
@@ -92,11 +105,10 @@ export class RedisBackend implements Backend {
 
   #describe(error: unknown): StoreError {
     if (error instanceof BreakerError) return new StoreError(error.message, { cause: error.cause });
-    if (isReply(error)) return new StoreError(`${this.#name} refuses: ${error.message}`, { cause: error });
     // Why the connection was lost says more than that it is.
-    const cause = this.#lost ?? error;
+    const cause = isReply(error) ? error : (this.#lost ?? error);
     const why = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
-    return new StoreError(`${this.#name} is away: ${why}`, { cause });
+    return new StoreError(`${this.#name} ${isReply(cause) ? 'refuses' : 'is away'}: ${why}`, { cause });
   }
 }
 

@@ -230,7 +230,15 @@ users = { group = "x" }`;
     [`${SOCKET}\nlog = "debug"`, 'log: must be a table, { … }, got "debug"'],
     [
       `${SOCKET}\nstore.url = "mysql://secret@x"`,
-      'store.url: must be "sqlite:FILE", "redis://HOST:PORT/NUMBER", "rediss://…" or "memory:"',
+      'store.url: must be "sqlite:FILE", "redis://HOST:PORT/NUMBER", "redis+sentinel://HOST:PORT,HOST:PORT/NAME/NUMBER" (with TLS: "rediss…") or "memory:"',
+    ],
+    [
+      `${SOCKET}\nstore.url = "redis+sentinel://:secret@a,b"`,
+      'store.url: must name the master as its sentinels do: "redis+sentinel://HOST:PORT,HOST:PORT/NAME/NUMBER"',
+    ],
+    [
+      `${SOCKET}\nstore.url = "redis://:secret@a/secret"`,
+      'store.url: must end with the number of a database, as in "redis://HOST:PORT/NUMBER", ',
     ],
     [
       `${SOCKET}\nstore.url = "env:NONE"`,
