@@ -76,7 +76,10 @@ export class RedisBackend implements Backend {
   async #ask(request: StoreRequest): Promise<StoreAnswer> {
     this.#connection ??= new RedisConnection(this.#options.url, {
       lost: (error) => {
-        if (this.#lost === undefined) this.#options.log.error({ error }, `${this.#name} is away`);
+        if (this.#lost === undefined) {
+          const how = isReply(error) ? 'refuses' : 'is away';
+          this.#options.log.error({ error }, `${this.#name} ${how}`);
+        }
         this.#lost = error;
       },
       found: () => {

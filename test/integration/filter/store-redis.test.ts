@@ -92,6 +92,7 @@ describeWith(['redis'], 'a store in Redis', () => {
     );
     const none = await open(`redis://${place}`);
     expect(await fault(none.store.get('k'))).toMatch(/ refuses: NOAUTH /);
+    expect(wrong.log.lines[0]).toMatchObject({ level: 'error', message: `${places(redis)} refuses` });
     const told = JSON.stringify([wrong.log.lines, none.log.lines], (_, value: unknown) =>
       value instanceof Error ? String(value) : value,
     );
