@@ -184,6 +184,33 @@ describe.each(['libmilter', 'js'] as const)('threads under the engine %s', (engi
   });
 });
 
+it.concurrent.each(['libmilter', 'js'] as const)(
+  'threads that hang for good are ended and replaced, and harm no other, under the engine %s',
+  async (engine) => {
+    const short = { envfrom: 400, envrcpt: 400, data: 400, eom: 400, connect: 400, helo: 400, unknown: 400 };
+    await using t = await serving(FILTER, {
+      engine,
+      threads: 2,
+      deadlines: { ...short, header: 400, eoh: 400, body: 400 },
+    });
+    const [bad, good] = [await t.mta(), await t.mta()];
+    const spun = mail(bad, 'spin');
+    await until('it to hang', () => t.server.stats().tickets.created === 1);
+    expect(await spun).toBe('Mail filter failed, please try again later');
+    const place = await mail(good, 'who');
+    expect(place).toMatch(/^thread /);
+    await died(t, 1);
+    expect(await mail(good, 'who')).toBe(place);
+    expect(t.log.filter(({ message }) => message.startsWith('a thread died'))).toMatchObject([
+      {
+        level: 'error',
+        fields: { owed: 0, error: { message: expect.stringContaining('hung in a handler for 5 s') } },
+      },
+    ]);
+    await until('both to serve', async () => (await threadsOf(t, 8)) === 2);
+  },
+);
+
 describe('what cannot be served in threads', () => {
   const refused = async (filter: Filter | URL, options: Partial<ServeOptions> = {}): Promise<unknown> => {
     try {

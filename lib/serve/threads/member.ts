@@ -8,6 +8,8 @@ import { Cell, type FromThread, type Reply, type ThreadTask, type ToThread } fro
 const END_WITHIN = 10_000;
 /** A thread that reads nothing for so many milliseconds, although there is something, hangs in a handler. */
 const HANGS_AFTER = 500;
+/** How often threads are to be looked at, in milliseconds. */
+export const LOOK_EVERY = 1_000;
 
 /** Who hears a thread. */
 export interface ThreadHost {
@@ -29,6 +31,10 @@ export class Thread {
   /** How many messages it had done when that was last looked at, and since when it has been as many. */
   #seen = 0;
   #seenAt = 0;
+  /** How often it was seen to hang since it last did not. */
+  #looks = 0;
+  /** Why it ended. */
+  #cause: Error | undefined;
 
   constructor(number: number, url: URL, host: ThreadHost) {
     this.number = number;
@@ -47,7 +53,6 @@ export class Thread {
       transferList: [port2],
       ...(ofText && { execArgv }),
     });
-    let cause: Error | undefined;
     this.#worker.on('message', (message: FromThread) => {
       if (message.word === 'ready') this.#starting.resolve();
       else if (message.word === 'fault')
@@ -55,12 +60,12 @@ export class Thread {
       host.heard(this, message);
     });
     this.#worker.on('error', (error) => {
-      cause = error instanceof Error ? error : new Error(String(error));
+      this.#cause = error instanceof Error ? error : new Error(String(error));
     });
     this.#worker.on('exit', (code) => {
       this.isAlive = false;
       port1.close();
-      cause ??= new Error(`it ended with status ${code}`);
+      const cause = this.#cause ?? new Error(`it ended with status ${code}`);
       this.#starting.reject(
         new MilterError(
           'ERR_MILTER_FILTER',
@@ -103,6 +108,22 @@ export class Thread {
     }
     const since = now - this.#seenAt;
     return since > HANGS_AFTER ? since : 0;
+  }
+
+  /**
+   * Looks whether it hangs, and ends it when it has done so for `patience` milliseconds. To be called every
+   * {@link LOOK_EVERY} milliseconds: looks are counted, and no time is measured, for the whole process may have been stopped.
+   */
+  look(patience: number): void {
+    if (this.hanging === 0) {
+      this.#looks = 0;
+      return;
+    }
+    this.#looks++;
+    if (this.#looks * LOOK_EVERY < patience || this.#cause !== undefined) return;
+    const seconds = Math.round(patience / 1_000);
+    this.#cause = new Error(`it hung in a handler for ${seconds} s, beyond every deadline, and was ended`);
+    void this.#worker.terminate();
   }
 
   tell(message: ToThread, given: ArrayBuffer[] = []): void {

@@ -259,6 +259,11 @@ export class ThreadedServer {
     return owed;
   }
 
+  /** Milliseconds after which nobody waits for what was asked of a thread. */
+  get longestDeadline(): number {
+    return Math.max(0, ...[...this.#plans.values()].flatMap(({ deadlines }) => deadlines));
+  }
+
   /** By thread. */
   stats(): readonly ThreadStats[] {
     return [...this.#counts].map(([thread, counts]) => counts.read(thread));

@@ -5,7 +5,7 @@ import type { EngineServer } from '../../engine/engine.ts';
 import { MilterError } from '../../errors.ts';
 import type { Logger } from '../../logger.ts';
 import type { DispatcherSettings } from '../../run/dispatcher.ts';
-import { Thread, type ThreadHost } from './member.ts';
+import { LOOK_EVERY, Thread, type ThreadHost } from './member.ts';
 import { ThreadedServer } from './served.ts';
 import type { FromThread, Question, Reply } from './words.ts';
 
@@ -14,6 +14,8 @@ export type { ThreadStats } from './served.ts';
 /** The longest pause before a thread is started that died at its start, in milliseconds. */
 const LONGEST_PAUSE = 60_000;
 const FIRST_PAUSE = 1_000;
+/** How much longer than the longest deadline a thread may hang before it is ended, in milliseconds. */
+const HANGS_BEYOND = 5_000;
 
 /** A server in these threads. */
 interface Attached {
@@ -38,6 +40,7 @@ export class FilterThreads {
   /** What is awaited of a thread: that it serves a server. */
   readonly #awaited = new Map<string, PromiseWithResolvers<void>>();
   readonly #timers = new Set<NodeJS.Timeout>();
+  #watch: NodeJS.Timeout | undefined;
   #lastServer = 0;
   #isOpen = false;
   #isClosing = false;
@@ -67,12 +70,14 @@ export class FilterThreads {
       throw error;
     }
     threads.#isOpen = true;
+    threads.#watch = setInterval(() => threads.#look(), LOOK_EVERY).unref();
     return threads;
   }
 
   /** Ends the threads. Servers should be closed by then. May be called again. */
   async close(): Promise<void> {
     this.#isClosing = true;
+    clearInterval(this.#watch);
     for (const timer of this.#timers) clearTimeout(timer);
     await Promise.all([
       ...[...this.#threads].map((thread) => thread.end()),
@@ -111,6 +116,13 @@ export class FilterThreads {
    */
   closing({ number: server }: ThreadedServer, grace: number): void {
     for (const thread of this.#threads) thread.tell({ word: 'closing', server, grace });
+  }
+
+  /** Ends threads that hang for good: by then all that waited for them has been answered, as its deadline has passed. */
+  #look(): void {
+    let longest = 0;
+    for (const { served } of this.#servers.values()) longest = Math.max(longest, served.longestDeadline);
+    for (const thread of this.#threads) thread.look(longest + HANGS_BEYOND);
   }
 
   #heard(thread: Thread, message: FromThread): void {
