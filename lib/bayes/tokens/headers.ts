@@ -83,10 +83,10 @@ function addWords(tokens: string[], name: string, value: string): void {
 function addReceived(tokens: string[], value: string): void {
   for (const [, a, b, c] of value.matchAll(/(?<![\d.])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.\d{1,3}(?![\d.])/g))
     tokens.push(`received:${a}.${b}`, `received:${a}.${b}.${c}`);
-  for (const [found] of value
-    .toLowerCase()
-    .matchAll(/(?<![\w.-])(?:[a-z0-9_-]{1,63}\.){1,9}[a-z]{2,20}(?![\w.-])/g))
-    tokens.push(`received:${found.split('.').slice(-2).join('.')}`);
+  for (const found of value.toLowerCase().match(/[\w.-]+/g) ?? []) {
+    const domain = /^(?:[a-z0-9_-]{1,63}\.){0,8}([a-z0-9_-]{1,63}\.[a-z]{2,20})$/.exec(found)?.[1];
+    if (domain !== undefined) tokens.push(`received:${domain}`);
+  }
 }
 
 function addMessageId(tokens: string[], value: string): void {

@@ -172,16 +172,14 @@ class BodyReader {
     }
     this.#addAll(more);
     for (const link of [...links, ...linksIn(plain)]) this.#addAll(linkTokens(link));
-    for (const length of LIMITS.segment) this.#addSegment(words.slice(0, length));
+    for (const length of LIMITS.segment) {
+      if (this.segments.length >= LIMITS.segments) break;
+      this.segments.push([...new Set([...words.slice(0, length), ...pairs.slice(0, length - 1)])]);
+    }
   }
 
   #addAll(tokens: Iterable<string>): void {
     for (const token of tokens) this.tokens.add(token);
-  }
-
-  #addSegment(words: readonly string[]): void {
-    if (this.segments.length < LIMITS.segments)
-      this.segments.push([...new Set([...words, ...pairsOf(words)])]);
   }
 }
 

@@ -6,6 +6,8 @@ const LEAST = 3;
 const MOST = 20;
 
 const ASCII_WORD = /[a-z0-9$%!'@._-]+/g;
+/** What nearly all are, and nothing else is to be asked about. */
+const LETTERS = /^[a-z]{3,20}$/;
 const ANY_WORD = /[\p{L}\p{N}\p{M}$%!'@._-]+/gu;
 /** Scripts that put no spaces between words. */
 const UNSPACED = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]/;
@@ -24,8 +26,8 @@ export interface Words {
 export function wordsOf(text: string): Words {
   const words: string[] = [];
   const more: string[] = [];
-  for (const [found] of text.matchAll(isPlain(text) ? ASCII_WORD : ANY_WORD)) addWord(words, more, found);
-  for (const [found] of text.matchAll(SPACED)) {
+  for (const found of text.match(isPlain(text) ? ASCII_WORD : ANY_WORD) ?? []) addWord(words, more, found);
+  for (const found of text.match(SPACED) ?? []) {
     const joined = found.replace(/[ ._*-]/g, '');
     for (let at = 0; at < joined.length; at += MOST) more.push(`spaced:${joined.slice(at, at + MOST)}`);
   }
@@ -35,7 +37,8 @@ export function wordsOf(text: string): Words {
 function addWord(words: string[], more: string[], found: string): void {
   const word = trimmed(found);
   const { length } = word;
-  if (length < LEAST) {
+  if (LETTERS.test(word)) words.push(word);
+  else if (length < LEAST) {
     if (/[$%!]/.test(word) || UNSPACED.test(word)) words.push(word);
   } else if (/^[^@]+@[^@]+\.[a-z]/.test(word)) {
     const at = word.indexOf('@');

@@ -1,8 +1,11 @@
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { TOKENS_VERSION } from '../../../lib/bayes/store/store.ts';
 import { linkTokens } from '../../../lib/bayes/tokens/links.ts';
 import { LIMITS, messageTokens } from '../../../lib/bayes/tokens/message.ts';
 import { plainText } from '../../../lib/bayes/tokens/plain.ts';
 import { wordsOf } from '../../../lib/bayes/tokens/words.ts';
+import { mailOf } from '../../helpers/bayes-mail.ts';
 
 const words = (text: string): readonly string[] => wordsOf(plainText(text)).words;
 
@@ -207,4 +210,30 @@ describe('a message', () => {
     const many = tokensOf('Content-Type: multipart/mixed; boundary=b', '', `${parts}--b--`);
     expect(many.body.length).toBeLessThan(4 * LIMITS.parts);
   });
+});
+
+it('are the same in every release with this version: what was learned is found by them', () => {
+  const received =
+    'Received: from mail.shop.example.co.uk (HELO a-b_c.example.net) (198.51.100.7) by x-.y_z.example.org; a.b.1x -q.example.com';
+  const text =
+    'V1agra v i a g r a for $5 -- e-mail USER.name@example.org! v\u0456agra 無料です www.example.com/Buy/%41';
+  const messages = [
+    ...Array.from({ length: 20 }, (_, n) => mailOf(n % 2 === 0 ? 'spam' : 'ham', n)),
+    Buffer.from(
+      `${received}\r\nSubject: =?utf-8?q?caf=C3=A9_l=C3=A0?=      xq77\r\n\r\n${text}\r\n${'long'.repeat(9)}\r\n`,
+    ),
+    Buffer.from(
+      `Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>${text}<a href="http://1.2.3.4:81/x">no</a>` +
+        `<font color=white>hidden words are here for nobody to see</font>\r\n--b\r\nContent-Type: application/pdf; name="In Voice.PDF"\r\n\r\n%PDF\r\n--b--\r\n`,
+    ),
+  ];
+  const tokens = messages.map((message) => {
+    const { header, body, segments } = messageTokens(message);
+    return { header, body, segments };
+  });
+  const digest = createHash('sha256').update(JSON.stringify(tokens)).digest('hex');
+  expect([TOKENS_VERSION, digest]).toEqual([
+    1,
+    'a289d916e335b6193143d19a31acb1e205b1a459d471a78067c7db286aee0284',
+  ]);
 });
