@@ -35,8 +35,10 @@ constexpr const char* kCandidates[] = {
 };
 
 constexpr const char* kRemedy =
-    "install libmilter (Debian, Ubuntu: libmilter1.0.1; Fedora, RHEL: sendmail-milter; Alpine: libmilter) "
-    "or name the file in MILTER_LIBRARY";
+    "install libmilter (Debian, Ubuntu: apt install libmilter1.0.1; "
+    "Fedora, RHEL: dnf install sendmail-milter; Alpine: apk add libmilter; "
+    "Arch: a shared libmilter.so, which its own package lacks; FreeBSD: pkg install libmilter; "
+    "macOS: port install libmilter), or name the file in MILTER_LIBRARY; engine: 'js' needs none";
 
 template <typename F>
 void Resolve(void* handle, const char* name, F& function, std::string& missing) {

