@@ -1,8 +1,8 @@
 /**
- * The package as users get it: packed, built from what is packed, installed without running scripts where there is no
+ * The package as users get it: packed, built from what is packed, installed with scripts and without where there is no
  * compiler, and used from there.
  */
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import {
   cpSync,
   existsSync,
@@ -12,11 +12,14 @@ import {
   readFileSync,
   rmSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describeWith } from '../helpers/requirements.ts';
 
 const root = join(import.meta.dirname, '../..');
 const modules = join(root, 'node_modules');
@@ -29,7 +32,9 @@ let folder: string;
 let consumer: string;
 let unbuilt: string;
 let bare: NodeJS.ProcessEnv;
-let packed: readonly string[];
+let source: Packed;
+let again: Packed;
+let final: Packed;
 
 function run(
   program: string,
@@ -42,32 +47,54 @@ function run(
   throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? status}\n${stdout}${stderr}`);
 }
 
-function pack(from: string, to: string): { readonly tarball: string; readonly files: readonly string[] } {
+/** The same while something else goes on. */
+async function start(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<string> {
+  return (await promisify(execFile)(program, args, { cwd, env, maxBuffer: 2 ** 26 })).stdout;
+}
+
+interface Packed {
+  readonly tarball: string;
+  readonly files: readonly string[];
+}
+
+async function pack(from: string, to: string, umask = '022'): Promise<Packed> {
   mkdirSync(to);
-  const out = run('npm', ['pack', '--json', '--loglevel=error', '--pack-destination', to], from);
+  // The mask of a process of its own: the test's would be that of others too.
+  const command = `umask ${umask} && exec npm pack --json --loglevel=error --pack-destination '${to}'`;
+  const out = await start('sh', ['-c', command], from);
   const [{ filename, files }] = JSON.parse(out) as [{ filename: string; files: { path: string }[] }];
   return { tarball: join(to, filename), files: files.map(({ path }) => path) };
 }
 
-beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'milter-package-'));
-  // Not in the repository itself, whose dist and build others use at this moment.
-  const stage = join(folder, 'stage');
-  const names = [
-    'package.json',
-    'tsconfig.json',
-    'tsconfig.build.json',
-    'README.md',
-    'LICENSE',
-    '.ci/schema.mjs',
-    '.ci/man.mjs',
-    ...manifest.files,
-  ];
-  for (const name of names.filter((name) => name !== 'dist' && name !== 'prebuilds')) {
-    if (existsSync(join(root, name))) cpSync(join(root, name), join(stage, name), { recursive: true });
+/** A copy of all that is packed, or needed for it: the repository's own dist and build are used by others at this moment. */
+function stage(name: string): string {
+  const place = join(folder, name);
+  const needed = ['package.json', 'tsconfig.json', 'tsconfig.build.json', 'README.md', 'LICENSE'];
+  const scripts = ['.ci/schema.mjs', '.ci/man.mjs', '.ci/modes.mjs'];
+  const sources = manifest.files.filter((name) => name !== 'dist' && name !== 'prebuilds');
+  for (const name of [...needed, ...scripts, ...sources]) {
+    if (existsSync(join(root, name))) cpSync(join(root, name), join(place, name), { recursive: true });
   }
-  symlinkSync(modules, join(stage, 'node_modules'));
-  const source = pack(stage, join(folder, 'source'));
+  symlinkSync(modules, join(place, 'node_modules'));
+  return place;
+}
+
+/** Another one, as another's machine might have it: elsewhere, of another time, and readable by him alone. */
+function stageElsewhere(): string {
+  const place = stage('somewhere/else');
+  run('chmod', ['-R', 'go-rwx', 'lib', 'native', 'docs', 'operation', 'README.md'], place);
+  for (const name of ['lib/index.ts', 'README.md', 'package.json']) utimesSync(join(place, name), 1e9, 1e9);
+  return place;
+}
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'milter-package-'));
+  source = await pack(stage('stage'), join(folder, 'source-tarball'));
   const unpack = (into: string): string => {
     mkdirSync(join(folder, into), { recursive: true });
     run('tar', ['-xzf', source.tarball, '-C', join(folder, into)], folder);
@@ -76,21 +103,31 @@ beforeAll(() => {
   };
   unbuilt = unpack('unbuilt');
   const unpacked = unpack('source');
-  run('npm', ['run', '--silent', 'package:binary'], unpacked, { ...process.env, JOBS: 'max' });
+  // That it compiles and works is what is tried here, not how fast it is.
+  const unoptimized = { ...process.env, JOBS: 'max', CXXFLAGS: '-O0 -g0' };
+  [again] = await Promise.all([
+    pack(stageElsewhere(), join(folder, 'again'), '077'),
+    start('npm', ['run', '--silent', 'package:binary'], unpacked, unoptimized),
+  ]);
   // What is packed has its dist already, and no TypeScript configuration to make another.
   const scripts = join(unpacked, 'package.json');
   writeFileSync(scripts, readFileSync(scripts, 'utf8').replace(/ *"prepack": .*\n/, ''));
-  const { tarball, files } = pack(unpacked, join(folder, 'final'));
-  packed = files;
+  final = await pack(unpacked, join(folder, 'final'));
 
   consumer = join(folder, 'consumer');
   const path = join(folder, 'bin');
   for (const made of [consumer, path]) mkdirSync(made);
   symlinkSync(process.execPath, join(path, 'node'));
   bare = { PATH: path, HOME: folder };
-  const quietly = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
-  run('npm', ['install', ...quietly, tarball], consumer);
-  run('npm', ['install', '--global', '--prefix', join(folder, 'global'), ...quietly, tarball], folder);
+  const quietly = ['--prefer-offline', '--no-audit', '--no-fund', '--loglevel=error'];
+  await Promise.all([
+    start('npm', ['install', '--ignore-scripts', ...quietly, final.tarball], consumer),
+    start(
+      'npm',
+      ['install', '--global', '--prefix', join(folder, 'global'), ...quietly, final.tarball],
+      folder,
+    ),
+  ]);
 }, 300_000);
 
 afterAll(() => {
@@ -115,13 +152,13 @@ const IMPORTS = `import { Milter, serve } from 'libmilter';\nimport { connectMta
 describe('the packed package', () => {
   it('holds the prebuilt binary, and all that a build from source needs', () => {
     const platform = `${process.platform}-${process.arch}`;
-    expect(packed.filter((path) => path.startsWith('prebuilds/'))).toEqual([
+    expect(final.files.filter((path) => path.startsWith('prebuilds/'))).toEqual([
       expect.stringMatching(new RegExp(`^prebuilds/${platform}/libmilter\\.(glibc\\.|musl\\.)?node$`)),
     ]);
     for (const name of ['native/core', 'native/binding']) {
-      for (const file of readdirSync(join(root, name))) expect(packed).toContain(`${name}/${file}`);
+      for (const file of readdirSync(join(root, name))) expect(final.files).toContain(`${name}/${file}`);
     }
-    expect(packed).toEqual(
+    expect(final.files).toEqual(
       expect.arrayContaining([
         'binding.gyp',
         'LICENSE',
@@ -132,11 +169,27 @@ describe('the packed package', () => {
     );
   });
 
-  it('holds neither tests nor build products', () => {
-    expect(packed.filter((path) => /^(test|build|node_modules|\.ci)\b|\.tsbuildinfo$/.test(path))).toEqual(
-      [],
-    );
+  it('holds neither tests, samples nor build products', () => {
+    const foreign = /^(test|examples|build|node_modules|\.\w+)\b|\.(tsbuildinfo|eml|mbox|log|tgz)$|\.test\./;
+    expect(final.files.filter((path) => foreign.test(path))).toEqual([]);
   });
+
+  it('has the same bytes wherever and whenever it is packed', () => {
+    expect(again.files).toEqual(source.files);
+    expect(readFileSync(again.tarball).equals(readFileSync(source.tarball))).toBe(true);
+  });
+
+  it.each([
+    ['publint', ['run', '--strict']],
+    // What is no ES module is no concern of ours: Node.js since 22.12 takes one by require() as well.
+    ['attw', ['--profile', 'esm-only']],
+  ])(
+    'satisfies %s',
+    (program, args) => {
+      run(join(modules, '.bin', program), [...args, final.tarball], folder);
+    },
+    120_000,
+  );
 });
 
 describe('installed where there is no compiler and no binary', () => {
@@ -196,6 +249,40 @@ describe.skipIf(oldNode === undefined)('on a Node.js that is too old', () => {
     const { status, stderr } = spawnSync(oldNode ?? '', [command, 'run'], { encoding: 'utf8' });
     expect(status).toBe(1);
     expect(stderr).toMatch(/^milter run: libmilter needs Node\.js 22\.19 or later, this is .*\n$/);
+  });
+});
+
+describe('installed with scripts', () => {
+  it('compiles nothing where the package brings the binary', () => {
+    const own = join(folder, 'global/lib/node_modules/libmilter');
+    expect(existsSync(join(own, 'prebuilds'))).toBe(true);
+    expect(existsSync(join(own, 'build'))).toBe(false);
+  });
+});
+
+describeWith(['a mount of its own'], 'installed where there is no libmilter', () => {
+  it('serving says in one line what to install, and the engine in TypeScript serves', () => {
+    const code = `${IMPORTS}
+class Filter extends Milter { eom() {} }
+await serve(Filter, { socket: 'inet:0@127.0.0.1' }).catch(({ code, message }) => console.log(code, message));
+const server = await serve(Filter, { socket: 'inet:0@127.0.0.1', engine: 'js' });
+const mta = await connectMta(server.address);
+console.log((await mta.sendMessage('Subject: x\\n\\n', { sender: 'a@x.org', recipients: ['b@x.org'] })).verdict);
+await mta.quit();
+await server.close();
+`;
+    writeFileSync(join(consumer, 'hidden.mjs'), code);
+    const ask = "import { libmilterInfo } from 'libmilter'; console.log(libmilterInfo().path)";
+    const library = run('node', ['--input-type=module', '--eval', ask], consumer).trim();
+    const hidden = 'mount --bind /dev/null "$0" && exec "$@"';
+    const args = ['--mount', 'sh', '-c', hidden, library, process.execPath, 'hidden.mjs'];
+    const [why, verdict] = run('unshare', args, consumer).split('\n');
+    expect(why).toMatch(/^ERR_MILTER_LIBRARY libmilter was not found /);
+    for (const system of ['Debian', 'Fedora', 'Alpine', 'Arch', 'FreeBSD', 'macOS']) {
+      expect(why).toContain(system);
+    }
+    expect(why).toContain("engine: 'js'");
+    expect(verdict).toBe('continue');
   });
 });
 
