@@ -1,10 +1,11 @@
 /** `milter run FILE.toml` with threads: one configuration, one store, one page, and several threads that serve. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectMta, type MessageResult, type WireConnection } from '../../../lib/testing/index.ts';
 import { milter, RunningMilter } from '../../helpers/cli.ts';
+import { probeDirectory } from '../../helpers/filter.ts';
 import { until, unusedPort } from '../../helpers/wait.ts';
 
 /** Finds something where the subject says so, and ends its thread where that says so. */
@@ -118,6 +119,45 @@ describe.each(['libmilter', 'js'])('a configuration in two threads under the eng
     await until('the refusal', () => threadsThat(running, 'was not taken').length === 1);
     expect(await sendOver(address, 6, 'bad')).toEqual(Array(6).fill('continue'));
 
+    running.child.kill('SIGTERM');
+    expect(await running.status()).toBe(0);
+  });
+
+  it('holds mail of both threads in one quarantine, and lets what is released from there pass in both', async () => {
+    const { file, write } = await configured(engine);
+    const sent = join(folder, `sent-${files}`);
+    mkdirSync(sent);
+    const sendmail = join(folder, `sendmail-${files}`);
+    writeFileSync(sendmail, `#!/bin/sh\nexec cat > "${sent}/$$"\n`, { mode: 0o755 });
+    write(
+      `[[module]]\nuse = "${probeDirectory}/probe.ts"\nmessage = "quarantine"\n[outgoing]\nsendmail = "${sendmail}"\n`,
+    );
+    await using running = new RunningMilter([file]);
+    const address = await running.address();
+    const subjects = ['one', 'two', 'three', 'four', 'five', 'six'];
+    const mtas = await Promise.all(subjects.map(() => connectMta(address)));
+    const held = await Promise.all(mtas.map(async (mta, i) => await send(mta, subjects[i] ?? '')));
+    expect(held.map(({ verdict }) => verdict)).toEqual(Array(6).fill('discard'));
+    await until('both threads to log', () => threadsThat(running, 'a subject was read').length === 2);
+    const { out } = await milter(['quarantine', 'list', '--config', file, '--json']);
+    expect((JSON.parse(out) as { subject: string }[]).map(({ subject }) => subject).toSorted()).toEqual(
+      subjects.toSorted(),
+    );
+    const released = await milter(['quarantine', 'release', '--owner', 'b@example.com', '--config', file]);
+    expect(released).toMatchObject({ status: 0, err: '' });
+    const mails = readdirSync(sent).map((name) => readFileSync(join(sent, name), 'latin1'));
+    const back = await Promise.all(
+      mtas.map(async (mta, i) => {
+        return await mta.sendMessage(mails[i] ?? '', {
+          client: { address: '192.0.2.7', hostname: 'mail.example.org' },
+          helo: 'mail.example.org',
+          sender: 'a@example.org',
+          recipients: ['b@example.com'],
+        });
+      }),
+    );
+    expect(back.map(({ verdict }) => verdict)).toEqual(Array(6).fill('continue'));
+    await Promise.all(mtas.map((mta) => mta.quit()));
     running.child.kill('SIGTERM');
     expect(await running.status()).toBe(0);
   });
