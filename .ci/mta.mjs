@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Gets the real programs that the tests against MTAs and name servers, and the bench, need: Debian's packages
+// Gets the real programs that the tests against MTAs and name servers, the fuzzing and the bench need: Debian's packages
 // installed, and Sendmail, which cannot be installed beside Postfix, unpacked into .cache/sendmail. Starts no
 // service. Quick when everything is there. Where it cannot (no root, no apt) it says so, and those tests skip.
 import { spawnSync } from 'node:child_process';
@@ -31,6 +31,8 @@ const PACKAGES = [
   'systemd',
   // The browser for the quarantine's page.
   ...['chromium', 'fonts-dejavu-core'],
+  // The compiler that has libFuzzer.
+  ...['clang-14', 'libclang-rt-14-dev'],
 ];
 const SENDMAIL_PACKAGES = ['sendmail-bin', 'sendmail-cf', 'sendmail-base', 'libwrap0'];
 const SENDMAIL_BINARY = 'usr/libexec/sendmail/sendmail';

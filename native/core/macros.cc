@@ -17,14 +17,15 @@ const char* Macros::Find(const std::string& name) const {
 std::string_view Macros::Collect(const Plan& plan, Stage stage) {
   packed_.clear();
   library_.macro_lists.Came(context_, stage);
+  const bool of_session = stage <= Stage::kHelo;
+  // What was told of a message holds for no other, even where the plan asks for nothing at its beginning.
+  if (of_session || stage == Stage::kEnvfrom) {
+    for (Told& told : told_) told.of_message.reset();
+  }
   const std::vector<uint8_t>& wanted = plan.stage_macros[Index(stage)];
   if (wanted.empty()) return {};
   library_.macro_lists.Mend(context_);
   told_.resize(plan.macros.size());
-  const bool of_session = stage <= Stage::kHelo;
-  if (of_session || stage == Stage::kEnvfrom) {
-    for (Told& told : told_) told.of_message.reset();
-  }
   uint8_t count = 0;
   packed_.U8(0);
   packed_.U32(0);

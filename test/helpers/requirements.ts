@@ -19,6 +19,17 @@ export const libraryOf = (build: 'select' | 'early'): string =>
 export const libfaketime = (): string | undefined =>
   globSync('/usr/lib/{*/,}faketime/libfaketimeMT.so.1').at(0);
 
+/** The compiler that has libFuzzer: Debian's, or whatever is called clang. */
+export function clang(): string {
+  return works('clang++-14', '--version') ? 'clang++-14' : 'clang++';
+}
+
+function hasFuzzer(): boolean {
+  const input = 'extern "C" int LLVMFuzzerTestOneInput(const unsigned char*, unsigned long) { return 0; }';
+  const args = ['-fsanitize=fuzzer,address', '-x', 'c++', '-', '-o', '/dev/null'];
+  return spawnSync(clang(), args, { input }).status === 0;
+}
+
 /** Where `.ci/mta.mjs` unpacks Sendmail. */
 export const SENDMAIL_ROOT: string = join(ROOT, '.cache/sendmail');
 
@@ -118,6 +129,10 @@ const NEEDS = {
       'nothing can be mounted over /etc/resolv.conf (needs namespaces)',
       () => works('unshare', '--mount', 'mount', '--bind', import.meta.filename, '/etc/resolv.conf'),
     ],
+  ],
+  clang: [
+    ['cmake is not installed', () => works('cmake', '--version')],
+    ['clang with libFuzzer is not installed', hasFuzzer],
   ],
   redis: [['redis-server is not installed', () => works('redis-server', '--version')]],
   faketime: [['faketime is not installed', () => libfaketime() !== undefined]],
