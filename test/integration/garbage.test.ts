@@ -66,6 +66,30 @@ describe('an MTA that vanishes', () => {
     expect(t.server.stats()).toMatchObject({ failures: 0, deadlines: 0 });
   });
 
+  it('without a farewell, while a handler works, leaves nothing behind', async () => {
+    const [entered, hold] = [gate(), gate()];
+    class Slow extends All {
+      override async connect() {
+        if (this.session.client.hostname !== 'slow') return;
+        entered.open();
+        await hold.opened;
+      }
+    }
+    await using t = await serving(Slow);
+    const port = Number(/:(\d+)@/.exec(t.server.address)?.[1]);
+    const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+    const negotiation = Buffer.from('0000000d4f00000006000001ff001fffff', 'hex');
+    socket.write(Buffer.concat([negotiation, Buffer.from('\0\0\0\x07Cslow\0U', 'latin1')]));
+    await entered.opened;
+    socket.resetAndDestroy();
+    // Meanwhile the system tells of the reset.
+    const another = await t.mta();
+    await stillServes(another);
+    await another.close();
+    hold.open();
+    await t.idle();
+  });
+
   it('by the hundred, at random stages, leaves nothing behind', async () => {
     await using t = await serving(All);
     const stages: readonly Stage[] = PLAYED_STAGES;

@@ -210,6 +210,11 @@ export class Connection implements Line {
     this.#out = [];
     this.#outBytes = 0;
     const whenWritten = this.#takeLost();
+    // It would be called congested, and nothing ever tells of a broken connection that it is no more.
+    if (this.#socket.destroyed) {
+      whenWritten?.(new Error('the connection is broken'));
+      return;
+    }
     const [only] = out;
     if (out.length === 1 || bytes <= SMALL_WRITE) {
       const whole = out.length === 1 && only !== undefined ? only : Buffer.concat(out, bytes);
