@@ -93,7 +93,7 @@ function ownTime(): number {
   return (user + system) / 1_000;
 }
 
-const verifier = await openVerifier();
+const verifier = openVerifier();
 const messages = [
   ['4 kB', 2_000, await makeMessage(4_000)],
   ['1 MB', 100, await makeMessage(1_000_000)],

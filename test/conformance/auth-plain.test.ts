@@ -95,8 +95,8 @@ it.each([
   ['no policy', { domain: 'nothing.example' }, 'a@nothing.example', 'none'],
   ['a stranger signs, no policy', { domain: 'other.example' }, 'a@nothing.example', 'none'],
   ['strict, its own', { domain: 'strict.example' }, 'a@strict.example', 'pass'],
-  ['strict, below', { domain: 'news.strict.example' }, 'a@strict.example', undefined],
-  ['a stranger signs', { domain: 'other.example' }, 'a@example.org', undefined],
+  ['strict, below', { domain: 'news.strict.example' }, 'a@strict.example', 'fail'],
+  ['a stranger signs', { domain: 'other.example' }, 'a@example.org', 'fail'],
   [
     'valid for a while',
     { signTime: new Date(NOW - 1e6), expires: new Date(NOW + 1e6) },
@@ -126,9 +126,10 @@ it.each([
   ['a@example.org', PASS, 'pass'],
   ['a@sub.example.org', PASS, 'pass'],
   ['a@example.org', { ...PASS, domain: 'Sub.example.org' }, 'pass'],
-  ['a@example.org', { ...PASS, domain: 'other.example' }, undefined],
-  ['a@example.org', { ...PASS, result: 'softfail' }, undefined],
-  ['a@example.org', undefined, undefined],
+  ['a@example.org', { ...PASS, domain: 'other.example' }, 'fail'],
+  ['a@example.org', { ...PASS, result: 'softfail' }, 'fail'],
+  ['a@example.org', { ...PASS, result: 'temperror' }, undefined],
+  ['a@example.org', undefined, 'fail'],
   ['a@nothing.example', undefined, 'none'],
   ['a@testing.example', { ...PASS, domain: 'testing.example' }, undefined],
   ['a@none-below.example', { ...PASS, domain: 'none-below.example' }, undefined],
@@ -142,6 +143,19 @@ it.each([
   const { plain, whole } = await compare(Buffer.from(mail(from)), spf);
   if (plain !== undefined) expect(plain).toEqual(whole);
   expect(plain?.dmarc.result).toBe(dmarc);
+});
+
+it.each([
+  ['its body', 'hello', 'jello', 'body hash did not verify'],
+  ['its header', 'subject', 'object', 'bad signature'],
+])('tells that %s was changed', async (_, before, after, comment) => {
+  const whole = (await signed(mail('a@example.org'))).toString('latin1');
+  const at = whole.lastIndexOf(before);
+  const changed = Buffer.from(whole.slice(0, at) + after + whole.slice(at + before.length), 'latin1');
+  const { plain, whole: found } = await compare(changed);
+  expect(plain).toEqual(found);
+  expect(plain?.dkim[0]).toMatchObject({ result: 'fail', comment });
+  expect(plain?.dmarc.result).toBe('fail');
 });
 
 it('leaves sets of ARC, and several From fields, to mailauth', async () => {
@@ -197,7 +211,7 @@ it('says of changed mail what mailauth says, or nothing', async () => {
   await fc.assert(
     fc.asyncProperty(change, async ({ whole, at, piece, cut }) => {
       const from = Math.floor(whole.length * at);
-      const changed = [whole.subarray(0, from), Buffer.from(piece), whole.subarray(from + cut)];
+      const changed = [whole.subarray(0, from), Buffer.from(piece, 'latin1'), whole.subarray(from + cut)];
       if (await agree(Buffer.concat(changed))) plain++;
     }),
     runs(400),

@@ -56,8 +56,8 @@ export function resultsIn({ message }: Pick<MessageResult, 'message'>): readonly
 /** The thread that verifies stays while the tests of this file run, though each opens a filter of its own. */
 export function keepVerifier(): void {
   let verifier: Verifier;
-  beforeAll(async () => {
-    verifier = await openVerifier();
+  beforeAll(() => {
+    verifier = openVerifier();
   });
   afterAll(() => verifier.dispose());
 }

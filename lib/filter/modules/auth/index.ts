@@ -77,7 +77,7 @@ export default defineModule({
   setup: async ({ options, services }) => {
     const { sign, seal, arc_sealers } = options;
     const authservId = options.authserv_id || services.hostname;
-    const verifier = await openVerifier();
+    const verifier = openVerifier();
     services.provide(authRole, true);
     const keys = [...new Map(sign.map(({ key }) => [key.path, key])).values()];
     if (keys.length > 0) {

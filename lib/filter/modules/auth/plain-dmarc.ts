@@ -1,6 +1,6 @@
-/** DMARC (RFC 9989) where it plainly passes, or nobody publishes a policy. */
+/** DMARC (RFC 9989) where the records are written as most are. */
 import { DOMAIN, type PlainDns, readTags } from './plain-dns.ts';
-import type { Dmarc, Policy, SpfIdentity } from './verified.ts';
+import type { Dmarc, Policy, Signature, SpfIdentity } from './verified.ts';
 
 /** Names of more labels are walked otherwise (section 4.10). */
 const MAX_LABELS = 7;
@@ -16,13 +16,10 @@ interface PlainRecord {
   readonly isSpfStrict: boolean;
 }
 
-/**
- * What DMARC says of a domain that signatures of these domains, and perhaps SPF, prove; undefined where it does not plainly
- * pass.
- */
+/** What DMARC says of an author's domain; undefined where that is not plain. */
 export async function judgePlainly(
   author: string,
-  signers: readonly string[],
+  dkim: readonly Signature[],
   spf: SpfIdentity | undefined,
   dns: PlainDns,
 ): Promise<Dmarc | undefined> {
@@ -37,17 +34,26 @@ export async function judgePlainly(
   const record = first.domain === author ? first : organization;
   const policy = first.domain === author ? record.policy : record.subdomains;
 
-  async function isAligned(domain: string, isStrict: boolean): Promise<boolean> {
+  /** Undefined where that is not plain. */
+  async function isAligned(domain: string, isStrict: boolean): Promise<boolean | undefined> {
     if (domain === author) return true;
     const owner = organization?.domain ?? '';
     if (isStrict || (domain !== owner && !domain.endsWith(`.${owner}`))) return false;
-    return (await walk(domain, dns))?.at(-1)?.domain === owner;
+    const above = await walk(domain, dns);
+    return above && above.at(-1)?.domain === owner;
   }
 
-  let isProven = spf?.result === 'pass' && (await isAligned(spf.domain.toLowerCase(), record.isSpfStrict));
-  for (const signer of signers) isProven ||= await isAligned(signer, record.isDkimStrict);
-  if (!isProven) return undefined;
-  return { result: 'pass', domain: author, policy, published: record.policy, problem: undefined };
+  const proofs: (boolean | undefined)[] = [];
+  // What could not be looked up may yet have passed.
+  if (spf?.result === 'temperror') proofs.push(undefined);
+  if (spf?.result === 'pass') proofs.push(await isAligned(spf.domain.toLowerCase(), record.isSpfStrict));
+  for (const { result, domain } of dkim) {
+    if (result === 'pass') proofs.push(await isAligned(domain, record.isDkimStrict));
+  }
+  const isProven = proofs.includes(true);
+  if (!isProven && proofs.includes(undefined)) return undefined;
+  const result = isProven ? 'pass' : 'fail';
+  return { result, domain: author, policy, published: record.policy, problem: undefined };
 }
 
 /** The records of a domain and of those above it, its own first; undefined where one is unusual. */

@@ -9,9 +9,8 @@ export type ToThread =
   | { readonly id: number; readonly chunk: Uint8Array | undefined }
   | { readonly id: number; readonly asked: number; readonly records: Records };
 
-/** What it says: `ready` once, then for each message what it needs, and in the end what it found. */
+/** What it says: for each message what it needs, and in the end what it found. */
 export type FromThread =
-  | 'ready'
   | { readonly id: number; readonly more: true }
   | { readonly id: number; readonly ask: number; readonly name: string; readonly type: string }
   | { readonly id: number; readonly verified: Verified }
@@ -81,4 +80,3 @@ parentPort?.on('message', (message: ToThread) => {
   jobs.set(message.id, job);
   void job.run(message.question).finally(() => jobs.delete(message.id));
 });
-say('ready');

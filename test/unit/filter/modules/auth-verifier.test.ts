@@ -20,7 +20,7 @@ async function request(lines: number) {
 }
 
 it('takes messages of any size, many at once', async () => {
-  const verifier = await openVerifier();
+  const verifier = openVerifier();
   const sizes = [0, 1, 10, 100_000, ...Array.from({ length: 200 }, () => 3)];
   const all = await Promise.all(sizes.map(async (lines) => await verifier.verify(await request(lines))));
   expect(all.map(({ dkim }) => dkim[0]?.result)).toEqual(sizes.map(() => 'pass'));
@@ -28,7 +28,7 @@ it('takes messages of any size, many at once', async () => {
 });
 
 it('is shared: it ends with the last who uses it, and starts again', async () => {
-  const [one, two] = [await openVerifier(), await openVerifier()];
+  const [one, two] = [openVerifier(), openVerifier()];
   await one.dispose();
   expect((await two.verify(await request(1))).dkim[0]?.result).toBe('pass');
   const message = await request(1);
@@ -44,13 +44,13 @@ it('is shared: it ends with the last who uses it, and starts again', async () =>
   await asked.promise;
   await two.dispose();
   await expect(pending).rejects.toThrow('the thread that verifies mail ended');
-  const again = await openVerifier();
+  const again = openVerifier();
   expect((await again.verify(message)).dkim[0]?.result).toBe('pass');
   await again.dispose();
 });
 
 it('says temperror where the resolver throws', async () => {
-  const verifier = await openVerifier();
+  const verifier = openVerifier();
   const broken = {
     resolve: () => {
       throw new Error('as asked');
