@@ -12,11 +12,11 @@ import {
 import { stderrLogger } from '../logger.ts';
 import { packageJson } from '../package.ts';
 import { engineInWords } from './engine.ts';
+import { boundHeap } from './heap.ts';
 import { makeJsonLogger } from './json-logger.ts';
 import { adviseMta } from './mta-advice.ts';
 import { untilEnd } from './until-end.ts';
 import { type CommandIo, given, oneAtMost, readArguments, readDeadlines, wholeNumber } from './usage.ts';
-import { boundYoungGeneration } from './young-generation.ts';
 
 const USAGE = `Usage: milter run [FILE.toml]
        milter run [options] FILTER
@@ -86,7 +86,7 @@ export async function runRun(args: readonly string[], io: CommandIo): Promise<nu
   const file = oneAtMost('FILE.toml or FILTER', positionals);
   const number = (name: NumberOption): number | undefined => wholeNumber(name, values[name]);
   const [grace, debug] = [number('grace'), number('debug')];
-  boundYoungGeneration();
+  boundHeap();
   if (file === undefined || file.endsWith('.toml')) {
     const { socket, grace: _, debug: __, ...others } = values;
     const [other] = Object.keys(others);

@@ -1,5 +1,5 @@
 /**
- * Verifies in this thread mail that is written as most mail is, without ARC. That costs a tenth of what mailauth takes in its
+ * Verifies in this thread mail that is written as most mail is, without ARC. That costs a fifth of what mailauth takes in its
  * thread. Whatever is unusual, or has no answer of DNS, it says nothing of: mailauth judges it. So it may say less than mailauth,
  * never other.
  */
