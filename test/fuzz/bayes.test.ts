@@ -78,8 +78,11 @@ describe('any message', () => {
         };
         time(10_000);
         // Eight times the length; a quadratic one would take 64 times as long.
-        const [short, long] = [Math.max(time(25_000), 4_000), time(200_000)];
-        expect(long / short).toBeLessThan(40);
+        const most = 40 * Math.max(time(25_000), 4_000);
+        let long = Number.POSITIVE_INFINITY;
+        // The compiler and the collector of garbage count too, now and then.
+        for (let n = 0; n < 3 && long >= most; n++) long = Math.min(long, time(200_000));
+        expect(long).toBeLessThan(most);
       }),
       runs(60),
     );

@@ -120,8 +120,8 @@ describe('an address list', () => {
     ['a\u0000b@example.com', /is no address/],
   ])('refuses %j', (entry, message) => expect(faultOf(entry)).toMatch(message));
 
-  it('is as fast with a hundred thousand entries as with ten', () => {
-    const time = (count: number): number => {
+  it('is as fast with a hundred thousand entries as with ten', async () => {
+    const time = async (count: number): Promise<number> => {
       const entries = Array.from({ length: count }, (_, i) => [
         `user${i}@example.com`,
         `d${i}.example`,
@@ -129,12 +129,11 @@ describe('an address list', () => {
       ]);
       const many = list(...entries.flat().slice(0, 90_000));
       const asked = Array.from({ length: 20_000 }, (_, i) => `other${i}@a.b.c.d.e.example`);
-      const started = performance.now();
-      for (const address of asked) many.has(address);
-      return performance.now() - started;
+      return await quickest(3, () => {
+        for (const address of asked) many.has(address);
+      });
     };
-    time(10);
-    expect(time(30_000)).toBeLessThan(time(10) * 10);
+    expect(await time(30_000)).toBeLessThan((await time(10)) * 10);
   });
 
   it.each([
