@@ -1,5 +1,8 @@
 import { describe, expect, it } from 'vitest';
+import { applyToText } from '../../lib/mime/html.ts';
+import { findRemote } from '../../lib/mime/html-remote.ts';
 import { cleanHtml } from '../../lib/mime/index.ts';
+import { finish } from '../../lib/mime/slice.ts';
 import { fc, runs } from '../helpers/fuzz.ts';
 
 const page = fc
@@ -85,6 +88,32 @@ describe('whatever the page', () => {
           at = html.indexOf(character, at + 1);
           expect(at).toBeGreaterThanOrEqual(0);
         }
+      }),
+      runs(1000),
+    );
+  });
+});
+
+describe('whatever the page fetches', () => {
+  const fetching = fc
+    .array(
+      fc.constantFrom(
+        ...['<', '>', '/>', '</', '"', "'", '=', ' ', '<!--', '-->', 'x', ';', ')', '\\', '/*', '*/'],
+        ...['<img ', 'src=', '//x', 'http://x/', '<link href=', '<a href=', 'cid:x', 'srcset="//x 1x'],
+        ...['<style>', '</style>', 'url(', '@import ', '<div style="', 'background', '<svg>', '<title>'],
+      ),
+      { maxLength: 22 },
+    )
+    .map((pieces) => pieces.join(''));
+
+  it.each([
+    ['HTML', false],
+    ['XML', true],
+  ])('nothing of it is left when it was taken out once, in %s', (_, isXml) => {
+    fc.assert(
+      fc.property(fetching, (html) => {
+        const clean = applyToText(html, finish(findRemote(html, isXml))).html;
+        expect(finish(findRemote(clean, isXml))).toEqual({ cuts: [], removed: [] });
       }),
       runs(1000),
     );
