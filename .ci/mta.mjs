@@ -29,6 +29,8 @@ const PACKAGES = [
   ...['opendmarc', 'postfix-policyd-spf-python', 'unbound'],
   // Checks the units of operation/.
   'systemd',
+  // What watches the addon's memory.
+  'valgrind',
   // The browser for the quarantine's page.
   ...['chromium', 'fonts-dejavu-core'],
   // The compiler that has libFuzzer.

@@ -83,6 +83,8 @@ function runNative() {
     add({ skipped: 1 });
     return;
   }
+  // The core's tests never see what stands between it and JavaScript.
+  check('addon under AddressSanitizer', 'node', ['.ci/memory.mjs', 'address', '--tests=addon,close']);
   for (const script of ['test:native', 'test:native:address', 'test:native:thread']) {
     countNative(succeeds(script, 'npm', ['run', '--silent', script]));
   }

@@ -45,7 +45,7 @@ TEST("a burst of slow handlers is served at once, not by the few workers that we
   }
 }
 
-TEST("many connections with many messages each get their own answers") {
+TEST("64 connections with many messages each get their own answers") {
   // Each recipient is told its own name.
   Filter filter(PlanFor({Stage::kEnvrcpt, Stage::kEom}), [](const Seen& seen) {
     if (seen.Is(Stage::kEom)) return Reply{};
@@ -53,13 +53,15 @@ TEST("many connections with many messages each get their own answers") {
     const std::string name = seen.records.substr(begin, seen.records.find('@', begin) - begin);
     return Reply{Verdict::kReject, PackReply("550", "5.1.1", {name})};
   });
+  constexpr int kConnections = 64;
+  constexpr int kMessages = 25;
   std::atomic<int> wrong{0};
-  Together(12, [&](int i) {
+  Together(kConnections, [&](int i) {
     try {
       Mta mta(filter.address());
       mta.Negotiate();
       mta.Connect();
-      for (int message = 0; message < 25; message++) {
+      for (int message = 0; message < kMessages; message++) {
         const std::string name = "r" + std::to_string(i) + "x" + std::to_string(message);
         mta.Mail();
         if (mta.Rcpt("<" + name + "@example.org>") != "y550 5.1.1 " + name) wrong++;
@@ -73,7 +75,8 @@ TEST("many connections with many messages each get their own answers") {
   });
   CHECK_EQ(wrong.load(), 0);
   CHECK_EQ(filter.Left(), "");
-  CHECK_EQ(filter.server().counters().messages_created.load(), 12u * 25u);
+  CHECK_EQ(filter.server().counters().messages_created.load(),
+           static_cast<uint64_t>(kConnections * kMessages));
 }
 
 }  // namespace

@@ -18,6 +18,8 @@ export interface EngineSoak {
   readonly connections: number;
   /** Told after each part how many messages are done. */
   readonly progress?: (done: number) => void;
+  /** Ends it before its time; what was done until then is judged. */
+  readonly stop?: AbortSignal | undefined;
 }
 
 /** What came of it. */
@@ -43,7 +45,7 @@ const LEFT = { libmilter: { descriptors: 5, threads: 1 }, js: { descriptors: 0, 
 const MIB = 2 ** 20;
 
 export async function soakEngine(wanted: EngineSoak): Promise<EngineResult> {
-  const { engine, threads, messages, connections, progress } = wanted;
+  const { engine, threads, messages, connections, progress, stop } = wanted;
   const { href } = wanted.filter ?? new URL('./handlers.ts', import.meta.url);
   const child = fork(join(import.meta.dirname, 'serve.ts'), [engine, `${threads}`, href], {
     execArgv: ['--expose-gc', '--disable-warning=ExperimentalWarning'],
@@ -68,9 +70,9 @@ export async function soakEngine(wanted: EngineSoak): Promise<EngineResult> {
     const random = randomFrom(20261126);
     const reports: { readonly messages: number; readonly report: Report }[] = [];
     let idleDescriptors: number | undefined;
-    for (let part = 1; part <= parts(messages); part++) {
+    for (let part = 1; part <= parts(messages) && stop?.aborted !== true; part++) {
       const more = Math.ceil((messages * part) / parts(messages)) - tally.messages;
-      if (more > 0) await soakWith(address, more, connections, random, tally);
+      if (more > 0) await soakWith(address, more, connections, random, tally, stop);
       const report = await until('all to be freed', async () => {
         const found = await ask('report');
         return unbalanced(found.stats).length === 0 ? found : undefined;
@@ -83,7 +85,7 @@ export async function soakEngine(wanted: EngineSoak): Promise<EngineResult> {
     }
     const samples = (read: (report: Report) => number): Sample[] =>
       reports.map(({ messages, report }) => ({ messages, bytes: read(report) }));
-    const warmUp = messages / 5;
+    const warmUp = tally.messages / 5;
     const resident = flatness(
       samples(({ rss }) => rss),
       { warmUp, perMessage: 8, sway: 24 * MIB },

@@ -30,14 +30,19 @@ export interface FilterResult {
 /** After each of so many parts all is delivered, and the process is looked at. */
 const PARTS = 20;
 
-/** Node takes what it needs for thousands of messages, and gives little back. */
-const ALLOWANCE = { warmUp: 20_000, perMessage: 128, sway: 48 * 2 ** 20 };
+/** Node takes what it needs for tens of thousands of messages, and gives little back. */
+const warmUpOf = (messages: number): number => Math.max(20_000, messages / 2);
+const ALLOWANCE = { perMessage: 128, sway: 24 * 2 ** 20 };
 
-/** Sends that many messages, so many at a time: each must be delivered once, or be refused with a reference. */
+/**
+ * Sends that many messages, so many at a time, fewer where `stop` tells: each must be delivered once, or be refused with a
+ * reference.
+ */
 export async function soakFilter(
   messages: number,
   connections: number,
   progress?: (done: number) => void,
+  stop?: AbortSignal,
 ): Promise<FilterResult> {
   const folder = await mkdtemp(join(tmpdir(), 'milter-soak-'));
   await using zone = await startZone();
@@ -60,11 +65,11 @@ export async function soakFilter(
     const looks: (Census & { readonly messages: number })[] = [];
     const faults: string[] = [];
     let [sent, accepted, refused] = [0, 0, 0];
-    for (let part = 1; part <= PARTS; part++) {
+    for (let part = 1; part <= PARTS && stop?.aborted !== true; part++) {
       const end = Math.ceil((messages * part) / PARTS);
       const expected = new Set<number>();
       const sendAll = async (): Promise<void> => {
-        while (sent < end) {
+        while (sent < end && stop?.aborted !== true) {
           const number = sent++;
           const { code, lines } = await sendOne(postfix.port, number, corpus[number % corpus.length] ?? '');
           if (code === 250) expected.add(number);
@@ -88,7 +93,7 @@ export async function soakFilter(
     if (counted('milter_module_failures_total') > 0) {
       faults.push(`modules failed ${counted('milter_module_failures_total')} times`);
     }
-    const resident = flatness(looks, ALLOWANCE);
+    const resident = flatness(looks, { ...ALLOWANCE, warmUp: warmUpOf(sent) });
     faults.push(...growth('resident', resident), ...grown(looks));
     running.child.kill('SIGTERM');
     const status = await running.status();

@@ -1,5 +1,5 @@
 /** The MTAs of the soak: connections of every length and end, which know what each message must be answered. */
-import { connectMta, type WireConnection } from '../../lib/testing/index.ts';
+import { connectMta, type StageReply, type WireConnection } from '../../lib/testing/index.ts';
 import { type Deed, SOAKED_STAGES, type SoakedStage } from './handlers.ts';
 
 /** What the server must have counted. */
@@ -23,18 +23,19 @@ export function newTally(): Tally {
   return { connections: 0, messages: 0, unheard: 0, failures: 0, deadlines: 0, cut: 0, wrong: [] };
 }
 
-/** Sends `messages` more over connections of which `parallel` are open at a time. */
+/** Sends `messages` more over connections of which `parallel` are open at a time; fewer where `stop` tells. */
 export async function soakWith(
   address: string,
   messages: number,
   parallel: number,
   random: () => number,
   tally: Tally,
+  stop?: AbortSignal,
 ): Promise<void> {
   const end = tally.messages + messages;
   await Promise.all(
     Array.from({ length: parallel }, async () => {
-      while (tally.messages < end) await oneConnection(address, random, tally);
+      while (tally.messages < end && stop?.aborted !== true) await oneConnection(address, random, tally);
     }),
   );
 }
@@ -48,7 +49,7 @@ async function oneConnection(address: string, random: () => number, tally: Tally
   await using mta = await connectMta(address, { timeout: 120_000 });
   for (let i = 1; i <= length; i++) {
     if (kind === 'aborted' && random() < 0.5) await abortedMessage(mta, random, tally);
-    else if (!(await wholeMessage(mta, random, tally))) break;
+    else if (!(await wholeMessage(mta, random, tally))) return;
   }
   if (kind === 'dropped') await brokenOff(mta, random, tally);
   else if (random() < 0.9) await mta.quit();
@@ -84,12 +85,11 @@ async function wholeMessage(mta: WireConnection, random: () => number, tally: Ta
     recipients: ['<bob@soak.test>'],
     macros: { i: `Q${tally.messages}` },
   });
-  if (verdict === VERDICTS[deed]) {
+  const due = stage === 'envfrom' || stage === 'envrcpt' ? stage : 'eom';
+  const meant = verdict === VERDICTS[deed] && (verdict === 'continue' || decided === due);
+  if (meant) {
     if (deed === 'throw') tally.failures++;
     if (deed === 'late') tally.deadlines++;
-    const seen = stage === 'envfrom' || stage === 'envrcpt' ? stage : 'eom';
-    if (verdict !== 'continue' && decided !== seen)
-      tally.wrong.push(`${deed} ${stage}: answered at ${decided}`);
     if (verdict === 'continue' && !message.body.subarray(-8).equals(Buffer.from('soaked\r\n'))) {
       tally.wrong.push(`${deed} ${stage}: the body was not changed`);
     }
@@ -99,13 +99,13 @@ async function wholeMessage(mta: WireConnection, random: () => number, tally: Ta
     tally.wrong.push(`${deed} ${stage}: ${verdict} at ${decided}`);
   }
   // Who was late may still be at it, and what comes then is answered for it.
-  return verdict !== 'tempfail' || deed === 'throw';
+  return verdict !== 'tempfail' || (meant && deed === 'throw');
 }
 
 /** A message that the MTA gives up after some stage. */
 async function abortedMessage(mta: WireConnection, random: () => number, tally: Tally): Promise<void> {
   tally.messages++;
-  await playPart(mta, random);
+  await playPart(mta, random, tally);
   await mta.abort();
 }
 
@@ -115,7 +115,7 @@ async function brokenOff(mta: WireConnection, random: () => number, tally: Tally
   if (luck < 0.2) return;
   tally.messages++;
   if (luck < 0.6) {
-    await playPart(mta, random);
+    await playPart(mta, random, tally);
     if (random() < 0.5) await mta.raw(Buffer.from([0, 0, 0, 200, 0x42, 0x61]));
     return;
   }
@@ -128,8 +128,8 @@ async function brokenOff(mta: WireConnection, random: () => number, tally: Tally
   await answer;
 }
 
-async function playPart(mta: WireConnection, random: () => number): Promise<void> {
-  const steps: readonly (() => Promise<unknown>)[] = [
+async function playPart(mta: WireConnection, random: () => number, tally: Tally): Promise<void> {
+  const steps: readonly (() => Promise<StageReply>)[] = [
     () => mta.envfrom('<plain.eom@soak.test>'),
     () => mta.envrcpt('<bob@soak.test>'),
     () => mta.data(),
@@ -140,7 +140,13 @@ async function playPart(mta: WireConnection, random: () => number): Promise<void
   const length = 1 + Math.floor(random() * steps.length);
   if (mta.greeting.connect === undefined) await mta.connect('client.test', { address: '192.0.2.7' });
   if (mta.greeting.helo === undefined) await mta.helo('client.test');
-  for (const step of steps.slice(0, length)) await step();
+  for (const step of steps.slice(0, length)) {
+    // On a busy machine this one may be late too; and to a recipient of nothing libmilter says nothing.
+    if ((await step()).verdict === 'tempfail') {
+      tally.deadlines++;
+      return;
+    }
+  }
 }
 
 const BODY = 'A line of sixty-two characters, as a person would write it.\r\n'.repeat(300);

@@ -9,7 +9,7 @@ import { soakFilter } from './filter.ts';
 import { describe, type Flatness } from './flat.ts';
 
 const HELP =
-  'usage: npm run soak -- [libmilter] [js] [filter] [--messages 500000] [--connections 32] [--threads 1]   (the filter gets a fifth of the messages)';
+  'usage: npm run soak -- [libmilter] [js] [filter] [--messages 500000] [--connections 32] [--threads 1] [--minutes 600]; the filter gets a fifth of the messages';
 
 const PARTS = ['libmilter', 'js', 'filter'] as const;
 
@@ -18,6 +18,8 @@ interface Options {
   readonly messages: number;
   readonly connections: number;
   readonly threads: number;
+  /** Each part ends after so many, and what was done until then is judged. */
+  readonly minutes: number;
 }
 
 function readOptions(): Options {
@@ -28,13 +30,14 @@ function readOptions(): Options {
       messages: { type: 'string', default: '500000' },
       connections: { type: 'string', default: '32' },
       threads: { type: 'string', default: '1' },
+      minutes: { type: 'string', default: '600' },
     },
   });
   if (values.help) {
     console.log(HELP);
     process.exit();
   }
-  const count = (name: 'messages' | 'connections' | 'threads'): number => {
+  const count = (name: 'messages' | 'connections' | 'threads' | 'minutes'): number => {
     const value = Number(values[name]);
     if (Number.isSafeInteger(value) && value > 0) return value;
     throw new TypeError(`--${name}: expected a whole number above 0, got "${values[name]}"`);
@@ -49,6 +52,7 @@ function readOptions(): Options {
     messages: count('messages'),
     connections: count('connections'),
     threads: count('threads'),
+    minutes: count('minutes'),
   };
 }
 
@@ -69,7 +73,8 @@ function printMemory(name: string, flat: Flatness | undefined): void {
 
 /** Returns what is not as it must be. */
 async function soakPart(part: (typeof PARTS)[number], options: Options): Promise<readonly string[]> {
-  const { connections, threads } = options;
+  const { connections, threads, minutes } = options;
+  const stop = AbortSignal.timeout(minutes * 60_000);
   const messages = part === 'filter' ? Math.ceil(options.messages / 5) : options.messages;
   const progress = progressOf(part, messages);
   const began = performance.now();
@@ -79,6 +84,7 @@ async function soakPart(part: (typeof PARTS)[number], options: Options): Promise
       messages,
       Math.min(connections, 8),
       progress,
+      stop,
     );
     console.log(
       `the whole filter: ${sent} messages in ${seconds()}, ${accepted} accepted, ${refused} refused`,
@@ -93,6 +99,7 @@ async function soakPart(part: (typeof PARTS)[number], options: Options): Promise
     messages,
     connections,
     progress,
+    stop,
   });
   console.log(
     `${part}, ${threads === 1 ? 'one thread' : `${threads} threads`}: ${tally.messages} messages over ${tally.connections} connections in ${seconds()}`,
