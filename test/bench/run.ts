@@ -12,7 +12,7 @@
  *   --json                results on standard output as JSON
  *   --memory              instead: 200 000 messages against form2, watching its memory
  *
- * `npm run bench -- filter` is filter.ts instead, and so for `dns`, `quarantine`, `bayes`, `threads` and `chain`. Without options
+ * `npm run bench -- filter` is filter.ts instead, and so for `dns`, `quarantine`, `redis`, `bayes`, `threads` and `chain`. Without options
  * spf.ts and mime.ts follow: SPF evaluations, and messages searched and cleaned, per second.
  *
  * Exit code 1 when a filter failed, gave another verdict than "continue", or when ours could not take part. Goals
@@ -188,7 +188,7 @@ async function main(): Promise<boolean> {
 }
 
 const [, , room] = process.argv;
-if (room !== undefined && ['filter', 'dns', 'quarantine', 'bayes', 'threads', 'chain'].includes(room)) {
+if (room !== undefined && ['filter', 'dns', 'quarantine', 'redis', 'bayes', 'threads', 'chain'].includes(room)) {
   const bench = [join(import.meta.dirname, `${room}.ts`), ...process.argv.slice(3)];
   process.exit(spawnSync(process.execPath, bench, { stdio: 'inherit' }).status ?? 1);
 }

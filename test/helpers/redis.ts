@@ -17,8 +17,6 @@ export interface Redis extends AsyncDisposable {
   /** Ends it at once. */
   stop(): Promise<void>;
   start(): Promise<void>;
-  /** The number of its process, while it runs. */
-  readonly pid: number | undefined;
   /** Halts it, so that it takes connections and does not answer; `SIGCONT` has it go on. */
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void;
   /** What it answers to a command. */
@@ -48,9 +46,6 @@ export async function startRedis(more: readonly string[] = [], login = ''): Prom
     stop,
     start,
     ask,
-    get pid() {
-      return child?.pid;
-    },
     signal: (signal) => child?.kill(signal),
     async [Symbol.asyncDispose]() {
       await stop();
@@ -160,17 +155,19 @@ export async function startCluster(
   size: number,
 ): Promise<AsyncDisposable & { readonly url: Redis['url']; readonly servers: readonly Redis[] }> {
   const servers = await Promise.all(
-    // On a busy machine a server may be silent for longer than the 15 s after which the others count it as gone.
-    Array.from({ length: size }, () =>
-      startRedis(['--cluster-enabled', 'yes', '--cluster-node-timeout', '60000']),
-    ),
+    Array.from({ length: size }, async () => {
+      const bus = String(await unusedPort());
+      // On a busy machine a server may be silent for longer than the 15 s after which the others count it as gone.
+      const settings = `--cluster-enabled yes --cluster-node-timeout 60000 --cluster-port ${bus}`;
+      return { ...(await startRedis(settings.split(' '))), bus };
+    }),
   );
   const [first] = servers;
   if (first === undefined) throw new Error('a cluster has a server');
   const share = Math.ceil(16_384 / size);
   for (const [index, server] of servers.entries()) {
     await server.ask(`CLUSTER ADDSLOTSRANGE ${index * share} ${Math.min(16_384, (index + 1) * share) - 1}`);
-    if (server !== first) await server.ask(`CLUSTER MEET 127.0.0.1 ${first.port}`);
+    if (server !== first) await server.ask(`CLUSTER MEET 127.0.0.1 ${first.port} ${first.bus}`);
   }
   for (const server of servers) {
     await until('the cluster to come together', async () => {

@@ -137,6 +137,7 @@ const NEEDS = {
   redis: [['redis-server is not installed', () => works('redis-server', '--version')]],
   faketime: [['faketime is not installed', () => libfaketime() !== undefined]],
   sentinel: [['redis-sentinel is not installed', () => works('redis-sentinel', '--version')]],
+  haproxy: [['haproxy is not installed, or /usr/sbin not in PATH', () => works('haproxy', '-v')]],
   openssl: [['openssl is not installed', () => works('openssl', 'version')]],
   nsd: [['nsd is not installed, or /usr/sbin not in PATH', () => works('nsd', '-v')]],
   clamd: [['clamd is not installed, or /usr/sbin not in PATH', () => works('clamd', '--version')]],
