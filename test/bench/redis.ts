@@ -47,7 +47,7 @@ const FILLS: Readonly<Record<string, (store: Store) => Promise<unknown>>> = {
         helo: 'mail.example.org',
         sender: address(n),
         direction: 'incoming',
-        recipients: [{ address: '<user@example.com>', outcome: 'delivered' }],
+        recipients: [{ address: '<user@example.com>', verdict: 'accept' }],
         findings: [{ name: 'spf-pass', action: 'continue', subject: 'example.org', observed: false }],
         points: 0,
         verdict: 'accept',

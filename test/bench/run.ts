@@ -188,7 +188,10 @@ async function main(): Promise<boolean> {
 }
 
 const [, , room] = process.argv;
-if (room !== undefined && ['filter', 'dns', 'quarantine', 'redis', 'bayes', 'threads', 'chain'].includes(room)) {
+if (
+  room !== undefined &&
+  ['filter', 'dns', 'quarantine', 'redis', 'bayes', 'threads', 'chain'].includes(room)
+) {
   const bench = [join(import.meta.dirname, `${room}.ts`), ...process.argv.slice(3)];
   process.exit(spawnSync(process.execPath, bench, { stdio: 'inherit' }).status ?? 1);
 }

@@ -33,7 +33,7 @@ const PAUSE = 2_000;
 const SECRET = 'milter-bayes:secret';
 const DICTIONARIES = 'milter-bayes:dictionaries';
 /** Hashes that one slice of expiry looks at. */
-const SLICE = 128;
+const SLICE = 32;
 /** Tokens that one script imports. */
 const IMPORTED = 500;
 
@@ -251,11 +251,14 @@ function prefixOf(name: string): string {
   return `milter-bayes:{${encodeURIComponent(name)}}:`;
 }
 
-/** The shared dictionary has 65536 hashes, others 4096: then a full one has about a hundred tokens in each. */
+/**
+ * The shared dictionary has 16384 hashes, others 2048: a full one has about three hundred tokens in each, which Redis packs closely, as
+ * it does up to 512; one that is not has few hashes, each of which takes about a hundred bytes by itself.
+ */
 function stepOf(name: string): string {
-  return name.includes('@') ? '16' : '1';
+  return name.includes('@') ? '32' : '4';
 }
 
 function hashesOf(name: string): number {
-  return name.includes('@') ? 4_096 : 65_536;
+  return name.includes('@') ? 2_048 : 16_384;
 }
