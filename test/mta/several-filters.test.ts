@@ -62,7 +62,7 @@ interface Filter {
   running: RunningMilter;
 }
 
-/** HAProxy, as `docs/scaling.md` has it, with shorter times. */
+/** HAProxy, as `docs/scaling.md` has it. */
 const balancer = (port: number, filters: readonly Filter[]): string => `
 defaults
   mode tcp
@@ -74,7 +74,7 @@ defaults
 listen milter
   bind 127.0.0.1:${port}
   balance roundrobin
-  default-server check inter 1s fall 1 rise 1 on-marked-down shutdown-sessions
+  default-server check inter 2s
 ${filters.map((filter, i) => `  server filter${i} 127.0.0.1:${filter.port}`).join('\n')}
 `;
 
