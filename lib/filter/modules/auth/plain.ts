@@ -139,6 +139,8 @@ function readSignature({ raw }: Field, now: number): PlainSignature | undefined 
     return undefined;
   const covers = (tags.get('h') ?? '').split(':').map((name) => name.trim().toLowerCase());
   if (!covers.includes('from') || !covers.every((name) => /^[\w-]+$/.test(name))) return undefined;
+  // Signatures that cover signatures: which of them, and without which `b=`, is not plain.
+  if (covers.includes('dkim-signature')) return undefined;
   return {
     algorithm: a,
     isBodyRelaxed: c === 'relaxed/relaxed',
