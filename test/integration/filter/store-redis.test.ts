@@ -1,10 +1,13 @@
 /** What is peculiar to the store in Redis: servers that go away, say nothing, or refuse. */
-import { spawnSync } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { expect, it, onTestFinished } from 'vitest';
 import { openStore } from '../../../lib/filter/store/open.ts';
 import { type Store, StoreError } from '../../../lib/filter/store/store.ts';
+import { makeCertificate } from '../../helpers/certificates.ts';
+import { temporaryDirectory } from '../../helpers/directory.ts';
 import { keepingLogger } from '../../helpers/filter.ts';
 import { type Redis, startCluster, startRedis } from '../../helpers/redis.ts';
 import { describeWith } from '../../helpers/requirements.ts';
@@ -166,6 +169,35 @@ describeWith(['redis'], 'a store in Redis', () => {
       );
       return values.every((value) => value === 'v');
     });
+  });
+});
+
+describeWith(['redis', 'openssl'], 'a store in Redis over TLS', () => {
+  it('is reached where its certificate is trusted, and else says why not', async () => {
+    await using directory = await temporaryDirectory();
+    const { certFile, keyFile } = await makeCertificate(directory.path, 'localhost');
+    const port = await unusedPort();
+    const files = ['--tls-cert-file', certFile, '--tls-key-file', keyFile, '--tls-ca-cert-file', certFile];
+    await using redis = await startRedis([
+      ...['--requirepass', 'sesame', '--tls-port', String(port), '--tls-auth-clients', 'no'],
+      ...files,
+    ]);
+    const script = `
+      const { openStore } = await import(${JSON.stringify(new URL('../../../lib/filter/store/open.ts', import.meta.url).href)});
+      const log = { debug() {}, info() {}, warn() {}, error() {} };
+      const url = { kind: 'redis', url: 'rediss://:sesame@localhost:${port}/0' };
+      const store = await openStore(url, { now: Date.now, log });
+      console.log(await store.set('k', 'v').then(() => store.get('k'), String));
+      await store.close();`;
+    const asked = async (env: NodeJS.ProcessEnv): Promise<string> => {
+      const args = ['--input-type=module', '--eval', script];
+      return (await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } })).stdout;
+    };
+    expect(await asked({ NODE_EXTRA_CA_CERTS: certFile })).toBe('v\n');
+    expect(await redis.ask('AUTH sesame\r\nKEYS *')).toContain('milter:{/}:e:k');
+    expect(await asked({})).toMatch(
+      /^StoreError: the store rediss:\/\/localhost:\d+ is away: self-signed certificate.*\n$/,
+    );
   });
 });
 
