@@ -27,7 +27,7 @@
       "conditions": [
         ["OS=='linux'", {
           "libraries": ["-ldl"],
-          "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL", "-Wl,-z,nodelete"]
+          "ldflags": ["-static-libstdc++", "-static-libgcc", "-Wl,--exclude-libs,ALL", "-Wl,-Bsymbolic", "-Wl,-z,nodelete"]
         }],
         ["OS=='freebsd'", { "ldflags": ["-Wl,-z,nodelete"], "include_dirs": ["/usr/local/include"] }],
         ["OS=='mac'", {

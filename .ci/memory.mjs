@@ -29,7 +29,7 @@ const require = createRequire(import.meta.url);
 /** Tests of the library that drive the addon, and start no program that would be watched in vain. */
 const TESTS = ['addon', 'close', 'failures', 'macros', 'deadlines', 'body', 'actions', 'sockets', 'threads'];
 /** What is worth its time where everything takes ten or thirty times as long. */
-const FEW = ['addon', 'close', 'actions'];
+const FEW = ['addon', 'close'];
 
 /** Whether the addon or libmilter is anywhere in a report; what starting again makes libmilter forget is its own. */
 const mentionsUs = (report) =>

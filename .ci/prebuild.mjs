@@ -91,11 +91,11 @@ function writeTools(zig, name, triple) {
   writeFileSync(exports, EXPORTS);
   const tool = (command, words) => {
     const file = join(folder, command);
-    // zig's linker does not know --exclude-libs, whose place the list of exports takes.
+    // zig's linker does not know --exclude-libs, whose place the list of exports takes; with that -Bsymbolic has nothing to do.
     const script = `#!/bin/sh
 for word; do
   shift
-  case $word in -Wl,--exclude-libs,*) set -- "$@" '-Wl,--version-script=${exports}' ;; *) set -- "$@" "$word" ;; esac
+  case $word in -Wl,--exclude-libs,*) set -- "$@" '-Wl,--version-script=${exports}' ;; -Wl,-Bsymbolic) ;; *) set -- "$@" "$word" ;; esac
 done
 exec '${zig}' ${words} "$@"
 `;
