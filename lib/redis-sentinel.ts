@@ -31,7 +31,7 @@ export async function openMaster(
   const server = await sentinels.findMaster();
   const link = new MasterLink(sentinels, server, await openServer(sentinels.place, server, within), events);
   try {
-    await link.readRole();
+    await link.look();
     return link;
   } catch (error) {
     link.end();
@@ -60,6 +60,8 @@ export class Sentinels {
     const late = pause(GRACE, undefined, { ref: false }).then(() => Promise.reject(new Error('late')));
     const answers = await Promise.allSettled(asked.map((answer) => Promise.race([answer, late])));
     const known = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+    // Only one of them knows of it before it is over. By then the replica may be its own master already.
+    if (known.some(({ isFailingOver }) => isFailingOver)) throw new Error('a failover is under way');
     const [latest] = known.sort((a, b) => b.epoch - a.epoch);
     if (latest !== undefined) return latest.server;
     const why = answers.flatMap((answer) => (answer.status === 'rejected' ? [messageOf(answer.reason)] : []));
@@ -90,11 +92,15 @@ export class Sentinels {
   }
 }
 
-function masterOf(answer: unknown): { readonly server: RedisServer; readonly epoch: number } {
+function masterOf(answer: unknown) {
   const said = answer as Readonly<Record<string, unknown>>;
   const [host, port, epoch] = [String(said['ip'] ?? ''), Number(said['port']), Number(said['config-epoch'])];
   if (host === '' || !(port > 0)) throw new Error('a sentinel does not say where the master is');
-  return { server: { host, port }, epoch };
+  return {
+    server: { host, port },
+    epoch,
+    isFailingOver: String(said['flags']).includes('failover_in_progress'),
+  };
 }
 
 /**
@@ -141,23 +147,16 @@ class MasterLink implements RedisLink {
   }
 
   /**
-   * Sees who follows.
-   * @throws Error where the server is no master; then the link is lost
-   */
-  async readRole(): Promise<void> {
-    const [role, , replicas] = (await this.#link.send('', ['ROLE'])) as readonly unknown[];
-    if (role !== 'master') throw this.#isNoMaster();
-    this.#follow(Array.isArray(replicas) && replicas.length > 0);
-  }
-
-  /**
-   * Sees whether this is the master still, and who follows.
+   * Sees who follows, and whether this is the master still.
    * @throws Error where it is not, and then the link is lost; or cannot be known
    */
   async look(): Promise<void> {
+    const [role, , replicas] = (await this.#link.send('', ['ROLE'])) as readonly unknown[];
+    if (role !== 'master') throw this.#isNoMaster();
+    // Asked after it, for a replica that follows no more may have become the master.
     const { host, port } = await this.#sentinels.findMaster();
     if (host !== this.#server.host || port !== this.#server.port) throw this.#isNoMaster();
-    await this.readRole();
+    this.#follow(Array.isArray(replicas) && replicas.length > 0);
   }
 
   #isNoMaster(): Error {
