@@ -236,9 +236,12 @@ describe('where it goes wrong', () => {
     await using spamd = await scriptedServer(() => {});
     await using filter = await testFilter(spam(`spamd = "127.0.0.1:${spamd.port}"\ndeadline = "2s"`));
     const sending = Promise.all(Array.from({ length: 20 }, () => filter.send({ eml: text('hello') })));
+    await until('five to be asked about, and the others to wait', () =>
+      /backend_waiting\{.*\} 15\n/.test(filter.metrics.toText()),
+    );
     await until('five to have come', () => spamd.clients.now === 5);
-    expect((await sending).map(({ verdict }) => verdict)).toEqual(Array(20).fill('continue'));
     expect(spamd.clients.most).toBe(5);
+    expect((await sending).map(({ verdict }) => verdict)).toEqual(Array(20).fill('continue'));
     await filter.send();
     expect((await filter.last())?.findings[0]?.note).toBe(
       'spamd is down, and is not asked for a while: spamd did not answer in time',
