@@ -143,9 +143,9 @@ const BESIDE = [
   'integration/{bayes,scanners}/**',
   'integration/filter/!(run|clients|crossings|memory).test.ts',
   'integration/{cli-dns*,cli-examples,cli-loading,cli-quarantine,dns-*,filter-modules,mime-*,spf-*}.test.ts',
-  'integration/{engines,js-engine,nameserver,package,platforms,prebuilds,srs-socket-map}.test.ts',
+  'integration/{engines,js-engine,nameserver,package,platforms,prebuilds,soak,srs-socket-map,threads}.test.ts',
   'lifecycle/{kept-mail,releases}.test.ts',
-  'mta/{access-map,auth,bounces*,callout*,confirm*,dns-*,filter-*,forwarders*,kept-mail,mime-*,sandbox,scanners,spf-*,srs-*,whole-way}.test.ts',
+  'mta/{access-map,auth,bounces*,callout*,dns-*,filter-*,first-contacts*,kept-mail,mime-*,sandbox,scanners,several-filters,spf-*,srs-*,whole-way}.test.ts',
 ];
 
 function runAgain(folders, more, without = []) {
