@@ -24,13 +24,23 @@ export interface ClusterEvents {
 /** A server that says nothing for so many milliseconds, though it is pinged, is left. */
 const SILENCE = 10_000;
 const PING_EVERY = 3_000;
-/** Pauses between attempts to connect to a server of a cluster again, in milliseconds. */
+/** Pauses between attempts to connect, in milliseconds. */
 const FIRST_PAUSE = 50;
 const LONGEST_PAUSE = 1_000;
 
 /** Whether the server answered so: then it is there. */
 export function isReply(error: unknown): error is Error {
   return error instanceof ErrorReply;
+}
+
+/** Why something failed, in words. */
+export function reasonOf(error: unknown): string {
+  return error instanceof Error && error.message !== '' ? error.message : String(error);
+}
+
+/** Milliseconds until the next attempt to connect, after so many that failed. */
+export function pauseAfter(failures: number): number {
+  return Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE);
 }
 
 /**
@@ -70,9 +80,7 @@ export async function openCluster(
   within: number,
   events: ClusterEvents,
 ): Promise<RedisLink> {
-  const { socket, ...options } = clientOptions(place, within, (retries) =>
-    Math.min(FIRST_PAUSE * 2 ** retries, LONGEST_PAUSE),
-  );
+  const { socket, ...options } = clientOptions(place, within, pauseAfter);
   const first = { ...options, socket: { ...socket, ...server } };
   const cluster = createCluster({ rootNodes: [first], defaults: { ...options, socket } });
   const { promise: lost, resolve } = Promise.withResolvers<unknown>();

@@ -1,7 +1,7 @@
 /** A connection to Redis, Redis Cluster, Redis with sentinels, or Valkey, that comes back by itself. */
 import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { isReply, openCluster, openServer, type RedisLink } from './redis-client.ts';
+import { isReply, openCluster, openServer, pauseAfter, type RedisLink, reasonOf } from './redis-client.ts';
 import { type FollowerEvents, openMaster, Sentinels } from './redis-sentinel.ts';
 import { parseRedisUrl, type RedisPlace } from './redis-url.ts';
 
@@ -14,9 +14,6 @@ export interface RedisEvents extends FollowerEvents {
 
 /** Milliseconds for a connection to come about. */
 const CONNECT_TIME = 2_000;
-/** Pauses between attempts to connect, in milliseconds. */
-const FIRST_PAUSE = 50;
-const LONGEST_PAUSE = 1_000;
 
 /** A connection. A server that is part of a cluster leads to all of them. */
 export class RedisConnection {
@@ -92,7 +89,7 @@ export class RedisConnection {
         link?.end();
         tried();
       }
-      await pause(Math.min(FIRST_PAUSE * 2 ** failures, LONGEST_PAUSE), undefined, { ref: false });
+      await pause(pauseAfter(failures), undefined, { ref: false });
     }
   }
 
@@ -121,6 +118,15 @@ function hashOf(script: string): string {
   const hash = hashes.get(script) ?? createHash('sha1').update(script).digest('hex');
   hashes.set(script, hash);
   return hash;
+}
+
+/**
+ * What a question came to that failed with `error`, for those who know the server by `name`. Why the connection was lost, where it
+ * is, says more than that it is.
+ */
+export function redisFault(name: string, error: unknown, lost: unknown): Error {
+  const cause = isReply(error) ? error : (lost ?? error);
+  return new Error(`${name} ${isReply(cause) ? 'refuses' : 'is away'}: ${reasonOf(cause)}`, { cause });
 }
 
 /** A server did not answer in time. */

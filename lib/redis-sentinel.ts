@@ -1,6 +1,6 @@
 /** Redis with sentinels: who is the master, and a link to it that ends when it is so no more. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { isReply, openServer, type RedisLink } from './redis-client.ts';
+import { isReply, openServer, type RedisLink, reasonOf } from './redis-client.ts';
 import type { RedisPlace, RedisServer } from './redis-url.ts';
 
 /** Milliseconds in which a sentinel answers. */
@@ -64,7 +64,7 @@ export class Sentinels {
     if (known.some(({ isFailingOver }) => isFailingOver)) throw new Error('a failover is under way');
     const [latest] = known.sort((a, b) => b.epoch - a.epoch);
     if (latest !== undefined) return latest.server;
-    const why = answers.flatMap((answer) => (answer.status === 'rejected' ? [messageOf(answer.reason)] : []));
+    const why = answers.flatMap((answer) => (answer.status === 'rejected' ? [reasonOf(answer.reason)] : []));
     throw new Error(`no sentinel knows the master "${master}": ${[...new Set(why)].join(', ')}`);
   }
 
@@ -182,8 +182,4 @@ class MasterLink implements RedisLink {
     this.#isFollowed = isFollowed;
     this.#events.followed(isFollowed);
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error && error.message !== '' ? error.message : String(error);
 }

@@ -205,11 +205,11 @@ export function decodeTexts(bytes: Buffer, start: number, end: number): string[]
   return texts;
 }
 
-/** The NUL-ended texts of `bytes[start..end)`; the last one may lack its NUL. */
-export function splitTexts(bytes: Buffer, start = 0, end: number = bytes.length): Buffer[] {
+/** The NUL-ended texts from `start` on; the last one may lack its NUL. */
+export function splitTexts(bytes: Buffer, start: number): Buffer[] {
   const texts: Buffer[] = [];
-  for (let from = start; from < end; ) {
-    const to = textEnd(bytes, from, end);
+  for (let from = start; from < bytes.length; ) {
+    const to = textEnd(bytes, from, bytes.length);
     texts.push(bytes.subarray(from, to));
     from = to + 1;
   }

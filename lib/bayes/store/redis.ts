@@ -1,8 +1,7 @@
 /** Dictionaries in Redis, Redis Cluster or Valkey, which several machines share. */
 import { randomBytes } from 'node:crypto';
 import { Breaker, BreakerError } from '../../breaker.ts';
-import { isReply } from '../../redis-client.ts';
-import { inTime, LateError, RedisConnection } from '../../redis-connection.ts';
+import { inTime, LateError, RedisConnection, redisFault } from '../../redis-connection.ts';
 import { redisName } from '../../redis-url.ts';
 import { CountCache } from '../cache.ts';
 import { dayOf } from '../counts.ts';
@@ -234,9 +233,7 @@ export class RedisStore implements DictionaryStore {
       return await this.#breaker.run(() => inTime(this.#connection.tried.then(question), DEADLINE));
     } catch (error) {
       if (error instanceof BreakerError) throw error;
-      const cause = isReply(error) ? error : (this.#lost ?? error);
-      const why = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
-      throw new Error(`${this.#name} ${isReply(cause) ? 'refuses' : 'is away'}: ${why}`, { cause });
+      throw redisFault(this.#name, error, this.#lost);
     }
   }
 }

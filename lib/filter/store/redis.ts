@@ -3,7 +3,7 @@
 import { Breaker, BreakerError } from '../../breaker.ts';
 import type { Logger } from '../../index.ts';
 import { isReply } from '../../redis-client.ts';
-import { inTime, LateError, RedisConnection } from '../../redis-connection.ts';
+import { inTime, LateError, RedisConnection, redisFault } from '../../redis-connection.ts';
 import { redisName } from '../../redis-url.ts';
 import { ADMIT, CALLS, GIVE_BACK, GRACE } from './redis-scripts.ts';
 import type { Backend, Page, StoreAnswer, StoreRequest } from './request.ts';
@@ -108,10 +108,8 @@ export class RedisBackend implements Backend {
 
   #describe(error: unknown): StoreError {
     if (error instanceof BreakerError) return new StoreError(error.message, { cause: error.cause });
-    // Why the connection was lost says more than that it is.
-    const cause = isReply(error) ? error : (this.#lost ?? error);
-    const why = cause instanceof Error && cause.message !== '' ? cause.message : String(cause);
-    return new StoreError(`${this.#name} ${isReply(cause) ? 'refuses' : 'is away'}: ${why}`, { cause });
+    const { message, cause } = redisFault(this.#name, error, this.#lost);
+    return new StoreError(message, { cause });
   }
 }
 
