@@ -5,6 +5,7 @@ import {
   asMboxEntry,
   type Config,
   canSend,
+  comparableAddress,
   fromLine,
   type HeldItem,
   MetricsRegistry,
@@ -311,7 +312,7 @@ async function allow({ review, held, who, args, io }: Work): Promise<number> {
 }
 
 async function listAllowed({ review, allowed, who, values, io }: Work): Promise<number> {
-  const owner = values.owner?.toLowerCase();
+  const owner = values.owner === undefined ? undefined : comparableAddress(values.owner);
   if (values.remove === undefined) {
     const entries = [];
     for await (const entry of allowed.list(owner)) entries.push(entry);
@@ -325,7 +326,7 @@ async function listAllowed({ review, allowed, who, values, io }: Work): Promise<
   const [, kind, address = ''] = /^(from|sender):(.+)$/.exec(values.remove) ?? [];
   if (owner === undefined || (kind !== 'from' && kind !== 'sender'))
     throw optionFault('--remove takes from:ADDRESS or sender:ADDRESS, and needs --owner');
-  if (!(await review.disallow(who, { owner, kind, address: address.toLowerCase() })))
+  if (!(await review.disallow(who, { owner, kind, address: comparableAddress(address) })))
     throw fault(`${owner} does not allow ${values.remove}`);
   if (values.json !== true) io.stdout.write(`${printable(`${owner} no longer allows ${values.remove}`)}\n`);
   return 0;
@@ -402,7 +403,9 @@ async function select(
   which: 'open' | 'all',
   limit: number,
 ): Promise<{ readonly items: readonly HeldItem[]; readonly isMore: boolean }> {
-  const part = values.owner?.toLowerCase() ?? '';
+  // Without a domain only its case can be written in two ways.
+  const { owner = '' } = values;
+  const part = owner.includes('@') ? comparableAddress(owner) : owner.normalize('NFC').toLowerCase();
   const whose = part === '' ? who : { ...who, isAdmin: false, owns: (owner: string) => owner.includes(part) };
   const items: HeldItem[] = [];
   let after: string | undefined;

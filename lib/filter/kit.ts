@@ -68,6 +68,7 @@ export { isAnswerOrDelay } from './mail/answers.ts';
 export { isAutomatic } from './mail/automatic.ts';
 export { type ClientNames, namesOf, seenClient } from './mail/client.ts';
 export { ClientJudge } from './mail/client-judge.ts';
+export { comparableAddress } from './mail/comparable.ts';
 export { asMboxEntry, fromLine, withLineFeeds } from './mail/local-form.ts';
 export { type Mailbox, readMailboxes } from './mail/mailboxes.ts';
 export { meantBy } from './mail/meant.ts';

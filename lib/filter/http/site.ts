@@ -6,6 +6,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Logger } from '../../index.ts';
 import type { Config } from '../config/config.ts';
 import { aLabels, isDomain } from '../config/domains.ts';
+import { comparableAddress } from '../mail/comparable.ts';
 import type { OpenedFilter } from '../open.ts';
 import { QuarantineFull } from '../quarantine/folder.ts';
 import type { OpenQuarantine } from '../quarantine/open.ts';
@@ -256,7 +257,7 @@ const STAYING: readonly Deed[] = ['allow', 'request', 'withdraw'];
 /** Whose messages can be listed by their addresses is asked by those. */
 function reviewerOf({ name, isAdmin, addresses, owned }: KnownAccount, client: string): Reviewer {
   const listed = addresses.map((entry) => {
-    if (/^[^@*?]+@[^@*?]+$/.test(entry)) return entry;
+    if (/^[^@*?]+@[^@*?]+$/.test(entry)) return comparableAddress(entry);
     return isDomain(aLabels(entry)) ? `@${aLabels(entry)}` : undefined;
   });
   const owners = listed.filter((entry) => entry !== undefined);

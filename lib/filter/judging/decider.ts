@@ -10,10 +10,10 @@ import { writeDecision } from '../decision/write.ts';
 import { directionFact, ownHeaderRole, scoreRole } from '../facts.ts';
 import { type Finding, type FindingReply, holds } from '../findings/finding.ts';
 import { type Judgement, judgementFact, type RecipientOutcome } from '../findings/judgement.ts';
+import { comparableAddress } from '../mail/comparable.ts';
 import { meantBy } from '../mail/meant.ts';
 import { type AllowedSenders, type Identity, provedIdentities } from '../quarantine/allowed.ts';
 import { QuarantineFull } from '../quarantine/folder.ts';
-import { ownerOf } from '../quarantine/held-mail.ts';
 import { RELEASED_HEADER } from '../quarantine/mark.ts';
 import type { Quarantine } from '../quarantine/quarantine.ts';
 import { MAX_RECIPIENTS } from '../watch/history.ts';
@@ -161,7 +161,7 @@ export function makeDecider(
 
     /** What was released from quarantine has been judged, by a person; what the filter writes itself need not be. */
     async #spareOwn(judgement: Judgement, mark: string): Promise<void> {
-      const owners = judgement.recipients.map(({ address }) => ownerOf(address));
+      const owners = judgement.recipients.map(({ address }) => comparableAddress(address));
       const owner = await quarantine.sparedBy(mark, owners);
       for (const [i, recipient] of judgement.recipients.entries()) {
         if (owners[i] === owner)
@@ -175,7 +175,7 @@ export function makeDecider(
 
     /** Resolves to whether a recipient wants it. */
     async #spareAllowed(judgement: Judgement, identities: readonly Identity[]): Promise<boolean> {
-      const owners = judgement.recipients.map(({ address }) => ownerOf(address));
+      const owners = judgement.recipients.map(({ address }) => comparableAddress(address));
       const wanting = await allowed.allowing(owners, identities);
       if (wanting.size === 0) return false;
       for (const [i, recipient] of judgement.recipients.entries()) {

@@ -6,7 +6,9 @@
  */
 import { createHash } from 'node:crypto';
 import { type Milter, parseAddress } from '../../index.ts';
+import { aLabels } from '../config/domains.ts';
 import { authFact, spfKnownFact } from '../facts.ts';
+import { comparableAddress } from '../mail/comparable.ts';
 import { readMailboxes } from '../mail/mailboxes.ts';
 import type { Store } from '../store/store.ts';
 
@@ -14,7 +16,7 @@ import type { Store } from '../store/store.ts';
 export interface Identity {
   /** `from`: the From header, vouched for by DKIM, or by SPF of the same domain. `sender`: the envelope sender, by SPF. */
   readonly kind: 'from' | 'sender';
-  /** Without brackets, in lower case. */
+  /** Without brackets, as addresses are compared. */
   readonly address: string;
 }
 
@@ -86,7 +88,7 @@ export function provedIdentities(milter: Milter): readonly Identity[] {
   const auth = authFact.get(milter);
   const { check } = spfKnownFact.get(milter);
   const passes =
-    check?.result === 'pass' && check.identity === 'mailfrom' ? check.domain.toLowerCase() : undefined;
+    check?.result === 'pass' && check.identity === 'mailfrom' ? aLabels(check.domain) : undefined;
   const fields = message.headers.getAll('From');
   const [from, ...others] = fields.flatMap(({ value }) => readMailboxes(value));
   // Of several readers show whichever they like.
@@ -94,22 +96,18 @@ export function provedIdentities(milter: Milter): readonly Identity[] {
     const { domain } = parseAddress(from.address);
     const vouchers = [...(auth?.dkim ?? []), ...(passes === undefined ? [] : [passes])];
     if (domain !== '' && (auth?.aligned === true || vouchers.some((one) => vouchesFor(one, domain))))
-      identities.push({ kind: 'from', address: fold(from.address) });
+      identities.push({ kind: 'from', address: comparableAddress(from.address) });
   }
   const sender = parseAddress(message.sender);
-  if (passes !== undefined && sender.domain.toLowerCase() === passes)
-    identities.push({ kind: 'sender', address: fold(sender.address) });
+  if (passes !== undefined && aLabels(sender.domain) === passes)
+    identities.push({ kind: 'sender', address: comparableAddress(sender.address) });
   return identities.filter(({ address }) => address.length <= MAX_ADDRESS);
 }
 
 /** Whether a domain speaks for another: it is that one, or above it. */
 function vouchesFor(voucher: string, domain: string): boolean {
-  const [one, other] = [voucher.toLowerCase(), domain.toLowerCase()];
+  const [one, other] = [aLabels(voucher), aLabels(domain)];
   return one === other || (one.includes('.') && other.endsWith(`.${one}`));
-}
-
-function fold(address: string): string {
-  return address.normalize('NFC').toLowerCase();
 }
 
 function isSame(one: Identity, other: Identity): boolean {

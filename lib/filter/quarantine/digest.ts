@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { Logger } from '../../index.ts';
 import type { Settings } from '../config/schema.ts';
 import { linkAddress, pageAddress } from '../http/links.ts';
+import { comparableAddress } from '../mail/comparable.ts';
 import { OutgoingError } from '../outgoing/mail.ts';
 import { send } from '../outgoing/outgoing.ts';
 import { type OwnMail, writeOwnMail } from '../outgoing/own-mail.ts';
@@ -135,7 +136,7 @@ export async function sendOwn(
   { held, settings, now }: Pick<DigestParts, 'held' | 'settings' | 'now'>,
   mail: OwnMail,
 ): Promise<void> {
-  const owner = mail.to.normalize('NFC').toLowerCase();
+  const owner = comparableAddress(mail.to);
   const headers = { ...mail.headers, [RELEASED_HEADER]: await held.marks.make('own', owner) };
   const message = writeOwnMail({ ...mail, headers }, settings, now());
   await send(settings, { sender: '<>', recipient: `<${mail.to}>`, message });

@@ -4,13 +4,14 @@
  * nobody names, and the MTA sends again.
  */
 import { createHash } from 'node:crypto';
-import { type Logger, type Milter, parseAddress } from '../../index.ts';
+import type { Logger, Milter } from '../../index.ts';
 import { decodeWords } from '../../mime/index.ts';
 import type { Settings } from '../config/schema.ts';
 import { directionFact } from '../facts.ts';
 import { type Finding, holds } from '../findings/finding.ts';
 import type { Judgement } from '../findings/judgement.ts';
 import { shownAction } from '../judging/running.ts';
+import { comparableAddress } from '../mail/comparable.ts';
 import type { Store } from '../store/store.ts';
 import type { Metrics } from '../watch/metrics.ts';
 import { provedIdentities } from './allowed.ts';
@@ -175,7 +176,7 @@ export class HeldMail implements Quarantine {
       guarded: findings.some(({ concernsExempt }) => concernsExempt) ? true : undefined,
       proved: provedIdentities(milter),
     };
-    const owners = new Map(recipients.map((recipient) => [ownerOf(recipient), recipient]));
+    const owners = new Map(recipients.map((recipient) => [comparableAddress(recipient), recipient]));
     return [...owners].map(([owner, recipient]) => ({ ...common, owner, recipient }));
   }
 
@@ -197,11 +198,6 @@ export function readable(value: string): string {
     .trim()
     .slice(0, MAX_TEXT)
     .toWellFormed();
-}
-
-/** Whose it is, however the local part is written. */
-export function ownerOf(recipient: string): string {
-  return parseAddress(recipient).address.normalize('NFC').toLowerCase();
 }
 
 /** The id of a message's item for an owner. */

@@ -49,7 +49,7 @@ export interface HeldItem {
   readonly sender: string;
   /** Envelope recipient, in angle brackets, as the MTA knows it. */
   readonly recipient: string;
-  /** To compare: the recipient without brackets, in lower case. Empty for a message of which nobody knows whose it is. */
+  /** To compare: the recipient without brackets, in lower case, its domain as A-labels. Empty for a message of which nobody knows whose it is. */
   readonly owner: string;
   /** The SMTP client. */
   readonly client: {

@@ -1,4 +1,5 @@
 /** Releases what a module had held, when it has learned better. */
+import { comparableAddress } from '../mail/comparable.ts';
 import { pairKey } from '../mail/pair-key.ts';
 import type { HeldMail } from './held-mail.ts';
 import type { HeldItem } from './quarantine.ts';
@@ -21,7 +22,7 @@ const MAX_PAGES = 10;
 
 /** Has those messages sent, and resolves to how many there were. Harmless if done again. */
 export async function releaseFrom(held: HeldMail, review: Review, which: HeldFrom): Promise<number> {
-  const owner = which.owner.normalize('NFC').toLowerCase();
+  const owner = comparableAddress(which.owner);
   const isMeant = ({ sender, state, guarded, findings }: HeldItem): boolean =>
     (state === 'held' || state === 'requested') &&
     guarded !== true &&

@@ -21,7 +21,7 @@ export interface Reviewer {
   /** May see everybody's messages, and release what is dangerous. */
   readonly isAdmin: boolean;
   /**
-   * Whose messages they are, in lower case, where that can be listed: addresses, or `@example.com` for all of a domain; undefined: those
+   * Whose messages they are, as addresses are compared, where that can be listed: addresses, or `@example.com` for all of a domain; undefined: those
    * of whom `owns` is true.
    */
   readonly owners?: readonly string[] | undefined;

@@ -109,8 +109,9 @@ export class Daily {
 
 /** The last time that a clock on the wall showed so many minutes after midnight. */
 export function lastTime(now: number, minute: number): number {
-  const at = new Date(now);
-  at.setHours(Math.floor(minute / 60), minute % 60, 0, 0);
-  if (at.getTime() > now) at.setDate(at.getDate() - 1);
-  return at.getTime();
+  const day = new Date(now);
+  // Each day's for itself: where clocks are put forward today's may be a time that yesterday's is not.
+  const at = (daysAgo: number): number =>
+    new Date(day.getFullYear(), day.getMonth(), day.getDate() - daysAgo, 0, minute).getTime();
+  return at(0) <= now ? at(0) : at(1);
 }

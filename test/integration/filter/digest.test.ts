@@ -256,6 +256,28 @@ describe('daily work', () => {
     expect(lastTime(at(2, 7) - 1, 420)).toBe(at(1, 7));
     expect(lastTime(at(1, 0), 1)).toBe(new Date(2026, 9, 31, 0, 1).getTime());
   });
+
+  it('comes once a day, also where clocks are put forward or back', () => {
+    const zone = process.env['TZ'];
+    process.env['TZ'] = 'Europe/Berlin';
+    try {
+      // In 2026 there is no 02:30 on 29 March, and there are two on 25 October.
+      for (const [month, day] of [
+        [2, 29],
+        [9, 25],
+      ] as const) {
+        const times = new Set<number>();
+        const end = new Date(2026, month, day + 2).getTime();
+        for (let now = new Date(2026, month, day - 1).getTime(); now < end; now += 5 * 60_000)
+          times.add(lastTime(now, 150));
+        // Of the evening before, and of each of three days.
+        expect([...times].map((time) => new Date(time).getDate())).toEqual([day - 2, day - 1, day, day + 1]);
+      }
+    } finally {
+      if (zone === undefined) delete process.env['TZ'];
+      else process.env['TZ'] = zone;
+    }
+  });
 });
 
 describe('the alert', () => {

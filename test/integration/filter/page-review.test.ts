@@ -99,6 +99,19 @@ describe('a held message', () => {
     expect(await ids(bob)).toEqual([id]);
   });
 
+  it('is of its owner, however the domain is written there and here', async () => {
+    await using page = await testPage(MODULES, {
+      accounts: [
+        { name: 'one', addresses: ['bob@b\u00fccher.example'] },
+        { name: 'other', addresses: ['bob@xn--bcher-kva.example'] },
+      ],
+    });
+    await hold(page, simple('one'), ['Bob@b\u00fccher.example']);
+    await hold(page, simple('two'), ['bob@xn--bcher-kva.example']);
+    expect(await ids(await signedIn(page, 'one'))).toHaveLength(2);
+    expect(await ids(await signedIn(page, 'other'))).toHaveLength(2);
+  });
+
   it('of a domain is of who looks after the domain', async () => {
     await using page = await testPage(MODULES, {
       accounts: [

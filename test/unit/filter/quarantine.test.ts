@@ -106,6 +106,13 @@ describe('a message that is held', () => {
     expect(await itemsOf(filter)).toHaveLength(2);
   });
 
+  it('is one item too, however the domain of its recipient is written', async () => {
+    await using filter = await testFilter(HOLD);
+    await filter.send({ recipients: ['J\u00fcrgen@b\u00fccher.example'] });
+    await filter.send({ recipients: ['ju\u0308rgen@XN--bcher-kva.example'] });
+    expect((await only(filter)).owner).toBe('j\u00fcrgen@xn--bcher-kva.example');
+  });
+
   it('shows no text of the mail in the name of a file', async () => {
     await using filter = await testFilter(HOLD);
     await filter.send({

@@ -1,7 +1,6 @@
 /** Whose dictionary is asked, and taught. */
 import { type Bayes, type MessageOptions, openBayes, type Training } from '../../../bayes/index.ts';
-import { parseAddress } from '../../../index.ts';
-import type { Services } from '../../kit.ts';
+import { comparableAddress, type Services } from '../../kit.ts';
 import type { BayesOptions } from './options.ts';
 
 /** The dictionaries of one configuration. */
@@ -54,8 +53,7 @@ export class Dictionaries {
 function userOf(users: BayesOptions['users'], recipient: string): string | undefined {
   if (users === 'shared') return undefined;
   if (users !== 'each') return users.groups.groupOf(recipient);
-  const { address } = parseAddress(recipient);
-  // Whatever their case: one who reads it has one dictionary.
-  const name = address.normalize('NFC').toLowerCase();
+  // However it is written: one who reads it has one dictionary.
+  const name = comparableAddress(recipient);
   return name === '' || name.length > 320 ? undefined : name;
 }

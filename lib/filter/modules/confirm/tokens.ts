@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { parseAddress } from '../../../index.ts';
-import { base32, isSame, type Store, storedProof } from '../../kit.ts';
+import { base32, comparableAddress, isSame, type Store, storedProof } from '../../kit.ts';
 
 /** What a token says. */
 export interface Token {
@@ -69,7 +69,7 @@ export class Tokens {
   }
 
   async #proof(what: string, owner: string): Promise<string> {
-    const whose = parseAddress(owner).address.normalize('NFC').toLowerCase();
+    const whose = comparableAddress(owner);
     return base32(await storedProof(this.#store, ['confirm', what, whose]), PROOF_LENGTH);
   }
 }

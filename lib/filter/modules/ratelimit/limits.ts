@@ -1,6 +1,6 @@
 /** The limits of the configuration, and what each counts. */
 import { type Milter, parseAddress } from '../../../index.ts';
-import { clientFact, kinds, networkOf, parseIp, z } from '../../kit.ts';
+import { aLabels, clientFact, comparableAddress, kinds, networkOf, parseIp, z } from '../../kit.ts';
 
 /** What is counted apart from one another: every user, every sender … */
 export const limitKeys = ['user', 'sender', 'sender_domain', 'recipient', 'client', 'network'] as const;
@@ -66,11 +66,11 @@ export function countedOf({ key }: Limit, milter: Milter, recipient = ''): strin
     case 'user':
       return session.macro('auth_authen')?.toLowerCase() || undefined;
     case 'sender':
-      return parseAddress(message.sender).address.toLowerCase() || undefined;
+      return comparableAddress(message.sender) || undefined;
     case 'sender_domain':
-      return parseAddress(message.sender).domain || undefined;
+      return aLabels(parseAddress(message.sender).domain) || undefined;
     case 'recipient':
-      return parseAddress(recipient).address.toLowerCase() || undefined;
+      return comparableAddress(recipient) || undefined;
     case 'client':
       return parseIp(clientFact.get(milter).judged?.address ?? '')?.text;
     case 'network': {
