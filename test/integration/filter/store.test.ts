@@ -1,17 +1,23 @@
 /** What every store does, whatever it is kept in. */
 
-import { describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openStore } from '../../../lib/filter/store/open.ts';
 import type { ScanOptions, Store, WindowLimit } from '../../../lib/filter/store/store.ts';
 import { History, type HistoryRecord } from '../../../lib/filter/watch/history.ts';
 import { keepingLogger } from '../../helpers/filter.ts';
 import { fc, runs } from '../../helpers/fuzz.ts';
 import { killWriter, storeChild } from '../../helpers/store-child.ts';
-import { type StoreKind, sharedStores, surroundings } from '../../helpers/store-place.ts';
+import { type StoreKind, type StorePlace, sharedStores, surroundings } from '../../helpers/store-place.ts';
 
 const inMemory: StoreKind = {
   name: 'memory',
-  place: () => Promise.resolve({ url: { kind: 'memory' }, [Symbol.asyncDispose]: () => Promise.resolve() }),
+  // Every store that is opened is empty.
+  place: () =>
+    Promise.resolve({
+      url: { kind: 'memory' },
+      clear: () => Promise.resolve(),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    }),
 };
 
 const emptyRecord: Omit<HistoryRecord, 'ref'> = {
@@ -31,25 +37,21 @@ interface Clock {
   at: number;
 }
 
-/** Runs the test on an empty store; its time is the clock's. */
-async function within(kind: StoreKind, test: (store: Store, clock: Clock) => Promise<void>): Promise<void> {
-  await using place = await kind.place();
-  const clock = { at: Date.now() };
-  const store = await openStore(
-    place.url,
-    surroundings(() => clock.at),
-  );
-  try {
-    await test(store, clock);
-  } finally {
-    await store.close();
-  }
-}
-
 async function entries(store: Store, prefix: string): Promise<(readonly [string, string])[]> {
   const found: (readonly [string, string])[] = [];
   for await (const entry of store.scan(prefix)) found.push(entry);
   return found;
+}
+
+/** A place that is made once, since a cluster takes seconds to come together, and empty for every test. */
+function emptyPlace(kind: StoreKind): () => StorePlace {
+  let place: StorePlace;
+  beforeAll(async () => {
+    place = await kind.place();
+  });
+  beforeEach(() => place.clear());
+  afterAll(() => place[Symbol.asyncDispose]());
+  return () => place;
 }
 
 /** So that each of them is met: NUL, braces, globs, beyond U+FFFF, and the characters around the borders of a prefix. */
@@ -72,8 +74,24 @@ const oddTexts = [
 ];
 
 describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
+  const place = emptyPlace(kind);
+
+  /** Runs the test on an empty store; its time is the clock's. */
+  async function within(test: (store: Store, clock: Clock) => Promise<void>): Promise<void> {
+    const clock = { at: Date.now() };
+    const store = await openStore(
+      place().url,
+      surroundings(() => clock.at),
+    );
+    try {
+      await test(store, clock);
+    } finally {
+      await store.close();
+    }
+  }
+
   it('gives what was set, until it expires or is deleted', () =>
-    within(kind, async (store, clock) => {
+    within(async (store, clock) => {
       expect(await store.get('none')).toBeUndefined();
       await store.set('for ever', 'a');
       await store.set('a while', 'b', { ttl: 1_000 });
@@ -97,7 +115,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('keeps odd keys and values as they are', () =>
-    within(kind, async (store) => {
+    within(async (store) => {
       const long = 'x'.repeat(200_000);
       await store.set('long', long);
       expect(await store.get('long')).toBe(long);
@@ -106,7 +124,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('adds up, exactly', () =>
-    within(kind, async (store, clock) => {
+    within(async (store, clock) => {
       const sums = await Promise.all(Array.from({ length: 200 }, () => store.increment('n', 1)));
       expect(sums.sort((a, b) => a - b)).toEqual(Array.from({ length: 200 }, (_, i) => i + 1));
       expect(await store.increment('n', -300)).toBe(-100);
@@ -124,7 +142,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('sets only what is still as expected', () =>
-    within(kind, async (store, clock) => {
+    within(async (store, clock) => {
       expect(await store.compareAndSet('k', 'a', 'b')).toBe(false);
       const first = await Promise.all(
         Array.from({ length: 50 }, (_, i) => store.compareAndSet('k', undefined, `v${i}`, { ttl: 1_000 })),
@@ -142,7 +160,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('does more together with what it sets, or none of it', () =>
-    within(kind, async (store) => {
+    within(async (store) => {
       await store.set('p/old', 'x', { listed: true });
       const along = [
         { call: 'delete', key: 'p/old' },
@@ -162,7 +180,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('goes on behind a key, and gives only what holds a text', () =>
-    within(kind, async (store) => {
+    within(async (store) => {
       const many = Array.from({ length: 4_500 }, (_, i) => String(i).padStart(4, '0'));
       const keep = { listed: true };
       await store.batch(
@@ -182,7 +200,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('lists what is to be listed, in the order of its UTF-8, page by page', () =>
-    within(kind, async (store, clock) => {
+    within(async (store, clock) => {
       const many = Array.from({ length: 450 }, (_, i) => String(i).padStart(3, '0'));
       await Promise.all(many.map((key) => store.set(`p/many/${key}`, `v${key}`, { listed: true })));
       await Promise.all(oddTexts.map((key) => store.set(`p/odd/${key}`, key, { listed: true, ttl: 1_000 })));
@@ -210,7 +228,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('does a batch as one', () =>
-    within(kind, async (store) => {
+    within(async (store) => {
       expect(
         await store.batch([
           { call: 'get', key: 'a' },
@@ -234,7 +252,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('admits no more than the limit, whoever asks at once', () =>
-    within(kind, async (store, clock) => {
+    within(async (store, clock) => {
       const hour = { key: 'hour', add: 1, most: 30, per: 3_600_000 };
       const day = { key: 'day', add: 2, most: 80, per: 86_400_000 };
       const results = await Promise.all(Array.from({ length: 60 }, () => store.admit([hour, day])));
@@ -260,7 +278,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('has a window slide by the millisecond', () =>
-    within(kind, async (store, clock) => {
+    within(async (store, clock) => {
       const limit = { key: 'k', add: 1, most: 2, per: 3_600_000 };
       clock.at += 12_345;
       expect(await store.admit([limit])).toEqual({ admitted: true });
@@ -274,7 +292,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('holds nobody back for longer than two windows where the clock was ahead, and is set back', () =>
-    within(kind, async (store, clock) => {
+    within(async (store, clock) => {
       const limit = { key: 'k', add: 1, most: 2, per: 60_000 };
       const right = clock.at;
       clock.at += 86_400_000;
@@ -288,7 +306,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('says how long to wait, and then it fits', () =>
-    within(kind, async (store, clock) => {
+    within(async (store, clock) => {
       const limit = { key: 'k', add: 1, most: 3, per: 60_000 };
       for (let i = 0; i < 3; i++) {
         expect(await store.admit([limit])).toEqual({ admitted: true });
@@ -304,7 +322,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('has parts that do not see each other', () =>
-    within(kind, async (store) => {
+    within(async (store) => {
       const [one, other, observed] = [store.part('one'), store.part('other'), store.part('one(observed)')];
       const limit: WindowLimit = { key: 'k', add: 1, most: 1, per: 1_000 };
       for (const part of [one, other, observed, one.part('two')]) {
@@ -326,7 +344,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('keeps a history, in which messages are found, and no more than `max` of them', () =>
-    within(kind, async (store, clock) => {
+    within(async (store, clock) => {
       const log = keepingLogger();
       const history = new History(store.part('history'), { keep: 1e9, max: 150, log, now: () => clock.at });
       for (let i = 0; i < 400; i++) {
@@ -345,7 +363,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('refuses numbers that it could not keep', () =>
-    within(kind, async (store) => {
+    within(async (store) => {
       await expect(store.increment('k', 0.5)).rejects.toThrow('the store adds whole numbers, not 0.5');
       await expect(store.set('k', 'v', { ttl: Number.NaN })).rejects.toThrow('in milliseconds, not NaN');
       await expect(
@@ -354,7 +372,7 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 
   it('does what a store in memory does, whatever it is asked', () =>
-    within(kind, async (store, clock) => {
+    within(async (store, clock) => {
       const model = await openStore(
         { kind: 'memory' },
         surroundings(() => clock.at),
@@ -378,23 +396,25 @@ describe.each([inMemory, ...sharedStores])('the store in $name', (kind) => {
     }));
 });
 
-describe.each(sharedStores)('the store in $name', ({ place }) => {
+describe.each(sharedStores)('the store in $name', (kind) => {
+  const place = emptyPlace(kind);
+
   it('is exact when several processes use it at once', async () => {
-    await using made = await place();
-    const said = await Promise.all([1, 2, 3].map(() => storeChild(made.url, 'count')));
+    const { url } = place();
+    const said = await Promise.all([1, 2, 3].map(() => storeChild(url, 'count')));
     const results = said.map(([result]) => result as { sums: number[]; admitted: number });
     const sums = results.flatMap((result) => result.sums).sort((a, b) => a - b);
     expect(sums).toEqual(Array.from({ length: 600 }, (_, i) => i + 1));
     expect(results.reduce((sum, { admitted }) => sum + admitted, 0)).toBe(150);
-    const store = await openStore(made.url, surroundings());
+    const store = await openStore(url, surroundings());
     expect(await store.get('swap')).toBe('120');
     await store.close();
   });
 
   it('has what was acknowledged, whole, after its process was killed', async () => {
-    await using made = await place();
-    const last = await killWriter(made.url, 50);
-    const store = await openStore(made.url, surroundings());
+    const { url } = place();
+    const last = await killWriter(url, 50);
+    const store = await openStore(url, surroundings());
     const known = Number(await store.get('last'));
     expect(known).toBeGreaterThanOrEqual(last);
     const keys = Array.from({ length: known }, (_, i) => `k${i + 1}`);
