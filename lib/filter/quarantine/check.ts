@@ -1,4 +1,5 @@
 /** Brings the items of the quarantine and its files together again, and forgets what is too old. */
+import { hostname } from 'node:os';
 import type { Logger } from '../../index.ts';
 import { parseMessage } from '../../mime/index.ts';
 import type { Metrics } from '../watch/metrics.ts';
@@ -13,19 +14,18 @@ export interface Tidying {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly now: () => number;
-  readonly hostname: string;
 }
 
 /** Younger files are still being written, or about to be named, in milliseconds. */
 const GRACE = 60 * 60_000;
 
 /** Forgets what is older than `keep`, and removes files that nobody has named for so long. To be called now and then. */
-export async function expire({ held, log, metrics, now, hostname }: Tidying): Promise<void> {
+export async function expire({ held, log, metrics, now }: Tidying): Promise<void> {
   await held.folder.putBack();
   let expired = 0;
   for await (const item of held.items.olderThan(now() - held.keep)) {
     if (!held.isOver(item) || !(await held.items.forget(item))) continue;
-    if (item.host === hostname) await held.letGo(item.sha256);
+    if (await held.isHere(item)) await held.letGo(item.sha256);
     if (isWanted(item)) expired++;
   }
   let bytes = 0;
@@ -51,7 +51,7 @@ export async function expire({ held, log, metrics, now, hostname }: Tidying): Pr
  * item get one that belongs to nobody, what was never finished goes. Every file is read. While no file is there at all (a disk
  * that is not mounted), items stay as they are.
  */
-export async function check({ held, now, hostname }: Tidying): Promise<QuarantineReport> {
+export async function check({ held, now }: Tidying): Promise<QuarantineReport> {
   await held.folder.putBack();
   const known = new Map<string, HeldItem[]>();
   let waiting = 0;
@@ -59,7 +59,7 @@ export async function check({ held, now, hostname }: Tidying): Promise<Quarantin
   for await (const item of held.list()) {
     if (await held.items.list(item)) listed++;
     if (isWanted(item)) waiting++;
-    if (item.host !== hostname) continue;
+    if (!(await held.isHere(item))) continue;
     const items = known.get(item.sha256);
     if (items === undefined) known.set(item.sha256, [item]);
     else items.push(item);
@@ -107,7 +107,7 @@ export async function check({ held, now, hostname }: Tidying): Promise<Quarantin
     // Its items are over, and whoever ended the last died before the file was removed.
     if (items.length > 0) await held.letGo(sha256);
     else {
-      const item = await adopt(held, sha256, changed, hostname);
+      const item = await adopt(held, sha256, changed);
       if (item === undefined) unusable.push(name);
       else adopted.push(item);
     }
@@ -129,12 +129,7 @@ export async function check({ held, now, hostname }: Tidying): Promise<Quarantin
 const CHECK = 'milter quarantine check';
 
 /** Makes an item for a file that none names. What is no message is left alone. */
-async function adopt(
-  held: HeldMail,
-  sha256: string,
-  at: number,
-  host: string,
-): Promise<HeldItem | undefined> {
+async function adopt(held: HeldMail, sha256: string, at: number): Promise<HeldItem | undefined> {
   let message: Buffer;
   try {
     message = await held.folder.read(sha256);
@@ -152,7 +147,7 @@ async function adopt(
           at: Math.floor(at),
           sha256,
           size: message.length,
-          host,
+          host: hostname(),
           ref: '',
           sender: '<>',
           recipient: '<>',

@@ -4,6 +4,7 @@
  * nobody names, and the MTA sends again.
  */
 import { createHash } from 'node:crypto';
+import { hostname } from 'node:os';
 import type { Logger, Milter } from '../../index.ts';
 import { decodeWords } from '../../mime/index.ts';
 import type { Settings } from '../config/schema.ts';
@@ -27,7 +28,6 @@ export interface HeldMailParts {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly now: () => number;
-  readonly hostname: string;
   /** A finding in words. @default none are known */
   readonly phraseOf?: (finding: string) => string | undefined;
 }
@@ -101,6 +101,14 @@ export class HeldMail implements Quarantine {
     return (await this.items.find(id)).filter((item) => !this.isOver(item));
   }
 
+  /**
+   * Whether its message is on this machine, or should be. Machines that share a store have folders of their own; a folder may
+   * have come here from another machine, or this one have got another name.
+   */
+  async isHere({ host, sha256 }: Pick<HeldItem, 'host' | 'sha256'>): Promise<boolean> {
+    return host === hostname() || (await this.folder.has(sha256));
+  }
+
   /** The message as it was received. Rejects where it is not there, or is not what it was. */
   async read({ sha256 }: HeldItem): Promise<Buffer> {
     return await this.folder.read(sha256);
@@ -152,14 +160,14 @@ export class HeldMail implements Quarantine {
     judgement: Judgement,
     recipients: readonly string[],
   ): readonly Omit<HeldItem, 'id' | 'sha256' | 'size'>[] {
-    const { now, hostname } = this.#parts;
+    const { now } = this.#parts;
     const { session, message } = milter;
     const header = (name: string): string => readable(message.headers.get(name)?.value ?? '');
     const findings = judgement.findings.filter((finding) => !finding.observed && holds(finding));
     const common = {
       state: 'held' as const,
       at: now(),
-      host: hostname,
+      host: hostname(),
       ref: judgement.ref,
       queueId: message.queueId,
       direction: directionFact.get(milter),

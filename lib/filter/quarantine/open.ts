@@ -41,23 +41,20 @@ export interface OpenQuarantine {
 export function openQuarantine(config: Config, parts: QuarantineParts): OpenQuarantine {
   const { settings } = config;
   const { store, learners = () => [], ...shared } = parts;
-  const { hostname, outgoing } = settings;
   const phrases = phrasesOf(config);
   const held = new HeldMail(settings.quarantine, settings.data, {
     ...shared,
     store: store.part('quarantine'),
-    hostname,
     phraseOf: (finding) => phrases.get(finding),
   });
   const releases = new Releases({
     ...shared,
     held,
-    hostname,
     deliver: (mail, handing) => send(settings, mail, handing),
   });
   const allowed = new AllowedSenders(store.part('allowed'));
-  const review = new Review({ ...shared, held, releases, allowed, learners, outgoing });
-  const tidying = { ...shared, held, hostname };
+  const review = new Review({ ...shared, held, releases, allowed, learners, outgoing: settings.outgoing });
+  const tidying = { ...shared, held };
   return {
     held,
     releases,

@@ -23,7 +23,6 @@ export interface ReleasesParts {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly now: () => number;
-  readonly hostname: string;
   readonly deliver: Deliver;
 }
 
@@ -88,9 +87,12 @@ export class Releases {
     });
   }
 
-  /** Sends an item that is to be sent, if it is its time and nobody else is at it. */
-  async attempt(item: HeldItem, deliver: Deliver = this.#parts.deliver): Promise<Released> {
-    const { held, now, hostname } = this.#parts;
+  /**
+   * Sends an item that is to be sent, if it is its time and nobody else is at it.
+   * @param deliver in place of the mail server, which then is not asked later either
+   */
+  async attempt(item: HeldItem, deliver?: Deliver): Promise<Released> {
+    const { held, now } = this.#parts;
     await this.#recover(item);
     const id = randomUUID();
     const taken = await held.items.change(item.id, (present) =>
@@ -115,12 +117,15 @@ export class Releases {
       if (handed === undefined) throw new Overtaken();
     };
     try {
-      if (taken.host !== hostname) throw new OutgoingError('later', `its message is on ${taken.host}`);
+      if (!(await held.isHere(taken))) throw new OutgoingError('later', `its message is on ${taken.host}`);
       const mark = Buffer.from(`${RELEASED_HEADER}: ${await held.marks.make(taken.id, taken.owner)}\r\n`);
       const message = Buffer.concat([mark, await held.read(taken)]);
-      await deliver({ sender: taken.sender, recipient: taken.recipient, message }, handing);
+      await (deliver ?? this.#parts.deliver)(
+        { sender: taken.sender, recipient: taken.recipient, message },
+        handing,
+      );
     } catch (error) {
-      return await this.#failed(taken, id, error);
+      return await this.#failed(taken, id, error, deliver === undefined);
     }
     const released = await this.#record(taken, id);
     await held.letGo(taken.sha256);
@@ -169,7 +174,7 @@ export class Releases {
   }
 
   async #work(): Promise<void> {
-    const { held, now, hostname, log, metrics } = this.#parts;
+    const { held, now, log, metrics } = this.#parts;
     let waiting = 0;
     let isAway = false;
     for await (const item of held.items.sending()) {
@@ -178,7 +183,7 @@ export class Releases {
       const recovered = await this.#recover(item);
       const { sending } = recovered ?? item;
       const isDue = sending !== undefined && sending.attempt === undefined && sending.due <= now();
-      if (!isDue || item.host !== hostname || isAway) continue;
+      if (!isDue || isAway || !(await held.isHere(item))) continue;
       const released = await this.attempt(item);
       if (released.outcome === 'released') waiting--;
       else if (released.outcome === 'waiting' && released.fault !== undefined) {
@@ -198,12 +203,13 @@ export class Releases {
     return { outcome: 'failed', item: present, fault: present.fault ?? `it is ${present.state}` };
   }
 
-  async #failed(item: HeldItem, id: string, error: unknown): Promise<Released> {
+  async #failed(item: HeldItem, id: string, error: unknown, isAskedAgain: boolean): Promise<Released> {
     const { now, log, metrics } = this.#parts;
     if (error instanceof Overtaken) return await this.#standing(item);
     const fault = (error instanceof Error ? error.message : String(error)).slice(0, MAX_FAULT);
-    const outcome =
+    const came =
       error instanceof OutgoingError ? error.outcome : error instanceof StoreError ? 'later' : 'never';
+    const outcome = came === 'later' && !isAskedAgain ? 'never' : came;
     const failed = await this.#mine(item, id, (present) => afterFailure(present, outcome, fault, now()));
     if (failed === undefined) return await this.#standing(item);
     if (failed.state === 'releasing') return { outcome: 'waiting', item: failed, fault };

@@ -107,11 +107,7 @@ export class Review {
   async read(who: Reviewer, id: string): Promise<Buffer> {
     const item = await this.get(who, id);
     this.#log(who, 'view', item);
-    try {
-      return await this.#parts.held.read(item);
-    } catch (error) {
-      throw new ReviewError('gone', `Its message is not there (it is ${item.state}): ${text(error)}`);
-    }
+    return await this.#message(item);
   }
 
   /** Whether they may release it; else they may {@link request} that somebody does. */
@@ -184,9 +180,7 @@ export class Review {
     const item = await this.get(who, id);
     // Its file may still be there, for another owner.
     if (item.state === 'released' || item.state === 'deleted') throw await this.#late(who, id);
-    const message = await this.#parts.held.read(item).catch((error: unknown) => {
-      throw new ReviewError('gone', `Its message is not there (it is ${item.state}): ${text(error)}`);
-    });
+    const message = await this.#message(item);
     const owner = item.owner === '' ? undefined : item.owner;
     const results = await Promise.allSettled(learners.map((learner) => learner.learn(message, as, owner)));
     const learned: string[] = [];
@@ -276,6 +270,17 @@ export class Review {
     const right = await this.#parts.held.marks.proof(['link', id, String(item.at), item.owner, action]);
     if (!isSame(given, right.slice(0, MARK_LENGTH))) return undefined;
     return { item, action, who: { name: `${item.owner} by a link`, isAdmin: false, owners: [item.owner] } };
+  }
+
+  async #message(item: HeldItem): Promise<Buffer> {
+    const { held } = this.#parts;
+    if (!(await held.isHere(item)))
+      throw new ReviewError('cannot', `Its message is kept on ${item.host}, and can be read there only`);
+    try {
+      return await held.read(item);
+    } catch (error) {
+      throw new ReviewError('gone', `Its message is not there (it is ${item.state}): ${text(error)}`);
+    }
   }
 
   async #notBegun(who: Reviewer, id: string): Promise<ReviewError> {

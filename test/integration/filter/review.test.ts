@@ -1,8 +1,9 @@
 /** What people do with held mail, with a mail server that takes it, or does not. */
-import { readdir } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { HeldItem, Reviewer } from '../../../lib/filter/index.ts';
+import { type HeldItem, OutgoingError, type Reviewer } from '../../../lib/filter/index.ts';
 import { type TestFilter, testFilter } from '../../helpers/filter.ts';
 import { type MailSink, mailSink, type SinkAnswer } from '../../helpers/mail-sink.ts';
 import { until } from '../../helpers/wait.ts';
@@ -204,6 +205,57 @@ describe('a release', () => {
     going.resolve();
     expect(await slow).toMatchObject({ outcome: 'released' });
     expect({ sent, mails: sink.mails.length }).toEqual({ sent: 0, mails: 1 });
+  });
+
+  it('is of the machine that has the file, whatever that is called by now', async () => {
+    await using all = await setting();
+    const { filter, sink, clock } = all;
+    const { review, releases, held } = filter.quarantine;
+    await filter.send({ eml: EML });
+    const item = await itemFor(filter);
+    expect(item.host).toBe(hostname());
+    await held.items.change(item.id, (present) => present && { ...present, host: 'mx2.example.com' });
+    const folder = join(filter.data, 'quarantine');
+    await rename(folder, `${folder}.away`);
+    await expect(review.read(bob, item.id)).rejects.toMatchObject({
+      code: 'cannot',
+      message: expect.stringContaining('on mx2.example.com'),
+    });
+    expect(await review.release(bob, item.id)).toMatchObject({
+      outcome: 'waiting',
+      fault: 'its message is on mx2.example.com',
+    });
+    expect(await filter.quarantine.check()).toMatchObject({ held: 1, lost: [] });
+    clock.at += 61_000;
+    await releases.work();
+    expect(sink.mails).toEqual([]);
+    expect(await itemFor(filter)).toMatchObject({ state: 'releasing', sending: { tries: 1 } });
+    // Its disk is mounted here.
+    await rename(`${folder}.away`, folder);
+    await releases.work();
+    expect(sink.mails).toHaveLength(1);
+    expect(await itemFor(filter)).toMatchObject({ state: 'released' });
+  });
+
+  it('into a file is not sent later by mail where that cannot be written now', async () => {
+    await using all = await setting();
+    const { filter, clock } = all;
+    const { review, held } = filter.quarantine;
+    await filter.send({ eml: EML });
+    const { id } = await itemFor(filter);
+    await held.items.change(id, (present) => present && { ...present, host: 'mx2.example.com' });
+    await rename(join(filter.data, 'quarantine'), join(filter.data, 'away'));
+    expect(await review.release(admin, id, { deliver: async () => {} })).toMatchObject({ outcome: 'failed' });
+    expect(await itemFor(filter)).toMatchObject({ state: 'held' });
+    await rename(join(filter.data, 'away'), join(filter.data, 'quarantine'));
+    const away = async (): Promise<void> => Promise.reject(new OutgoingError('later', 'the disk is full'));
+    expect(await review.release(admin, id, { deliver: away })).toMatchObject({
+      outcome: 'failed',
+      fault: 'the disk is full',
+    });
+    clock.at += 61_000;
+    await filter.quarantine.releases.work();
+    expect(all.sink.mails).toEqual([]);
   });
 
   it('passes the filter again, with its own mark for its own owner', async () => {

@@ -1,6 +1,7 @@
 /** The filter's own quarantine: what is kept, for whom, how long, and what is said where it cannot be kept. */
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
@@ -57,7 +58,7 @@ describe('a message that is held', () => {
       client: { address: '192.0.2.7', hostname: 'mail.example.org', helo: 'mail.example.org' },
       findings: [{ name: 'probe-message', action: 'quarantine' }],
       ref: (await filter.last())?.ref,
-      host: 'mx.example.com',
+      host: hostname(),
     });
     const [file = ''] = await filesOf(filter);
     expect(file).toBe(`${item.sha256}.eml.gz`);
@@ -333,6 +334,23 @@ describe('the check', () => {
     expect(report.adopted[0]?.id).not.toBe(id);
     expect((await filter.quarantine.check()).adopted).toEqual([]);
     expect((await readdir(folder)).sort()).toContain('README');
+  });
+
+  it('finds whose a file is that another machine wrote, and takes no file of that for lost', async () => {
+    const clock = { at: Date.now() };
+    await using filter = await testFilter(HOLD, { now: () => clock.at });
+    await filter.send();
+    await filter.send({ eml: 'Subject: y\n\nhello\n' });
+    const { items } = filter.quarantine.held;
+    for (const { id } of await itemsOf(filter))
+      await items.change(id, (item) => item && { ...item, host: 'mx2.example.com' });
+    const [, elsewhere = ''] = await filesOf(filter);
+    await rm(join(filter.data, 'quarantine', elsewhere));
+    clock.at += 2 * 3_600_000;
+    expect(await filter.quarantine.check()).toMatchObject({ held: 2, files: 1, lost: [], adopted: [] });
+    clock.at += filter.quarantine.held.keep;
+    await filter.quarantine.expire();
+    expect(await filesOf(filter)).toEqual([]);
   });
 
   it('lists again what lists have lost', async () => {
