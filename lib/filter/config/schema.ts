@@ -62,6 +62,16 @@ const storeUrl = kinds.secret().transform((text, context): StoreUrl => {
   return z.NEVER;
 });
 
+/** Its links and forms begin at the root of their host. */
+const pageUrl = textOrNone(
+  'the URL of a host name of its own, such as "https://quarantine.example.org", without a path',
+  (text): URL | undefined => {
+    const url = /^https?:\/\//.test(text) ? URL.parse(text) : null;
+    return url !== null && url.href === `${url.origin}/` ? url : undefined;
+  },
+  '',
+);
+
 const nameServer = textKind(
   'a name server such as "192.0.2.1", "192.0.2.1:53" or "[2001:db8::1]:53"',
   (text) => {
@@ -172,9 +182,9 @@ export const settingsSchema = z.strictObject({
         ),
       review: z.boolean().default(true).describe("The quarantine's web page"),
       accounts: kinds.givenPath('').describe('Who may sign in: a file made by `milter user add`'),
-      url: kinds
-        .url('')
-        .describe('How people reach the page, as in "https://quarantine.example.org": for links in digests'),
+      url: pageUrl.describe(
+        'How people reach the page, as in "https://quarantine.example.org": for links in digests',
+      ),
     })
     .prefault({})
     .describe('Metrics, health, and the web page'),

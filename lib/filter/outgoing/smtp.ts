@@ -69,6 +69,8 @@ export async function sendBySmtp(
 function toOutgoing(error: unknown, isHanded: boolean): OutgoingError {
   const message = error instanceof Error ? error.message : String(error);
   const code = error instanceof Error && 'responseCode' in error ? Number(error.responseCode) : 0;
-  const outcome = code >= 500 ? 'never' : code >= 400 || !isHanded ? 'later' : 'unknown';
+  // Nodemailer sends no address with an angle bracket in it, not even in quotes.
+  const isUnwritable = code === 0 && error instanceof Error && 'code' in error && error.code === 'EENVELOPE';
+  const outcome = code >= 500 || isUnwritable ? 'never' : code >= 400 || !isHanded ? 'later' : 'unknown';
   return new OutgoingError(outcome, message, { cause: error });
 }

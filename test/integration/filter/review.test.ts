@@ -237,6 +237,24 @@ describe('a release', () => {
     expect(await itemFor(filter)).toMatchObject({ state: 'released' });
   });
 
+  it('with an address that cannot be sent to is held again at once, and holds up no other', async () => {
+    await using all = await setting();
+    const { filter, sink } = all;
+    const { review, releases } = filter.quarantine;
+    await filter.send({ eml: EML, sender: '<"a>b"@example.org>' });
+    const { id } = await itemFor(filter);
+    await filter.send({ eml: EML, recipients: ['c@example.com'] });
+    const other = await itemFor(filter, 'c@example.com');
+    for (const one of [id, other.id]) await review.release(admin, one, { wait: false });
+    await releases.work();
+    expect(await itemFor(filter)).toMatchObject({
+      state: 'held',
+      fault: expect.stringContaining('Invalid sender'),
+    });
+    expect(await itemFor(filter, 'c@example.com')).toMatchObject({ state: 'released' });
+    expect(sink.mails).toHaveLength(1);
+  });
+
   it('into a file is not sent later by mail where that cannot be written now', async () => {
     await using all = await setting();
     const { filter, clock } = all;

@@ -226,6 +226,12 @@ users = { group = "x" }`;
     [`${SOCKET}\nmax_body = 1000`, 'max_body: must be a size such as'],
     [`${SOCKET}\ntimeout = "2 hours"`, 'timeout: must be a duration such as'],
     [`${SOCKET}\nhelp = "postmaster"`, 'help: must be the URL of a page, such as'],
+    [
+      `${SOCKET}\nhttp.url = "https://mail.example.org/quarantine/"`,
+      'http.url: must be the URL of a host name of its own, such as "https://quarantine.example.org", without a path',
+    ],
+    [`${SOCKET}\nhttp.url = "https://q.example.org/?x"`, 'http.url: must be the URL of a host name'],
+    [`${SOCKET}\nhttp.url = "https://me:secret@q.example.org"`, 'http.url: must be the URL of a host name'],
     [`${SOCKET}\nhostname = 1979-05-27`, 'hostname: must be a text in quotes, got an object'],
     [`${SOCKET}\nlog = "debug"`, 'log: must be a table, { … }, got "debug"'],
     [
