@@ -6,6 +6,7 @@ import { isAscii } from 'node:buffer';
 import { makeBoundary } from './boundary.ts';
 import { decodeCharset } from './charsets.ts';
 import { Container, type PartList, type Writable } from './container.ts';
+import { holdsMessage } from './content-fields.ts';
 import { type Encoding, encodeBody } from './encodings.ts';
 import { endsOpen, type Layout, type ScanContext } from './layout.ts';
 import { parseStructured } from './parameters.ts';
@@ -228,9 +229,14 @@ export class PartBody<P extends BodyOwner<P>> {
 
   /** Leaves of several readings the one that has this part. */
   #settleOnThatOf(part: P): void {
-    if (!this.#readings || this.#readings.length < 2) return;
-    const reading = this.#readings.find(({ list }) => list.parts.includes(part));
-    if (reading) this.#settleOn(reading);
+    const reading = this.#readings?.find(({ list }) => list.parts.includes(part));
+    if (reading) this.#settleOn(reading, this.#isAmbiguous(reading));
+  }
+
+  /** Whether the fields allow for another reading than this one, which what is put into it may open up. */
+  #isAmbiguous({ type }: Reading<P>): boolean {
+    const { types, encodings } = this.#fields.content;
+    return types.length > 1 || encodings.length > 1 || isReadBothWays(type, encodings[0]);
   }
 
   #settleOn(reading: Reading<P>, always = false): void {
@@ -244,9 +250,9 @@ export class PartBody<P extends BodyOwner<P>> {
       const declared = types.find(({ value }) => value === type) ?? parseStructured(type);
       this.#fields.set('Content-Type', declared.with({ boundary: list.boundary }));
     }
-    if (encodings.length === 1 && encodings[0] === encoding) return;
-    if (encoding !== 'identity')
-      this.#fields.set('Content-Transfer-Encoding', encoding === 'uuencode' ? 'base64' : encoding);
+    const written = encoding === 'uuencode' || isReadBothWays(type, encoding) ? 'base64' : encoding;
+    if (encodings.length === 1 && encodings[0] === written) return;
+    if (written !== 'identity') this.#fields.set('Content-Transfer-Encoding', written);
     else if (isAscii(this.received.bytes)) this.#fields.headers.remove('Content-Transfer-Encoding');
     else this.#fields.set('Content-Transfer-Encoding', '8bit');
   }
@@ -301,6 +307,11 @@ export class PartBody<P extends BodyOwner<P>> {
     });
     return list ? [{ list, type: undefined, encoding }] : NONE;
   }
+}
+
+/** Whether it looks like a message decoded and as it stands: only what is base64 has one reading. */
+function isReadBothWays(type: string | undefined, encoding: Encoding | undefined): boolean {
+  return encoding === 'quoted-printable' && type !== undefined && holdsMessage(type);
 }
 
 /** The pieces as one; a single one uncopied. */

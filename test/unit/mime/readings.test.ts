@@ -142,6 +142,22 @@ describe('fields that contradict each other', () => {
     expect(again.root.children.map((part: Part) => part.text())).toEqual(['new']);
   });
 
+  it.each([
+    ['Content-Transfer-Encoding: quoted-printable\r\nContent-Transfer-Encoding: base64', ''],
+    ['Content-Transfer-Encoding: quoted-printable', 'Subject: a\r\n\r\nb\r\n'],
+    ['Content-Type: text/html', 'Subject: a\r\n\r\nb\r\n'],
+  ])('are settled by an edit that would open up another: %s', (field, body) => {
+    const message = parseMessage(Buffer.from(`Content-Type: message/rfc822\r\n${field}\r\n\r\n${body}`));
+    expect(message.root.readings).toHaveLength(1);
+    const [inner] = message.root.children;
+    for (const content of [Buffer.of(0), 'a=3D\r\n']) {
+      inner?.replaceContent(content);
+      const { root } = parseMessage(message.toBytes());
+      expect(root.readings).toHaveLength(1);
+      expect(root.children.map((part) => part.content())).toEqual([Buffer.from(content)]);
+    }
+  });
+
   it('are settled when that is wished', () => {
     const message = parseMessage(
       Buffer.from(
