@@ -68,7 +68,7 @@ export class TextWithFiles<P extends Writable> implements PartList<P> {
 
 /**
  * Whether a file may be in this text: nearly always the bytes tell that there is none before they are decoded. Of
- * quoted-printable text a line may start with an escape, and be cut anywhere.
+ * quoted-printable text a line may start with an escape, or with what is none and stands as it is, and be cut anywhere.
  */
 export function mayHoldFile(bytes: Buffer, encoding: Encoding): boolean {
   if (encoding === 'identity') return holdsBegin(bytes);
@@ -76,7 +76,9 @@ export function mayHoldFile(bytes: Buffer, encoding: Encoding): boolean {
   for (let line = 0; line < bytes.length; ) {
     const first = bytes[line];
     if (first === 0x62 || first === 0x3d) {
-      if (/^(?:b(?:=|e(?:=|g(?:=|i(?:=|n))))|=62|=3d(?:y|=))/i.test(bytes.toString('latin1', line, line + 5)))
+      if (
+        /^(?:b(?:=|e(?:=|g(?:=|i(?:=|n))))|=62|=y|=3d(?:y|=))/i.test(bytes.toString('latin1', line, line + 5))
+      )
         return true;
     }
     const lineFeed = bytes.indexOf(0x0a, line);

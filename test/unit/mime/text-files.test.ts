@@ -104,6 +104,11 @@ describe('a file in a text', () => {
       'Content-Type: text/plain',
       '=ybegin line=128 size=2 name=a.exe\r\n\x77\x84\r\n=yend size=2\r\n',
     ],
+    [
+      'in yEnc whose escape is none and so stands as it is',
+      'Content-Transfer-Encoding: quoted-printable',
+      '=ybegin line=3D80 size=3D2 name=3Da.exe\r\nMZ\r\n=yend size=3D2\r\n',
+    ],
     ['with spaces in its name', 'Content-Type: text/plain', file('my holiday.exe', 'x')],
     [
       'that is an archive',
