@@ -17,6 +17,11 @@ export interface UnreadFormat {
   readonly signatures: readonly (readonly [at: number, bytes: string])[];
 }
 
+/** `-lh5-`, `-lzs-`: three bytes of it begin many a text, such as the options of a command. */
+const LHA_METHODS = [...'hz'].flatMap((kind) =>
+  [...'0123456789abcdefghijklmnopqrstuvwxyz'].map((method) => [2, `-l${kind}${method}-`] as const),
+);
+
 /**
  * All that is recognised and not looked into: `listArchive` answers a problem of the kind `unread` for it, also where it is
  * inside of another archive. Beyond these, nothing is looked into that is no archive: documents may have files and macros in them.
@@ -36,10 +41,7 @@ export const unreadFormats: readonly UnreadFormat[] = [
   {
     format: 'lha',
     extensions: ['lha', 'lzh'],
-    signatures: [
-      [2, '-lh'],
-      [2, '-lz'],
-    ],
+    signatures: LHA_METHODS,
   },
   { format: 'zoo', extensions: ['zoo'], signatures: [[20, '\xdc\xa7\xc4\xfd']] },
   { format: 'alz', extensions: ['alz'], signatures: [[0, 'ALZ\x01']] },
