@@ -5,7 +5,7 @@
 
 import { isHidingRule, styleHides } from './html-styles.ts';
 import { type OpenTag, tokenize } from './html-tokens.ts';
-import { finish } from './slice.ts';
+import { finish, finishInTurns, type Steps } from './slice.ts';
 
 /** A page as {@link readPage} reads it. */
 export interface PageText {
@@ -20,6 +20,10 @@ export interface PageText {
 }
 
 const MAX_LISTED = 1_000;
+/** Characters of a style sheet, of a rule in it, and of what that is for. */
+const MAX_SHEET = 65_536;
+const MAX_RULE = 2_000;
+const MAX_SELECTORS = 500;
 /** Open elements that are kept account of: those deeper inherit from the last. */
 const MAX_DEPTH = 256;
 
@@ -53,6 +57,15 @@ interface Open {
 
 /** Reads HTML text. Any text will do; time is linear in its length. */
 export function readPage(html: string): PageText {
+  return finish(readSteps(html));
+}
+
+/** The same in turns of the event loop, for who has other work than this. */
+export async function readPageInTurns(html: string): Promise<PageText> {
+  return await finishInTurns(readSteps(html));
+}
+
+function* readSteps(html: string): Steps<PageText> {
   const visible: string[] = [];
   const hidden: string[] = [];
   const links = new Set<string>();
@@ -89,42 +102,42 @@ export function readPage(html: string): PageText {
       isSilent: around.isSilent || SILENT.has(tag.name),
     });
   };
-  finish(
-    tokenize(html, {
-      onOpenTag: (tag) => {
-        if (BLOCKS.has(tag.name)) breakLine();
-        enter(tag);
-      },
-      onCloseTag: (name) => {
-        if (BLOCKS.has(name)) breakLine();
-        const at = open.findLastIndex((one) => one.name === name);
-        if (at > 0) open.length = at;
-      },
-      onComment: () => {},
-      onText: (text) => {
-        const at = innermost();
-        if (at?.name === 'style') for (const name of hidingRules(text)) add(hidingNames, name);
-        if (at === undefined || at.isSilent) return;
-        // Two texts that are hidden apart are no one word.
-        const isHidden = at.isHidden || at.isUnseen;
-        if (isHidden && !wasHidden) hidden.push('\n');
-        wasHidden = isHidden;
-        (isHidden ? hidden : visible).push(text);
-      },
-    }),
-  );
+  yield* tokenize(html, {
+    onOpenTag: (tag) => {
+      if (BLOCKS.has(tag.name)) breakLine();
+      enter(tag);
+    },
+    onCloseTag: (name) => {
+      if (BLOCKS.has(name)) breakLine();
+      const at = open.findLastIndex((one) => one.name === name);
+      if (at > 0) open.length = at;
+    },
+    onComment: () => {},
+    onText: (text) => {
+      const at = innermost();
+      if (at?.name === 'style') for (const name of hidingRules(text)) add(hidingNames, name);
+      if (at === undefined || at.isSilent) return;
+      // Two texts that are hidden apart are no one word.
+      const isHidden = at.isHidden || at.isUnseen;
+      if (isHidden && !wasHidden) hidden.push('\n');
+      wasHidden = isHidden;
+      (isHidden ? hidden : visible).push(text);
+    },
+  });
   return { visible: visible.join(''), hidden: hidden.join(''), links: [...links], marks: [...marks] };
 }
 
 /** The simple selectors (`.class`, `#id`, `element`) that a style sheet hides. */
 function hidingRules(sheet: string): readonly string[] {
   const found: string[] = [];
-  for (const [, selectors = '', body = ''] of sheet
-    .slice(0, 65_536)
-    .matchAll(/([^{}]{1,500})\{([^{}]{0,2000})\}/g)) {
+  // Not by one expression, which would begin anew at each letter of what is no rule.
+  const rules = sheet.slice(0, MAX_SHEET).split('}').slice(0, -1);
+  for (const rule of rules) {
+    const [selectors = '', body] = rule.split('{').slice(-2);
+    if (body === undefined || body.length > MAX_RULE) continue;
     const attributes = new Map([['style', body]]);
     if (!styleHides(attributes, { color: '', background: '' }).isHidden) continue;
-    for (const one of selectors.split(',')) {
+    for (const one of selectors.slice(-MAX_SELECTORS).split(',')) {
       const name = one.trim().toLowerCase();
       if (/^[.#]?[\w-]+$/.test(name)) found.push(name);
     }

@@ -38,7 +38,7 @@ export {
   removeRemoteImages,
 } from './html-part.ts';
 export { safeHtml } from './html-safe.ts';
-export { type PageText, readPage } from './html-text.ts';
+export { type PageText, readPage, readPageInTurns } from './html-text.ts';
 export {
   explainPoison,
   type InspectPolicy,

@@ -1,5 +1,5 @@
 /** One held message: who wrote it, why it is held, and what is in it, as text. Nothing of it is interpreted here. */
-import { readPage, safeHtml } from '../../mime/index.ts';
+import { readPageInTurns, safeHtml } from '../../mime/index.ts';
 import type { HeldItem } from '../quarantine/quarantine.ts';
 import { ReviewError } from '../quarantine/review.ts';
 import { type Answer, download, frame } from './answer.ts';
@@ -139,6 +139,9 @@ async function body(visit: SignedVisit, item: HeldItem, isDesigned: boolean): Pr
   const { texts, attachments } = message;
   const plain = texts.filter(({ isHtml }) => !isHtml);
   const designed = texts.filter(({ isHtml }) => isHtml);
+  const isRead = plain.length === 0 && !isDesigned;
+  const read: Html[] = [];
+  for (const text of isRead ? designed : []) read.push(await readText(text));
   const view = (name: string, text: string, isShown: boolean): Html =>
     html`<li><a href="/quarantine/${item.id}${name}#text"${isShown && html` aria-current="page"`}>${text}</a></li>`;
   return html`<section class="card" aria-labelledby="text"><h2 id="text">What it says</h2>
@@ -153,7 +156,7 @@ ${
       ? designed.map(({ number }) => designFrame(item, number))
       : plain.length > 0
         ? plain.map((text) => plainText(text, text.text))
-        : designed.map(readText)
+        : read
 }
 </section>
 <section class="card" aria-labelledby="attached"><h2 id="attached">${attachments.length === 0 ? 'No attachments' : plural(attachments.length, 'attachment')}</h2>
@@ -176,8 +179,8 @@ function plainText({ isCut }: ShownText, text: string): Html {
 }
 
 /** What a reader of the HTML would see; and, apart, what is kept from his eyes. */
-function readText(shown: ShownText): Html {
-  const { visible: seen, hidden, links } = readPage(shown.text);
+async function readText(shown: ShownText): Promise<Html> {
+  const { visible: seen, hidden, links } = await readPageInTurns(shown.text);
   const secret = tidy(hidden).slice(0, MAX_SECRET);
   return html`${plainText(shown, tidy(seen))}${
     secret !== '' &&

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { readPage } from '../../../lib/mime/index.ts';
+import { readPage, readPageInTurns } from '../../../lib/mime/index.ts';
+import { quickest } from '../../helpers/quickest.ts';
 
 const seen = (html: string): string => readPage(html).visible.replace(/\s+/g, ' ').trim();
 const hidden = (html: string): string => readPage(html).hidden.replace(/\s+/g, ' ').trim();
@@ -44,6 +45,32 @@ describe('a page', () => {
       expect([style, seen(`<span style="${style}">b</span>`)]).toEqual([style, 'b']);
     }
     expect(hidden('<p hidden>x</p>y')).toBe('x');
+  });
+
+  it('takes no longer for style sheets that have no rule than for what has elements', async () => {
+    const SIZE = 128 * 1024;
+    const usual = '<p class="x">text</p>';
+    const time = await quickest(3, async () => void readPage(usual.repeat(SIZE / usual.length)));
+    for (const text of ['<style>', '<style></style>', 'a ', '/*', '.a{', '{', '}', '.a,.b{x'])
+      expect(
+        await quickest(3, async () => void readPage(`<style>${text.repeat(SIZE / text.length)}`)),
+        text,
+      ).toBeLessThan(3 * time);
+  });
+
+  it('can be read in turns', async () => {
+    let turns = 0;
+    let isRead = false;
+    const count = (): void => {
+      turns++;
+      if (!isRead) setImmediate(count);
+    };
+    setImmediate(count);
+    const html = '<div>a'.repeat(100_000);
+    const page = await readPageInTurns(html);
+    isRead = true;
+    expect(page).toEqual(readPage(html));
+    expect(turns).toBeGreaterThan(2);
   });
 
   it('has apart what is in the colour of its background', () => {
