@@ -1,6 +1,6 @@
 /** A mail server for tests that takes messages and keeps them. */
-import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
+import { type TcpServer, tcpServer } from './tcp-server.ts';
 
 /** One message that it took. */
 export interface SunkMail {
@@ -12,9 +12,7 @@ export interface SunkMail {
 }
 
 /** A running server. */
-export interface MailSink extends AsyncDisposable {
-  /** Where on 127.0.0.1 it listens. */
-  readonly port: number;
+export interface MailSink extends TcpServer {
   /** What it said 250 to at the end, the newest last. */
   readonly mails: readonly SunkMail[];
 }
@@ -28,24 +26,8 @@ export type SinkAnswer = (
 /** Starts one. What its `answer` promises at the end of a message it waits for: a message counts as taken before it says so. */
 export async function mailSink(answer: SinkAnswer = () => undefined): Promise<MailSink> {
   const mails: SunkMail[] = [];
-  const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    socket.on('close', () => sockets.delete(socket));
-    void serve(socket, answer, mails);
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('a TCP server without a port');
-  return {
-    port: address.port,
-    mails,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((resolve) => server.close(resolve));
-    },
-  };
+  const server = await tcpServer((socket) => void serve(socket, answer, mails));
+  return { ...server, mails };
 }
 
 async function serve(socket: Socket, answer: SinkAnswer, mails: SunkMail[]): Promise<void> {

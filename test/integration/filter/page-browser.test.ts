@@ -2,13 +2,13 @@
 import { once } from 'node:events';
 import { createServer as createWebServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { createServer, type Server } from 'node:net';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { axeFaults, openWindow, overflow, picture, startBrowser } from '../../helpers/browser.ts';
 import { type MailSink, mailSink } from '../../helpers/mail-sink.ts';
 import { PASSWORD, type TestPage, testPage } from '../../helpers/page.ts';
 import { describeWith } from '../../helpers/requirements.ts';
+import { type TcpServer, tcpServer } from '../../helpers/tcp-server.ts';
 
 /** What a module holds: whoever says HELO with a bare address. */
 const HELD = { helo: '192.0.2.7', hostname: 'dial-7.pool.example.net' };
@@ -31,8 +31,7 @@ let browser: Browser;
 let sink: MailSink;
 let site: TestPage;
 /** Where everything in hostile mail leads to; nobody may come. */
-let tracker: Server;
-let visits = 0;
+let tracker: TcpServer;
 
 function eml(subject: string, body: string, from = 'Sales <sales@example.org>', more = ''): string {
   return `From: ${from}\nTo: bob@example.com\nSubject: ${subject}\nDate: Thu, 26 Nov 2026 12:00:00 +0000\n${more}\n${body}\n`;
@@ -62,11 +61,7 @@ function learned(): readonly unknown[] {
 
 describeWith(['chromium'], 'the web page in a browser', () => {
   beforeAll(async () => {
-    tracker = createServer((socket) => {
-      visits++;
-      socket.destroy();
-    }).listen(0, '127.0.0.1');
-    await once(tracker, 'listening');
+    tracker = await tcpServer((socket) => socket.destroy());
     sink = await mailSink();
     site = await testPage(MODULES, {
       zone: SPF_PASSES,
@@ -85,7 +80,7 @@ describeWith(['chromium'], 'the web page in a browser', () => {
     await browser.close();
     await site[Symbol.asyncDispose]();
     await sink[Symbol.asyncDispose]();
-    tracker.close();
+    await tracker[Symbol.asyncDispose]();
   });
 
   it('lets people sign in, search, look, release and teach', async () => {
@@ -223,10 +218,8 @@ describeWith(['chromium'], 'the web page in a browser', () => {
   });
 
   it('runs, loads and sends nothing of a message full of attempts', async () => {
-    const { port } = tracker.address() as AddressInfo;
-    const out = `http://127.0.0.1:${port}`;
+    const out = `http://127.0.0.1:${tracker.port}`;
     await hold(hostile(out), 'evil@example.org');
-    visits = 0;
     await using window = await openWindow(browser);
     const { page } = window;
     await signIn(page, 'bob');
@@ -268,7 +261,7 @@ describeWith(['chromium'], 'the web page in a browser', () => {
     await page.waitForLoadState('networkidle');
     expect(window.trouble).toEqual([]);
     expect(window.requests.filter((url) => !url.startsWith(`${site.url}/`))).toEqual([]);
-    expect(visits).toBe(0);
+    expect(tracker.clients.most).toBe(0);
   });
 
   it('is whole on a narrow screen, and in the dark', async () => {
