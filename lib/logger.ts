@@ -1,4 +1,5 @@
 /** Where the server reports. */
+import { inspect } from 'node:util';
 
 /** Fields come first and the sentence second, as in pino. */
 export interface Logger {
@@ -28,6 +29,26 @@ export function withFields(logger: Logger, fields: () => LogFields): Logger {
 /** Writes nothing. */
 export const silentLogger: Logger = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
 
+/**
+ * Hands lines on to `logger`, whatever comes of that: a line that cannot be written costs no mail. What `logger` throws, or
+ * rejects with, goes to standard error with the line.
+ */
+export function careful(logger: Logger): Logger {
+  const at =
+    (level: keyof Logger): Logger[keyof Logger] =>
+    (fields, message) => {
+      const lost = (error: unknown): void =>
+        stderrLogger.error({ ...fields, error }, `the logger failed at: ${message}`);
+      try {
+        const written: unknown = logger[level](fields, message);
+        if (written instanceof Promise) written.catch(lost);
+      } catch (error) {
+        lost(error);
+      }
+    };
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
+}
+
 /** Writes one line to standard error: level, sentence, fields. Debug is left out. */
 export const stderrLogger: Logger = {
   debug: () => {},
@@ -37,22 +58,54 @@ export const stderrLogger: Logger = {
 };
 
 function write(level: string, fields: LogFields, message: string): void {
-  const shown = Object.entries(fields)
+  const shown = Object.entries(fields ?? {})
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}=${show(value)}`);
-  process.stderr.write(`milter: ${level}: ${[message, ...shown].join(' ')}\n`);
+    .map(([name, value]) => `${name}=${logText(value)}`);
+  process.stderr.write(`milter: ${level}: ${escapeControls([message, ...shown].join(' '))}\n`);
 }
 
-/** An error with its stack, which is where its author looks; anything else in one line. */
-function show(value: unknown): string {
-  if (value instanceof Error) {
-    const cause = value.cause === undefined ? '' : `\n  caused by: ${show(value.cause)}`;
-    return `${value.stack ?? value.message}${cause}`;
+/** Causes of causes are shown so far. */
+const MAX_CAUSES = 5;
+
+/**
+ * Any value as the log has it: an error with its stack, which is where its author looks; a word as it is; else JSON, or where
+ * that cannot be, what Node would print.
+ */
+export function logText(value: unknown): string {
+  try {
+    return value instanceof Error ? errorText(value, 0) : plainText(value);
+  } catch {
+    return '(a value that throws when it is read)';
   }
+}
+
+function errorText(error: Error, depth: number): string {
+  const { stack, message, cause } = error;
+  const own = String(stack ?? message);
+  if (cause === undefined) return own;
+  const isError = cause instanceof Error;
+  if (isError && depth === MAX_CAUSES) return `${own}\n    …`;
+  return `${own}\n  caused by: ${isError ? errorText(cause, depth + 1) : plainText(cause)}`;
+}
+
+function plainText(value: unknown): string {
   if (typeof value === 'string' && /^[\w.:@<>/-]+$/.test(value)) return value;
-  // JSON leaves some characters that steer a terminal or turn the direction of text.
-  const json = JSON.stringify(value) ?? String(value);
-  return json.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
-    character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    // A circle, or a BigInt.
+    return inspect(value, { breakLength: Number.POSITIVE_INFINITY });
+  }
+}
+
+/**
+ * So that text from mail, such as an exception may quote, neither steers a terminal nor turns the direction of text, and
+ * begins no line that looks like one of ours: only those of a stack stay.
+ */
+function escapeControls(text: string): string {
+  return text.replace(/(?!\n(?: {4}(?:at |…)| {2}caused by: ))[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    character === '\n'
+      ? '\\n'
+      : character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
   );
 }

@@ -1,13 +1,12 @@
 /** Logs for programs. */
 import type { LogFields, Logger } from '../index.ts';
+import { logText } from '../logger.ts';
 
 /** Writes one JSON object for each line: time, level, message and the fields. Debug is left out. */
 export function makeJsonLogger(out: NodeJS.WritableStream): Logger {
   const write = (level: string, fields: LogFields, message: string): void => {
     const line = { time: new Date().toISOString(), level, message, ...fields };
-    out.write(
-      `${JSON.stringify(line, (_, value: unknown) => (value instanceof Error ? plain(value) : value))}\n`,
-    );
+    out.write(`${toJson(line)}\n`);
   };
   return {
     debug: () => {},
@@ -15,6 +14,17 @@ export function makeJsonLogger(out: NodeJS.WritableStream): Logger {
     warn: (fields, message) => write('warn', fields, message),
     error: (fields, message) => write('error', fields, message),
   };
+}
+
+function toJson(line: LogFields): string {
+  try {
+    return JSON.stringify(line, (_, value: unknown) => (value instanceof Error ? plain(value) : value));
+  } catch {
+    // JSON has neither circles nor BigInts: such values are text then.
+    return JSON.stringify(
+      Object.fromEntries(Object.entries(line).map(([name, value]) => [name, logText(value)])),
+    );
+  }
 }
 
 /** The properties of an error that JSON would leave out. */

@@ -6,7 +6,7 @@ import { encodeText } from '../text.ts';
 
 const replyBrand: unique symbol = Symbol.for('libmilter.reply') as never;
 
-/** An SMTP reply (RFC 5321 section 4.2), checked when it was made. */
+/** An SMTP reply (RFC 5321 section 4.2), checked when it was made, and frozen: a changed copy of one is no verdict. */
 interface Reply {
   readonly [replyBrand]: true;
   /** The code: 4xx or 5xx. */
@@ -64,7 +64,7 @@ const MAX_LINE_BYTES = 500;
  * @throws TypeError where code, class or text cannot be sent
  */
 export function reject(code: ReplyCode<5>, enhanced: EnhancedCode<5> | null, ...lines: string[]): Reject {
-  return { verdict: 'reject', ...makeReply('reject', 5, code, enhanced, lines) };
+  return makeReply('reject', 5, code, enhanced, lines);
 }
 
 /**
@@ -75,7 +75,7 @@ export function reject(code: ReplyCode<5>, enhanced: EnhancedCode<5> | null, ...
  * @throws TypeError where code, class or text cannot be sent
  */
 export function tempfail(code: ReplyCode<4>, enhanced: EnhancedCode<4> | null, ...lines: string[]): Tempfail {
-  return { verdict: 'tempfail', ...makeReply('tempfail', 4, code, enhanced, lines) };
+  return makeReply('tempfail', 4, code, enhanced, lines);
 }
 
 /**
@@ -96,13 +96,13 @@ export function isReply(value: unknown): value is Reject | Tempfail {
   return typeof value === 'object' && value !== null && Object.hasOwn(value, replyBrand);
 }
 
-function makeReply(
-  verb: 'reject' | 'tempfail',
+function makeReply<Verb extends 'reject' | 'tempfail'>(
+  verb: Verb,
   replyClass: 4 | 5,
   code: number,
   enhanced: string | null,
   lines: readonly string[],
-): Reply {
+): Reply & { readonly verdict: Verb } {
   if (!Number.isInteger(code) || Math.floor(code / 100) !== replyClass) {
     throw wrongArgument(`${verb}: the code must be ${replyClass}00 to ${replyClass}99, got ${String(code)}`);
   }
@@ -121,7 +121,9 @@ function makeReply(
   if (fitting.length > MAX_LINES) {
     throw wrongArgument(`${verb}: a reply has at most ${MAX_LINES} lines, got ${fitting.length}`);
   }
-  return { [replyBrand]: true, code, enhanced, lines: fitting };
+  // What was checked stays so: it cannot be changed, and a copy lacks the brand.
+  const reply = { verdict: verb, [replyBrand]: true as const, code, enhanced, lines: Object.freeze(fitting) };
+  return Object.freeze(Object.defineProperty(reply, replyBrand, { enumerable: false }));
 }
 
 /** Splits a line that is too long at its last fitting space, or where it must. */

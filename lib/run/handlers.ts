@@ -9,6 +9,7 @@ import type { Milter } from '../milter/milter.ts';
 import { describe } from '../milter/replay.ts';
 import type { Negotiated } from '../milter/session.ts';
 import { isReply } from '../milter/verdicts.ts';
+import { show } from '../options.ts';
 import { allowedVerdicts, type Stage, scope, type VerdictStage } from '../protocol/stages.ts';
 import { timeFor } from './deadline.ts';
 import { fateOf, type Life } from './life.ts';
@@ -210,10 +211,11 @@ export class Handlers {
     const word = allowed.find((candidate) => candidate === value);
     if (word !== undefined) return { word };
     if (isReply(value)) return { word: value.verdict, reply: value };
-    const shown = typeof value === 'string' ? JSON.stringify(value) : Object.prototype.toString.call(value);
+    const isObject = typeof value === 'object' || typeof value === 'function';
+    const shown = isObject && value !== null ? Object.prototype.toString.call(value) : show(value);
     const error = new MilterError(
       'ERR_MILTER_HANDLER',
-      `${stage} answered with ${shown}; it may answer with nothing, ${allowed.join(', ')}, or a reply`,
+      `${stage} answered with ${shown}; it may answer with nothing, ${allowed.join(', ')}, or a reply of reject() or tempfail()`,
     );
     return this.failed(member, stage, mark, error);
   }

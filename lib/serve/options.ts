@@ -4,7 +4,7 @@
 
 import { groupId } from '../group.ts';
 import type { Logger } from '../logger.ts';
-import { stderrLogger } from '../logger.ts';
+import { careful, stderrLogger } from '../logger.ts';
 import type { OnError } from '../milter/milter.ts';
 import {
   checkOptions,
@@ -159,7 +159,7 @@ export function readOptions(options: ServeOptions): Settings {
     maxBody: options.maxBody ?? 64 * 1024 * 1024,
     maxConnections: options.maxConnections,
     logVerdicts: options.logVerdicts ?? false,
-    logger: options.logger ?? stderrLogger,
+    logger: careful(options.logger ?? stderrLogger),
     debug: options.debug ?? 0,
     maxDataSize: options.maxDataSize,
     engine: options.engine ?? engineOfEnvironment(),

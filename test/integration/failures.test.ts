@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Header, Milter, MilterError, type OnError, SMFIF } from '../../lib/index.ts';
+import { type Header, Milter, MilterError, type OnError, reject, SMFIF } from '../../lib/index.ts';
 import type { Stage } from '../../lib/testing/index.ts';
 import { codeOf, ENVELOPE, MESSAGE, PLAYED_STAGES, playUpTo, serving } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
@@ -26,6 +26,16 @@ const FAULTS: readonly (readonly [string, () => unknown])[] = [
   [
     'answers with what looks like a reply',
     () => ({ verdict: 'reject', code: 550, enhanced: null, lines: ['x'] }),
+  ],
+  ['answers with a changed copy of a reply', () => ({ ...reject(550, null, 'x'), lines: ['x\r\n250 fine'] })],
+  ['answers with a reply of another code', () => ({ ...reject(550, null, 'x'), code: 250 })],
+  ['changes a reply', () => Object.assign(reject(550, null, 'x'), { code: 250 })],
+  [
+    'throws what cannot be logged as it is',
+    () => {
+      const error: Error & { size?: bigint } = new Error('broken');
+      throw Object.assign(error, { cause: error, size: 5n });
+    },
   ],
 ];
 
@@ -215,7 +225,7 @@ describe('a failure', () => {
     await using t = await serving(failingIn('connect', () => 'discard'));
     await playUpTo(await t.mta(), 'connect');
     expect(t.log[0]?.message).toBe(
-      'connect answered with "discard"; it may answer with nothing, continue, accept, reject, tempfail, or a reply',
+      'connect answered with "discard"; it may answer with nothing, continue, accept, reject, tempfail, or a reply of reject() or tempfail()',
     );
   });
 
@@ -259,6 +269,94 @@ describe('a failure', () => {
     await until('close', () => t.log.length === 3);
     expect(t.log.map(({ fields }) => fields.stage)).toEqual(['abort', 'abort', 'close']);
     expect(codes).toEqual([undefined, undefined]);
+  });
+});
+
+describe('a log that cannot be written', () => {
+  const full = (): never => {
+    throw new Error('disk full');
+  };
+  const faults: readonly (readonly [string, () => void])[] = [
+    ['throws', full],
+    ['rejects', async () => full()],
+  ];
+
+  it.each(faults)('as its logger %s, costs no mail, and is told on standard error', async (_how, lost) => {
+    const lines: string[] = [];
+    const original = process.stderr.write;
+    process.stderr.write = (text: string | Uint8Array): boolean => {
+      lines.push(String(text));
+      return true;
+    };
+    class Talking extends Milter {
+      static override readonly onError = 'accept';
+      override envfrom(sender: string) {
+        this.log.info({ sender }, 'hello');
+        if (sender === '<fails@one.test>') throw new Error('broken');
+        if (sender === '<hangs@one.test>') return new Promise<undefined>(() => {});
+        return reject(550, '5.7.1', 'no');
+      }
+      override close(): never {
+        throw new Error('broken');
+      }
+    }
+    try {
+      const logger = { debug: lost, info: lost, warn: lost, error: lost };
+      await using t = await serving(Talking, { logger, logVerdicts: true, deadlines: { envfrom: 100 } });
+      const heard: string[] = [];
+      for (const sender of ['<a@one.test>', '<fails@one.test>', '<hangs@one.test>']) {
+        const mta = await t.mta();
+        heard.push((await mta.envfrom(sender)).verdict);
+        await mta.quit();
+      }
+      expect(heard).toEqual(['reject', 'accept', 'accept']);
+      await t.idle();
+    } finally {
+      process.stderr.write = original;
+    }
+    expect(lines.join('')).toMatch(
+      /^milter: error: the logger failed at: hello session=\d+ sender=<a@one.test> /,
+    );
+    expect(lines.join('')).toContain('disk full');
+  });
+
+  it('as a filter gives it circles, BigInts and what throws, is written as well as can be', async () => {
+    const lines: string[] = [];
+    const original = process.stderr.write;
+    process.stderr.write = (text: string | Uint8Array): boolean => {
+      lines.push(String(text));
+      return true;
+    };
+    class Odd extends Milter {
+      override envfrom() {
+        const circle: { self?: unknown } = {};
+        circle.self = circle;
+        const trap = {
+          toJSON: () => {
+            throw new Error('no JSON');
+          },
+        };
+        const { proxy, revoke } = Proxy.revocable({}, {});
+        revoke();
+        this.log.info(
+          { circle, big: 5n, trap, proxy, symbol: Symbol('s'), made: Object.create(null) },
+          'odd',
+        );
+        return 'discard' as const;
+      }
+    }
+    try {
+      const { stderrLogger } = await import('../../lib/logger.ts');
+      await using t = await serving(Odd, { logger: stderrLogger });
+      expect((await (await t.mta()).envfrom('<a@one.test>')).verdict).toBe('discard');
+    } finally {
+      process.stderr.write = original;
+    }
+    expect(lines).toEqual([
+      expect.stringMatching(
+        /^milter: info: odd session=\d+ circle=<ref \*1> \{ self: \[Circular \*1\] \} big=5n trap=.*proxy=\(a value that throws.*\) symbol=Symbol\(s\) made=\{\}\n$/,
+      ),
+    ]);
   });
 });
 

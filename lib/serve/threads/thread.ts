@@ -4,7 +4,7 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { type AnswerParts, type Backend, type EnginePlan, Notice } from '../../engine/engine.ts';
 import { MilterError } from '../../errors.ts';
-import type { LogFields, Logger } from '../../logger.ts';
+import { type LogFields, type Logger, logText } from '../../logger.ts';
 import type { Filter } from '../../milter/compose.ts';
 import { Milter } from '../../milter/milter.ts';
 import { Dispatcher, type DispatcherSettings } from '../../run/dispatcher.ts';
@@ -106,7 +106,9 @@ function farLogger(server: number): Logger {
 }
 
 function plain(fields: LogFields): LogFields {
-  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, String(value)]));
+  return Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [name, typeof value === 'string' ? value : logText(value)]),
+  );
 }
 
 class FarDispatcher extends Dispatcher {

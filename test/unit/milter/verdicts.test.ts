@@ -14,6 +14,15 @@ describe('reject and tempfail', () => {
     expect(isReply(reject(550, null, 'x'))).toBe(true);
   });
 
+  it('make what can neither be changed nor copied', () => {
+    const reply = reject(550, '5.7.1', 'one');
+    expect(() => Object.assign(reply, { code: 250 })).toThrow(TypeError);
+    expect(() => (reply.lines as string[]).push('two')).toThrow(TypeError);
+    expect(isReply(reply)).toBe(true);
+    expect(isReply({ ...reply })).toBe(false);
+    expect(isReply(structuredClone(reply))).toBe(false);
+  });
+
   it.each([200, 354, 450, 499, 600, 55, 5500, 550.5, Number.NaN, '550' as unknown as number])(
     'refuse %s as the code of a rejection',
     (code) => {
