@@ -30,16 +30,18 @@ export interface DigestParts {
 }
 
 /** What is new for an owner: the newest of it, and how many there are. */
-export interface News {
+interface News {
   readonly items: HeldItem[];
   count: number;
+  /** As the store has it: up to when the owner has been told. */
+  readonly told: string | undefined;
 }
 
 /** So many are shown in one mail; of the rest it says how many they are. */
 const MAX_SHOWN = 50;
 const PAGE = 500;
-/** Milliseconds for which it is known who has been told. */
-const TOLD = 3 * 86_400_000;
+/** Milliseconds for which it is known up to when an owner has been told, longer than what that was about is held. */
+const TOLD_AFTER = 3 * 86_400_000;
 /** So many mails in a row that the mail server does not take: it is away. */
 const MAX_FAILURES = 5;
 
@@ -54,15 +56,17 @@ export async function sendDigests(
   until: number,
   busy: () => Promise<void>,
 ): Promise<void> {
-  const { store, log, metrics } = parts;
+  const { store, log, metrics, held } = parts;
+  const ttl = held.keep + TOLD_AFTER;
   let failures = 0;
   let sent = 0;
   let last: unknown;
   for (const [owner, news] of await collect(parts, since, until)) {
     await busy();
-    const key = `told/${until}/${hash(owner)}`;
+    if (news.count === 0) continue;
+    const key = toldKey(owner);
     // Before it is sent: rather none than two.
-    if (!(await store.compareAndSet(key, undefined, '1', { ttl: TOLD }))) continue;
+    if (!(await store.compareAndSet(key, news.told, String(until), { ttl }))) continue;
     try {
       await tell(parts, owner, news);
       sent++;
@@ -71,7 +75,8 @@ export async function sendDigests(
       metrics.count('quarantine_digest_failures_total');
       log.error({ owner, error }, 'a digest could not be sent');
       if (error instanceof OutgoingError && error.outcome !== 'later') continue;
-      await store.delete(key);
+      if (news.told === undefined) await store.delete(key);
+      else await store.set(key, news.told, { ttl });
       last = error;
       if (++failures >= MAX_FAILURES) break;
     }
@@ -83,7 +88,7 @@ export async function sendDigests(
 
 /** What is new, by owners. */
 async function collect(
-  { held, isOurs }: DigestParts,
+  { held, isOurs, store }: DigestParts,
   since: number,
   until: number,
 ): Promise<ReadonlyMap<string, News>> {
@@ -96,12 +101,17 @@ async function collect(
       if (item.at < since) return all;
       const isOurOwner = ours === undefined ? item.direction !== 'outgoing' : ours(item.owner);
       if (item.at >= until || item.owner === '' || item.state === 'releasing' || !isOurOwner) continue;
-      const news = all.get(item.owner);
-      if (news === undefined) all.set(item.owner, { items: [item], count: 1 });
-      else {
-        news.count++;
-        if (news.items.length < MAX_SHOWN) news.items.push(item);
+      let news = all.get(item.owner);
+      if (news === undefined) {
+        news = { items: [], count: 0, told: await store.get(toldKey(item.owner)) };
+        all.set(item.owner, news);
       }
+      // Others may have been told of it without this one, when mail could not be sent to all.
+      const told = Number(news.told ?? 0);
+      // One in the future is of a clock that was wrong.
+      if (told <= until && item.at < told) continue;
+      news.count++;
+      if (news.items.length < MAX_SHOWN) news.items.push(item);
     }
     after = page.next;
   } while (after !== undefined);
@@ -142,6 +152,6 @@ export async function sendOwn(
   await send(settings, { sender: '<>', recipient: `<${mail.to}>`, message });
 }
 
-function hash(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 32);
+function toldKey(owner: string): string {
+  return `told/${createHash('sha256').update(owner).digest('hex').slice(0, 32)}`;
 }

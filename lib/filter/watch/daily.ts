@@ -13,7 +13,7 @@ export interface DailyWork {
   /** Minutes after midnight, local time. */
   readonly minute: number;
   /**
-   * Does it. Where it rejects it is called again some minutes later, for the same time.
+   * Does it. Where it rejects it is called again some minutes later, then later and later, for the same time.
    * @param since up to when the work before saw, in milliseconds since 1970
    * @param until up to when this one shall
    * @param busy to be called now and then: else another process takes over after a quarter of an hour
@@ -30,15 +30,18 @@ export interface DailyParts {
   readonly now: () => number;
 }
 
-/** Milliseconds after which whoever was at it has died of it, and until it is tried again where it failed. */
+/** Milliseconds after which whoever was at it has died of it. */
 const LEASE = 15 * 60_000;
+/** Milliseconds until it is tried again where it failed: twice as long each time, up to an hour. */
 const PAUSE = 5 * 60_000;
+const LONGEST_PAUSE = 60 * 60_000;
+const DAY = 24 * 60 * 60_000;
 
 /** As it is kept: what was seen up to `seen`; while it is done, `until` says for how long nobody else begins. */
 interface Kept {
   readonly slot: number;
   readonly seen: number;
-  readonly doing?: { readonly until: number; readonly seeing: number };
+  readonly doing?: { readonly until: number; readonly seeing: number; readonly failures?: number };
 }
 
 /** One work. */
@@ -58,16 +61,16 @@ export class Daily {
     const { store, now, log } = this.#parts;
     const { name, minute, work } = this.#work;
     const slot = lastTime(now(), minute);
-    if (slot <= this.#done) return;
+    if (slot === this.#done) return;
     const value = await store.get(name);
     const kept = value === undefined ? undefined : (JSON.parse(value) as Kept);
-    if (kept === undefined) {
-      // It has never been done: nothing was missed.
-      await store.compareAndSet(name, undefined, JSON.stringify({ slot, seen: slot } satisfies Kept));
+    if (kept === undefined || kept.slot - now() > DAY) {
+      // It has never been done: nothing was missed. Or by a clock that was far ahead, and was set back since.
+      await store.compareAndSet(name, value, JSON.stringify({ slot, seen: slot } satisfies Kept));
       return;
     }
     if (kept.slot >= slot && kept.doing === undefined) {
-      this.#finished(kept);
+      this.#finished(slot, kept);
       return;
     }
     if ((kept.doing?.until ?? 0) > now()) return;
@@ -93,15 +96,21 @@ export class Daily {
       });
     } catch (error) {
       log.error({ error }, `the daily ${name} could not be finished, and is tried again`);
-      await change({ slot, seen: kept.seen, doing: { until: now() + PAUSE, seeing } });
+      const failures = kept.slot >= slot ? (kept.doing?.failures ?? 0) : 0;
+      const pause = Math.min(LONGEST_PAUSE, PAUSE * 2 ** failures);
+      await change({
+        slot,
+        seen: kept.seen,
+        doing: { until: now() + pause, seeing, failures: failures + 1 },
+      });
       return;
     }
     const done: Kept = { slot, seen: seeing };
     await change(done);
-    this.#finished(done);
+    this.#finished(slot, done);
   }
 
-  #finished({ slot, seen }: Kept): void {
+  #finished(slot: number, { seen }: Kept): void {
     this.#done = slot;
     this.#parts.metrics.gauge(`daily_${this.#work.name}_timestamp_seconds`, seen / 1_000);
   }

@@ -117,6 +117,34 @@ describe('the digest', () => {
     ).toBe('discard');
   });
 
+  it('is told to nobody twice since another’s mailbox is full', async () => {
+    let isFull = true;
+    await using all = await setting(OURS + HOLD, (stage, { recipients }) =>
+      isFull && stage === 'rcpt' && recipients.includes('c@example.com') ? '452 mailbox full' : undefined,
+    );
+    const { filter, sink, clock, digest } = all;
+    const subjects = (): readonly string[] =>
+      sink.mails.map(({ recipients, message }) => {
+        const said = /^Subject: (.*)$/gm.exec(partsOf(message).text)?.[1];
+        return `${recipients[0]}: ${partsOf(message).header('Subject')}: ${said}`;
+      });
+    await filter.send({ eml: 'Subject: one\n\nx\n', recipients: ['b@example.com', 'c@example.com'] });
+    await expect(digest()).rejects.toThrow('mailbox full');
+    expect(subjects()).toEqual(['b@example.com: 1 message is held for you: one']);
+    // What is not finished goes on the next day.
+    for (let day = 0; day < 5; day++) {
+      clock.at += 86_400_000;
+      await expect(digest()).rejects.toThrow('mailbox full');
+    }
+    expect(sink.mails).toHaveLength(1);
+    await filter.send({ eml: 'Subject: two\n\nx\n' });
+    await expect(digest()).rejects.toThrow('mailbox full');
+    expect(subjects().slice(1)).toEqual(['b@example.com: 1 message is held for you: two']);
+    isFull = false;
+    await digest();
+    expect(subjects().slice(2)).toEqual(['c@example.com: 1 message is held for you: one']);
+  });
+
   it('shows hostile text as text', async () => {
     await using all = await setting();
     const { filter, sink, digest } = all;
@@ -184,10 +212,12 @@ describe('daily work', () => {
     let now = at(1, 12);
     const done: [number, number][] = [];
     let fails = false;
+    let tries = 0;
     const work = {
       name: 'digest',
       minute: 7 * 60,
       work: async (since: number, until: number): Promise<void> => {
+        tries = fails ? tries + 1 : 0;
         if (fails) throw new Error('as asked');
         done.push([since, until]);
       },
@@ -227,6 +257,11 @@ describe('daily work', () => {
     await tick();
     // For the same time.
     expect(done.slice(2)).toEqual([[at(4, 20), at(5, 7)]]);
+    // What fails all day is not tried all the time.
+    fails = true;
+    for (now = at(6, 7); now < at(7, 7); now += 60_000) await tick();
+    expect(tries).toBeGreaterThan(20);
+    expect(tries).toBeLessThan(40);
     await store.close();
   });
 
@@ -248,6 +283,34 @@ describe('daily work', () => {
     now = at(2, 0, 16);
     await living.tick();
     expect(done).toEqual([at(2, 0)]);
+    await store.close();
+  });
+
+  it('goes on the next day where the clock was a year ahead, and is set back', async () => {
+    let now = at(1, 12);
+    const store = await openStore({ kind: 'memory' }, { now: () => now, log: keepingLogger() });
+    const done: (readonly [since: number, until: number])[] = [];
+    const work = async (since: number, until: number): Promise<void> => void done.push([since, until]);
+    const daily = new Daily(
+      { name: 'x', minute: 420, work },
+      { store, log: keepingLogger(), metrics: new MetricsRegistry(), now: () => now },
+    );
+    await daily.tick();
+    now += 365 * 86_400_000;
+    await daily.tick();
+    now = at(2, 12);
+    await daily.tick();
+    expect(done).toHaveLength(1);
+    now = at(3, 7);
+    await daily.tick();
+    await daily.tick();
+    expect(done.slice(1)).toEqual([[at(2, 7), at(3, 7)]]);
+    // A few minutes are no reason to do it again.
+    now = at(3, 6, 58);
+    await daily.tick();
+    now = at(3, 7);
+    await daily.tick();
+    expect(done).toHaveLength(2);
     await store.close();
   });
 
