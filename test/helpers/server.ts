@@ -88,42 +88,33 @@ export const MESSAGE = 'Subject: hello\r\nX-Old: one\r\nX-Old: two\r\nX-Old: thr
 /** An SMTP client as the MTA tells of it. */
 export const CLIENT = { family: 'inet', address: '192.0.2.7', port: 4711 } as const;
 
-/** Everything up to and with `stage`, with nothing special about it; the answer to the last one. */
+/** Each stage as it goes with nothing special about it, in the order of a session. */
+const plays: Readonly<Record<Stage, (mta: WireConnection) => Promise<StageReply>>> = {
+  connect: (mta) => mta.connect('client.test', CLIENT),
+  helo: (mta) => mta.helo('client.test'),
+  unknown: (mta) => mta.unknown('NONSENSE'),
+  envfrom: (mta) => mta.envfrom('<ann@one.test>'),
+  envrcpt: (mta) => mta.envrcpt('<bob@two.test>'),
+  data: (mta) => mta.data(),
+  header: (mta) => mta.header('Subject', 'hello'),
+  eoh: (mta) => mta.eoh(),
+  body: (mta) => mta.body('first line\r\n'),
+  eom: (mta) => mta.eom(),
+};
+
+/** The stages that `playUpTo` plays, in that order. */
+export const PLAYED_STAGES: readonly Stage[] = Object.keys(plays) as Stage[];
+
+/** Everything up to and with `stage`; the answer to the last one. */
 export async function playUpTo(mta: WireConnection, stage: Stage): Promise<StageReply> {
-  const steps: readonly [Stage, () => Promise<StageReply>][] = [
-    ['connect', () => mta.connect('client.test', CLIENT)],
-    ['helo', () => mta.helo('client.test')],
-    ['unknown', () => mta.unknown('NONSENSE')],
-    ['envfrom', () => mta.envfrom('<ann@one.test>')],
-    ['envrcpt', () => mta.envrcpt('<bob@two.test>')],
-    ['data', () => mta.data()],
-    ['header', () => mta.header('Subject', 'hello')],
-    ['eoh', () => mta.eoh()],
-    ['body', () => mta.body('first line\r\n')],
-    ['eom', () => mta.eom()],
-  ];
   let answer: StageReply = { verdict: 'none' };
-  for (const [name, play] of steps) {
-    if (name === 'unknown' && stage !== 'unknown') continue;
-    answer = await play();
-    if (name === stage) break;
+  for (const played of PLAYED_STAGES) {
+    if (played === 'unknown' && stage !== 'unknown') continue;
+    answer = await plays[played](mta);
+    if (played === stage) break;
   }
   return answer;
 }
-
-/** All of them, in the order of a session. */
-export const PLAYED_STAGES: readonly Stage[] = [
-  'connect',
-  'helo',
-  'unknown',
-  'envfrom',
-  'envrcpt',
-  'data',
-  'header',
-  'eoh',
-  'body',
-  'eom',
-];
 
 /** Something that a test brings about later. */
 export interface Gate<T = void> {

@@ -8,7 +8,7 @@ import {
   type MilterError,
 } from '../../lib/index.ts';
 import type { Stage } from '../../lib/testing/index.ts';
-import { ENVELOPE, MESSAGE, playUpTo, serving } from '../helpers/server.ts';
+import { ENVELOPE, MESSAGE, PLAYED_STAGES, playUpTo, serving } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 
 /** A member that notes its calls as `name stage` and answers `verdicts[stage]`. */
@@ -27,18 +27,7 @@ function member(
       calls.push(`${name} close`);
     }
   }
-  const stages: readonly Stage[] = [
-    'connect',
-    'helo',
-    'envfrom',
-    'envrcpt',
-    'data',
-    'header',
-    'eoh',
-    'body',
-    'eom',
-  ];
-  for (const stage of stages) {
+  for (const stage of PLAYED_STAGES) {
     Object.defineProperty(Member.prototype, stage, {
       value: () => {
         calls.push(`${name} ${stage}`);

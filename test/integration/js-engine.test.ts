@@ -8,7 +8,15 @@ import { encodeFrame } from '../../lib/protocol/frames.ts';
 import { encodeNegotiation } from '../../lib/protocol/wire.ts';
 import { temporaryDirectory } from '../helpers/directory.ts';
 import { fc, runs } from '../helpers/fuzz.ts';
-import { CLIENT, ENVELOPE, gate, MESSAGE, serving, type TestServer } from '../helpers/server.ts';
+import {
+  CLIENT,
+  ENVELOPE,
+  gate,
+  MESSAGE,
+  PLAYED_STAGES,
+  serving,
+  type TestServer,
+} from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 
 const OFFER = encodeNegotiation({ version: 6, actions: 0x1ff, steps: 0x1fffff });
@@ -17,24 +25,13 @@ const MAIL = encodeFrame('M', Buffer.from('<ann@one.test>\0'));
 const js = (filter: typeof Milter, options: Partial<ServeOptions> = {}): Promise<TestServer> =>
   serving(filter, { engine: 'js', ...options });
 
-/** Notes what it hears. */
+/** Notes what it hears; of unknown commands it wants to hear nothing. */
 function hearing(heard: string[]): typeof Milter {
   class Hearing extends Milter {
     static override readonly early = ['header', 'eoh', 'body'] as const;
   }
-  for (const stage of [
-    'connect',
-    'helo',
-    'envfrom',
-    'envrcpt',
-    'data',
-    'header',
-    'eoh',
-    'body',
-    'eom',
-    'abort',
-    'close',
-  ])
+  const heardOf = PLAYED_STAGES.filter((stage) => stage !== 'unknown');
+  for (const stage of [...heardOf, 'abort', 'close'])
     Object.defineProperty(Hearing.prototype, stage, { value: () => void heard.push(stage) });
   return Hearing;
 }

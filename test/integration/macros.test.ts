@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { compose, Milter, SMFIF } from '../../lib/index.ts';
 import type { WireConnection } from '../../lib/testing/index.ts';
-import { ENVELOPE, MESSAGE, serving } from '../helpers/server.ts';
+import { ENVELOPE, MESSAGE, PLAYED_STAGES, serving } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 
 /** What Postfix and Sendmail send of their own accord. */
@@ -112,17 +112,7 @@ describe('session.macro()', () => {
     class Staged extends Milter {
       static override readonly early = ['header', 'eoh', 'body'] as const;
     }
-    for (const stage of [
-      'connect',
-      'helo',
-      'envfrom',
-      'envrcpt',
-      'data',
-      'header',
-      'eoh',
-      'body',
-      'eom',
-    ] as const) {
+    for (const stage of PLAYED_STAGES) {
       Object.defineProperty(Staged.prototype, stage, {
         value(this: Staged) {
           seen[stage] = names.map((name) => this.session.macro(name));
