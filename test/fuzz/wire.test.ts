@@ -12,9 +12,10 @@ import { silentLogger } from '../../lib/logger.ts';
 import { encodeFrame, STAGES } from '../../lib/protocol/frames.ts';
 import { encodeNegotiation } from '../../lib/protocol/wire.ts';
 import { connectMta } from '../../lib/testing/index.ts';
-import { type Conversation, classOf, conversations, wishes } from '../helpers/conversation.ts';
+import { type Conversation, conversations } from '../helpers/conversation.ts';
 import { temporaryDirectory } from '../helpers/directory.ts';
 import { fc, runs } from '../helpers/fuzz.ts';
+import { classOf, wishes } from '../helpers/obedient.ts';
 import { ENVELOPE, MESSAGE } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 

@@ -50,7 +50,7 @@ export async function serving(
   const server = await serve(filter, { socket: 'inet:0@127.0.0.1', logger, ...options });
   const mtas: WireConnection[] = [];
   const idle = (): Promise<void> =>
-    until('all counters to be even', () => even(server) || undefined).then(() => undefined);
+    until('all counters to be even', () => isIdle(server) || undefined).then(() => undefined);
   return {
     server,
     log,
@@ -74,7 +74,8 @@ export async function serving(
   };
 }
 
-function even(server: Server): boolean {
+/** Whether every session, message and ticket is gone. */
+export function isIdle(server: Server): boolean {
   const { sessions, messages, tickets } = server.stats();
   return [sessions, messages, tickets].every(({ created, freed }) => created === freed);
 }

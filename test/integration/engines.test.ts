@@ -1,17 +1,13 @@
 /** The engine in TypeScript does what libmilter and the addon do. FUZZ_RUNS=20 has ten thousand conversations. */
 import { expect, it } from 'vitest';
-import { Milter, type MilterClass, type Server, serve } from '../../lib/index.ts';
+import { Milter, type MilterClass, serve } from '../../lib/index.ts';
 import { silentLogger } from '../../lib/logger.ts';
-import {
-  type Conversation,
-  classOf,
-  conversations,
-  converse,
-  type Heard,
-  wishes,
-} from '../helpers/conversation.ts';
+import { type Conversation, conversations } from '../helpers/conversation.ts';
+import { converse, type Heard } from '../helpers/converse.ts';
 import { temporaryDirectory } from '../helpers/directory.ts';
 import { fc, runs } from '../helpers/fuzz.ts';
+import { classOf, wishes } from '../helpers/obedient.ts';
+import { isIdle } from '../helpers/server.ts';
 import { until } from '../helpers/wait.ts';
 
 /** A server whose next connection is served by the class that was chosen last. */
@@ -35,11 +31,6 @@ async function choosing(engine: 'libmilter' | 'js', folder: { readonly path: str
       return heard;
     },
   };
-}
-
-function isIdle(server: Server): boolean {
-  const { sessions, messages, tickets } = server.stats();
-  return [sessions, messages, tickets].every(({ created, freed }) => created === freed);
 }
 
 it('both engines answer random conversations alike, and tell filters the same', {
