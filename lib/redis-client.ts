@@ -1,5 +1,5 @@
 /** Connections to one Redis or Valkey, or to all servers of a cluster. The one place that knows the package `@redis/client`. */
-import { createClient, createCluster, ErrorReply } from '@redis/client';
+import { createClient, createCluster, ErrorReply, RootNodesUnavailableError } from '@redis/client';
 import type { RedisPlace, RedisServer } from './redis-url.ts';
 
 /** A way to the data, as long as it lasts. */
@@ -56,52 +56,83 @@ export async function openServer(place: RedisPlace, server: RedisServer, within:
     client.destroy();
     resolve(new Error('the connection was ended'));
   };
-  // Something may take the connection, and then say nothing.
-  let late: Error | undefined;
-  const timer = setTimeout(() => {
-    late = new Error(`${server.host}:${server.port} does not answer within ${within / 1_000} s`);
-    client.destroy();
-  }, within);
-  try {
-    await client.connect();
-  } catch (error) {
-    client.destroy();
-    throw late ?? error;
-  } finally {
-    clearTimeout(timer);
-  }
+  await connectWithin(within, client, `${server.host}:${server.port}`);
   return { send: (_, command) => client.sendCommand(command), lost, end };
 }
 
-/** Connects to all servers of the cluster that one of them belongs to. They come back by themselves. */
+/**
+ * Connects to all servers of the cluster that one of them belongs to. From then on they come back by themselves.
+ * @param within milliseconds
+ */
 export async function openCluster(
   place: RedisPlace,
   server: RedisServer,
   within: number,
   events: ClusterEvents,
 ): Promise<RedisLink> {
-  const { socket, ...options } = clientOptions(place, within, pauseAfter);
+  let isOpen = false;
+  let cause: unknown;
+  // Until all are there none is tried again: by then another may have taken its place.
+  const again = (retries: number): number | false => isOpen && pauseAfter(retries);
+  const failed = (error: unknown): void => {
+    if (isOpen) events.lost(error);
+    else cause ??= error;
+  };
+  const { socket, ...options } = clientOptions(place, within, again);
   const first = { ...options, socket: { ...socket, ...server } };
   const cluster = createCluster({ rootNodes: [first], defaults: { ...options, socket } });
   const { promise: lost, resolve } = Promise.withResolvers<unknown>();
-  cluster.on('error', events.lost);
-  cluster.on('node-error', events.lost);
-  cluster.on('node-ready', events.found);
-  await cluster.connect();
+  cluster.on('error', failed);
+  cluster.on('node-error', failed);
+  cluster.on('node-ready', () => isOpen && events.found());
+  try {
+    await connectWithin(within, cluster, `the cluster of ${server.host}:${server.port}`);
+  } catch (error) {
+    throw error instanceof RootNodesUnavailableError ? (cause ?? error) : error;
+  }
+  isOpen = true;
   return {
     send: (key, command) => cluster.sendCommand(key, false, [...command]),
     lost,
     end: () => {
+      isOpen = false;
       cluster.destroy();
       resolve(undefined);
     },
   };
 }
 
+/**
+ * Connects, or leaves nothing behind.
+ * @param name as errors call it
+ * @throws Error where it does not come about within so many milliseconds: something may take the connection, and then say nothing
+ */
+async function connectWithin(
+  within: number,
+  client: { connect(): Promise<unknown>; destroy(): void },
+  name: string,
+): Promise<void> {
+  let late: Error | undefined;
+  const timer = setTimeout(() => {
+    late = new Error(`${name} does not answer within ${within / 1_000} s`);
+    client.destroy();
+  }, within);
+  try {
+    await client.connect();
+    // A cluster that was ended meanwhile does not say so.
+    if (late !== undefined) throw late;
+  } catch (error) {
+    client.destroy();
+    throw late ?? error;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 function clientOptions(
   { tls, username, password, database }: RedisPlace,
   within: number,
-  reconnectStrategy: false | ((retries: number) => number) = false,
+  reconnectStrategy: false | ((retries: number) => number | false) = false,
 ) {
   return {
     ...(username !== undefined && { username }),

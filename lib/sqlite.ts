@@ -8,12 +8,18 @@ import { makeFoldersSync } from './folders.ts';
 const BUSY = 10_000;
 
 /**
- * Opens a file, and makes it where there is none, readable for its owner alone.
+ * Opens a file, and makes it where there is none, readable for its owner alone. Where that fails, or `prepare`, it is closed.
  * @param migrations each brings a file of the version before it to the next; the first makes one. Never change one that was released
+ * @param prepare makes what the file is used by, of a file that is open and of the last version
  * @param durable whether what was committed outlasts a loss of power; a process that is killed loses nothing either way
  * @throws Error if the file has a later version, or is none of SQLite
  */
-export function openDatabase(path: string, migrations: readonly string[], durable: boolean): DatabaseSync {
+export function openDatabase<T>(
+  path: string,
+  migrations: readonly string[],
+  durable: boolean,
+  prepare: (database: DatabaseSync) => T,
+): T {
   makeFoldersSync(dirname(path), 0o700);
   // SQLite would let others read it, and gives its other files the mode of this one.
   closeSync(openSync(path, 'a', 0o600));
@@ -23,7 +29,7 @@ export function openDatabase(path: string, migrations: readonly string[], durabl
       `PRAGMA journal_mode = WAL; PRAGMA synchronous = ${durable ? 'FULL' : 'NORMAL'}; PRAGMA journal_size_limit = 16777216`,
     );
     migrate(database, migrations);
-    return database;
+    return prepare(database);
   } catch (error) {
     database.close();
     throw error;

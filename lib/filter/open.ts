@@ -206,24 +206,27 @@ export async function openConfig(config: Config, options: OpenConfigOptions = {}
     storeUsers.count--;
     if (storeUsers.count === 0) await store.close();
   };
-  const judges = await setUp(modules, shared, running, disposals).catch(async (error: unknown) => {
+  let judges: readonly Judge[];
+  let Filter: MilterClass;
+  const inOrder = inChangeOrder(modules);
+  try {
+    judges = await setUp(modules, shared, running, disposals);
+    const changers = inOrder.filter(({ step }) => !trial || step !== 'copy');
+    Filter = compose(
+      makeOpener(running),
+      ...judges.map(({ Judge }) => Judge),
+      makeDecider(running, trial ? NO_QUARANTINE : held, allowed),
+      ...changers.map(({ entry, step }) => makeChanger(entry, step, running)),
+      makeSettler(running),
+    );
+  } catch (error) {
     await close();
     throw error;
-  });
+  }
   config.ours.has = (domain) =>
     shared.roles.first(whoRole)?.isOurs(domain) === true ||
     shared.roles.all(ourDomainRole).some((isOurs) => isOurs(domain));
   watchLists(config, shared);
-  const decider = makeDecider(running, trial ? NO_QUARANTINE : held, allowed);
-  const inOrder = inChangeOrder(modules);
-  const changers = inOrder.filter(({ step }) => !trial || step !== 'copy');
-  const members = [
-    ...judges.map(({ Judge }) => Judge),
-    decider,
-    ...changers.map(({ entry, step }) => makeChanger(entry, step, running)),
-    makeSettler(running),
-  ];
-  const Filter = compose(makeOpener(running), ...members);
   return {
     Filter,
     config,
@@ -316,11 +319,11 @@ async function setUp(
     const made = await definition.setup({ options, services, name });
     if (made === undefined) continue;
     const { Milter, dispose } = typeof made === 'function' ? { Milter: made, dispose: undefined } : made;
+    if (dispose !== undefined) disposals.push(() => dispose.call(made));
     const step = definition.judges ?? 'look';
     if (Milter !== undefined) {
       judges.push({ name, step, stages: stagesOf(Milter), Judge: guard(Milter, entry, running) });
     }
-    if (dispose !== undefined) disposals.push(() => dispose.call(made));
   }
   return judges.toSorted((a, b) => JUDGE_ORDER.indexOf(a.step) - JUDGE_ORDER.indexOf(b.step));
 }

@@ -150,10 +150,17 @@ export async function startSentinelledRedis(password = ''): Promise<SentinelledR
   };
 }
 
-/** Starts a cluster of so many servers, each with its share of the slots; the URL is that of the first. */
-export async function startCluster(
-  size: number,
-): Promise<AsyncDisposable & { readonly url: Redis['url']; readonly servers: readonly Redis[] }> {
+/** Servers that share the slots. */
+export interface RedisCluster extends AsyncDisposable {
+  /** That of the first. */
+  readonly url: Redis['url'];
+  readonly servers: readonly Redis[];
+  /** The first and the last slot of a server, as commands take them. */
+  slots(server: Redis): string;
+}
+
+/** Starts a cluster of so many servers, each with its share of the slots. */
+export async function startCluster(size: number): Promise<RedisCluster> {
   const servers = await Promise.all(
     Array.from({ length: size }, async () => {
       const bus = String(await unusedPort());
@@ -165,8 +172,12 @@ export async function startCluster(
   const [first] = servers;
   if (first === undefined) throw new Error('a cluster has a server');
   const share = Math.ceil(16_384 / size);
-  for (const [index, server] of servers.entries()) {
-    await server.ask(`CLUSTER ADDSLOTSRANGE ${index * share} ${Math.min(16_384, (index + 1) * share) - 1}`);
+  const slots = (server: Redis): string => {
+    const index = servers.findIndex(({ port }) => port === server.port);
+    return `${index * share} ${Math.min(16_384, (index + 1) * share) - 1}`;
+  };
+  for (const server of servers) {
+    await server.ask(`CLUSTER ADDSLOTSRANGE ${slots(server)}`);
     if (server !== first) await server.ask(`CLUSTER MEET 127.0.0.1 ${first.port} ${first.bus}`);
   }
   for (const server of servers) {
@@ -178,6 +189,7 @@ export async function startCluster(
   return {
     url: first.url,
     servers,
+    slots,
     async [Symbol.asyncDispose]() {
       for (const server of servers) await server[Symbol.asyncDispose]();
     },

@@ -56,12 +56,9 @@ export class SqliteStore implements DictionaryStore {
   /** @throws Error where the file cannot be opened */
   constructor(path: string, retention: Retention) {
     this.#retention = retention;
-    this.#database = openDatabase(path, migrations, false);
-    // A message changes many pages: they need not all go to the file at once.
-    this.#database.exec(
-      'PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000; PRAGMA mmap_size = 268435456',
-    );
-    this.#statements = prepare(this.#database);
+    const { database, statements } = openDatabase(path, migrations, false, prepare);
+    this.#database = database;
+    this.#statements = statements;
   }
 
   async secret(): Promise<Secret> {
@@ -255,11 +252,13 @@ function lookUp(
   return new Map(rows.map(({ key, counts }) => [Number(key), Number(counts)]));
 }
 
-type Statements = ReturnType<typeof prepare>;
+type Statements = ReturnType<typeof prepare>['statements'];
 
 function prepare(database: DatabaseSync) {
+  // A message changes many pages: they need not all go to the file at once.
+  database.exec('PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000; PRAGMA mmap_size = 268435456');
   const statement = (sql: string): StatementSync => database.prepare(sql);
-  return {
+  const statements = {
     version: statement('PRAGMA data_version'),
     find: statement('SELECT id FROM dictionaries WHERE name = ?'),
     add: statement('INSERT INTO dictionaries (name) VALUES (?) ON CONFLICT DO NOTHING'),
@@ -296,6 +295,7 @@ function prepare(database: DatabaseSync) {
       `DELETE FROM records WHERE (dictionary, digest) IN (SELECT dictionary, digest FROM records WHERE expires < ? LIMIT ?)`,
     ),
   } as const;
+  return { database, statements };
 }
 
 /** One dictionary, within a transaction. */

@@ -115,7 +115,12 @@ async function openFile(path: string): Promise<Opened | undefined> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
     throw error;
   }
-  return { file, stat: await file.stat({ bigint: true }) };
+  try {
+    return { file, stat: await file.stat({ bigint: true }) };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
 }
 
 async function readOpened({ file, stat }: Opened): Promise<string> {

@@ -84,7 +84,13 @@ export async function startHttp(
   server.maxConnections = MAX_CONNECTIONS;
   server.maxRequestsPerSocket = REQUESTS_PER_CONNECTION;
   server.timeout = 2 * times.request + times.store;
-  const address = await bind(server, listen);
+  let address: string;
+  try {
+    address = await bind(server, listen);
+  } catch (error) {
+    site?.close();
+    throw error;
+  }
   server.on('error', (error) => source.log.error({ error }, 'the HTTP server fails'));
   return {
     address,

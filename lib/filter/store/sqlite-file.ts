@@ -78,8 +78,10 @@ export class SqliteFile {
 
   #opened(): { readonly database: DatabaseSync; readonly table: SqliteTable } {
     if (this.#open !== undefined) return this.#open;
-    const database = openDatabase(this.#path, migrations, true);
-    this.#open = { database, table: new SqliteTable(database) };
+    this.#open = openDatabase(this.#path, migrations, true, (database) => ({
+      database,
+      table: new SqliteTable(database),
+    }));
     return this.#open;
   }
 

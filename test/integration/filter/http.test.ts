@@ -5,7 +5,7 @@ import { type RequestOptions, request } from 'node:http';
 import { createConnection, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import {
   type HttpServer,
   type HttpSource,
@@ -227,5 +227,17 @@ describe('where it listens', () => {
       code: 'ERR_MILTER_SOCKET',
       message: expect.stringContaining('[http] listen 192.0.2.1:80: ') as string,
     });
+  });
+
+  it('leaves nothing behind when it cannot be', async () => {
+    const first = await start();
+    const filter = await testFilter('[http]\nreview = true\n');
+    onTestFinished(() => filter.close());
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    onTestFinished(() => void vi.useRealTimers());
+    const site = { current: () => filter, log: filter.logger, troubles: () => [] };
+    const listen = { host: '127.0.0.1', port: first.port };
+    await expect(startHttp({ ...source, site }, { listen })).rejects.toThrow('another program');
+    expect(vi.getTimerCount()).toBe(0);
   });
 });

@@ -170,6 +170,39 @@ describeWith(['redis'], 'a store in Redis', () => {
       return values.every((value) => value === 'v');
     });
   });
+
+  it('is opened while a server of a cluster is away, and leaves no connection behind when that fails', async () => {
+    await using cluster = await startCluster(2);
+    const [first, second] = cluster.servers;
+    if (first === undefined || second === undefined) throw new Error('a cluster of two has two servers');
+    const early = await open(cluster.url.url);
+    await early.store.set('k', 'v');
+    const onlyAsking = async (): Promise<void> => {
+      await until('all connections to be closed', async () =>
+        (await first.ask('INFO clients')).includes('connected_clients:1\r'),
+      );
+    };
+
+    second.signal('SIGSTOP');
+    const halted = await open(cluster.url.url);
+    expect(await fault(halted.store.get('k'))).toMatch(/ no answer within 2 s$/);
+    await early.store.close();
+    await halted.store.close();
+    await onlyAsking();
+    await second.stop();
+    const late = await open(cluster.url.url);
+    await until('the fault to be told', async () =>
+      String(await fault(late.store.get('k'))).endsWith(
+        ` is away: connect ECONNREFUSED 127.0.0.1:${second.port}`,
+      ),
+    );
+    // It does not come back: another has its slots from now on.
+    for (const how of ['DEL', 'ADD']) await first.ask(`CLUSTER ${how}SLOTSRANGE ${cluster.slots(second)}`);
+    await comesBack(late.store);
+    await Promise.all(Array.from({ length: 20 }, (_, i) => late.store.part(`part${i}`).set('k', 'v')));
+    await late.store.close();
+    await onlyAsking();
+  });
 });
 
 describeWith(['redis', 'openssl'], 'a store in Redis over TLS', () => {

@@ -1,9 +1,20 @@
 /** What is peculiar to the store in a file: what it makes, how it fails, how it is brought to a new version. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { RETENTION } from '../../../lib/bayes/expiry.ts';
+import { SqliteStore } from '../../../lib/bayes/store/sqlite.ts';
 import { openStore } from '../../../lib/filter/store/open.ts';
 import { SqliteFile } from '../../../lib/filter/store/sqlite-file.ts';
 import { type Store, StoreError } from '../../../lib/filter/store/store.ts';
@@ -183,7 +194,37 @@ describe('a file that cannot be used', () => {
       /milter\.db fails: it was written by a later release/,
     );
   });
+
+  it.skipIf(process.platform !== 'linux')('is closed again whenever it was found so', async () => {
+    await using directory = await temporaryDirectory();
+    const path = join(directory.path, 'milter.db');
+    const database = new DatabaseSync(path);
+    database.exec('PRAGMA user_version = 1');
+    database.close();
+    const isOpen = (): number => {
+      const links = readdirSync('/proc/self/fd').map((fd) => readlink(`/proc/self/fd/${fd}`));
+      return links.filter((link) => link.startsWith(path)).length;
+    };
+    const file = new SqliteFile(path);
+    for (let i = 0; i < 3; i++) {
+      expect(file.run([{ call: 'get', key: 'k' }], Date.now())).toEqual([
+        { error: `the store ${path} fails: no such table: entries` },
+      ]);
+      expect(isOpen()).toBe(0);
+    }
+    expect(() => new SqliteStore(path, RETENTION)).toThrow('no such table');
+    expect(isOpen()).toBe(0);
+  });
 });
+
+/** Where a link leads; empty where it is gone. */
+function readlink(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
 
 describeWith(['a limit of threads'], 'a file of somebody else', () => {
   it('is told with its name, and is not taken for one that is missing', async () => {

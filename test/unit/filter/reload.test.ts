@@ -86,6 +86,15 @@ describe('a configuration that is read anew', () => {
     await filter.close();
   });
 
+  it('is not taken where no filter can be made of it, and what was opened for it is closed', async () => {
+    const { filter, source, messages } = await open(probe('add = "old"'));
+    source.text = `${probe('add = "new"')}\n[[module]]\nuse = "./misspelt.ts"`;
+    expect(await filter.reload()).toBe(false);
+    expect(messages()).toContain('it is closed');
+    expect(filter.current.storeUsers.count).toBe(1);
+    await filter.close();
+  });
+
   it('is closed when no session follows it any more', async () => {
     const { filter, source } = await open(probe('add = "old"'));
     const session = fakeSession(filter.filter);
