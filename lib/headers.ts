@@ -35,6 +35,7 @@ class LazyHeader implements Header {
   constructor(name: string, raw: Buffer) {
     this.name = name;
     this.raw = raw;
+    Object.freeze(this);
   }
 
   get value(): string {

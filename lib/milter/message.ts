@@ -25,7 +25,8 @@ export interface Recipient {
 export class MessageState {
   readonly sender: string;
   readonly senderParameters: readonly string[];
-  readonly recipients: Recipient[] = [];
+  readonly #recipients: Recipient[] = [];
+  #shownRecipients: readonly Recipient[] | undefined;
   readonly headers: HeaderList;
   readonly actions: ActionList;
   readonly macros: Macros;
@@ -52,15 +53,22 @@ export class MessageState {
     this.senderParameters = senderParameters;
     const spaced = (negotiated.steps & SMFIP.HDR_LEADSPC) !== 0;
     this.headers = new HeaderList(spaced);
-    this.actions = new ActionList(negotiated.actions, spaced, this.recipients);
+    this.actions = new ActionList(negotiated.actions, spaced, this.#recipients);
     this.macros = macros;
     this.#maxBody = maxBody;
   }
 
   /** One that the filter has not refused. */
   addRecipient(recipient: Recipient): void {
-    this.recipients.push(recipient);
+    this.#recipients.push(recipient);
+    this.#shownRecipients = undefined;
     this.actions.recipientCame();
+  }
+
+  /** Those so far, in a list that none of those who share it can change. */
+  get recipients(): readonly Recipient[] {
+    this.#shownRecipients ??= Object.freeze([...this.#recipients]);
+    return this.#shownRecipients;
   }
 
   /** No more headers come, and the filter was shown all of them. */
@@ -187,7 +195,7 @@ export class Message {
     return this.#state.senderParameters;
   }
 
-  /** The recipients so far, without those that the filter refused. */
+  /** The recipients so far, without those that the filter refused; a later one needs another look. */
   get recipients(): readonly Recipient[] {
     return this.#state.recipients;
   }

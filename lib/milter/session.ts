@@ -39,7 +39,7 @@ export interface SessionState {
 }
 
 /** The client before connect has come. */
-export const nobody: Client = { hostname: '', family: 'unknown', address: undefined, port: 0 };
+export const nobody: Client = Object.freeze({ hostname: '', family: 'unknown', address: undefined, port: 0 });
 
 /** One MTA connection. Most MTAs send several messages over one. */
 export class Session {

@@ -6,7 +6,7 @@ import { type AnswerParts, BY_PLAN, type Records } from '../engine/engine.ts';
 import { MilterError } from '../errors.ts';
 import type { Filter } from '../milter/compose.ts';
 import { Macros } from '../milter/macros.ts';
-import { MessageState } from '../milter/message.ts';
+import { MessageState, type Recipient } from '../milter/message.ts';
 import type { MilterClass } from '../milter/milter.ts';
 import type { Negotiated } from '../milter/session.ts';
 import { Mode, SMFIP, type Stage, stageIndex, verdictCode } from '../protocol/stages.ts';
@@ -59,10 +59,10 @@ export class StagePlayer {
     }
     switch (stage) {
       case 'negotiate':
-        state.negotiated = records.negotiation();
+        state.negotiated = Object.freeze(records.negotiation());
         return goOn;
       case 'connect': {
-        const client = records.client();
+        const client = Object.freeze(records.client());
         state.client = client;
         return asks ? this.#handlers.ask(stage, play, client) : goOn;
       }
@@ -106,14 +106,14 @@ export class StagePlayer {
   }
 
   *#envfrom(asks: boolean, play: Play, macros: Macros): Pausing<Decision> {
-    const { address, parameters } = play.ticket.records.envelope();
+    const { address, parameters } = envelopeOf(play);
     const { negotiated } = this.#life.state;
     this.#life.begin(new MessageState(address, parameters, negotiated, macros, this.#host.maxBody));
     return asks ? yield* this.#handlers.ask('envfrom', play, address, parameters) : goOn;
   }
 
   *#envrcpt(asks: boolean, play: Play): Pausing<Decision> {
-    const recipient = play.ticket.records.envelope();
+    const recipient = envelopeOf(play);
     const { address, parameters } = recipient;
     // Heard of only where SMFIP_RCPT_REJ was wished for; both MTAs mark it so.
     play.refusedByMta =
@@ -191,7 +191,7 @@ export class StagePlayer {
   /** Lets factories choose the filter, and a filter choose its flags. */
   *negotiate(play: Play): Pausing<void> {
     play.ticket.records.macros();
-    const offer = play.ticket.records.negotiation();
+    const offer = Object.freeze(play.ticket.records.negotiation());
     this.#life.state.negotiated = offer;
     const { choices } = this.#host;
     if (choices !== undefined) {
@@ -230,4 +230,11 @@ export class StagePlayer {
     const news = records.macros();
     if (news !== undefined) into.add(news);
   }
+}
+
+/** The address and parameters of MAIL or RCPT. None of the members that share them can change them. */
+function envelopeOf({ ticket }: Play): Recipient {
+  const envelope = ticket.records.envelope();
+  Object.freeze(envelope.parameters);
+  return Object.freeze(envelope);
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  type Client,
   compose,
   type Header,
   type Message,
@@ -87,6 +88,54 @@ describe('compose', () => {
     await using t = await serving(compose(One, Two));
     await (await t.mta()).sendMessage(MESSAGE, ENVELOPE);
     expect(seen.slice(1)).toEqual([seen[0], 'hello', 'replaced', 1]);
+  });
+
+  it('gives members nothing that one of them could change for the others, but for bytes', async () => {
+    const changed: string[] = [];
+    /** Changes it as JavaScript can that no types hold back. */
+    const change = (what: string, deed: () => unknown): void => {
+      try {
+        deed();
+        changed.push(what);
+      } catch (error) {
+        expect(error).toBeInstanceOf(TypeError);
+      }
+    };
+    class One extends Milter {
+      static override readonly observe = true;
+      override connect(client: Client) {
+        change('client', () => Object.assign(client, { address: '192.0.2.99' }));
+      }
+      override envfrom(_sender: string, parameters: readonly string[]) {
+        change('parameters of the sender', () => (parameters as string[]).push('X=1'));
+        change('negotiated', () => Object.assign(this.session.negotiated, { actions: 0 }));
+      }
+      override envrcpt(_recipient: string, parameters: readonly string[]) {
+        change('parameters of a recipient', () => (parameters as string[]).push('X=1'));
+      }
+      override header(header: Header) {
+        change('header', () => Object.assign(header, { name: 'X-Other' }));
+      }
+      override eom() {
+        const { recipients } = this.message;
+        change('recipients', () => (recipients as unknown[]).pop());
+        for (const recipient of recipients)
+          change('recipient', () => Object.assign(recipient, { address: '<other@two.test>' }));
+      }
+    }
+    await using t = await serving(compose(One, member('Two', [])));
+    await (await t.mta()).sendMessage(MESSAGE, ENVELOPE);
+    expect(changed).toEqual([]);
+    class Alone extends Milter {
+      override envfrom() {
+        change('the client of a session that has told of none', () =>
+          Object.assign(this.session.client, { hostname: 'x' }),
+        );
+      }
+    }
+    await using alone = await serving(Alone);
+    await (await alone.mta()).envfrom('<a@one.test>');
+    expect(changed).toEqual([]);
   });
 
   it('adds actions up in member order, whenever they were recorded; the last word counts', async () => {
