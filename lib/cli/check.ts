@@ -2,6 +2,9 @@
 import { styleText } from 'node:util';
 import { MilterError } from '../errors.ts';
 import { type Config, checkConfig, type Learned, openTeacher, type Problem } from '../filter/index.ts';
+import { groupId } from '../group.ts';
+import type { Logger } from '../index.ts';
+import { show } from '../options.ts';
 import { type Difference, diffConfigs, shownValue } from './config-diff.ts';
 import { chooseConfig, readChosen } from './config-file.ts';
 import { postfixProblems } from './postconf.ts';
@@ -45,10 +48,16 @@ export async function runCheck(args: readonly string[], { stdout }: CommandIo): 
   const postfix = await postfixProblems(config);
   const { nameServerProblems } = await import('./name-server.ts');
   const learned = await asItsUser(config, async () => await learnedIn(config));
-  const problems = [
+  const found = [
     ...accountProblems(config),
     ...(await asItsUser(config, async () => await checkConfig(config))),
-    ...(await setUpProblems(file)),
+  ];
+  const problems = [
+    ...found,
+    // Modules may warn when they are set up of what their own check says.
+    ...(await setUpProblems(file, config)).filter(
+      ({ message }) => !found.some((known) => known.message === message),
+    ),
     ...(await asItsUser(config, async () => nameServerProblems(config))),
     ...learned.filter(({ isTrained }) => !isTrained).map((one) => untrainedProblem(config, one)),
     ...(postfix ?? []),
@@ -101,10 +110,21 @@ function formatDifferences(differences: readonly Difference[]): string {
 }
 
 /** Users and groups that it names. */
-function accountProblems({ settings: { user }, text }: Config): Problem[] {
-  if (user === undefined || findUser(user) !== undefined) return [];
-  const message = `there is no user ${JSON.stringify(user)} in /etc/passwd`;
-  return [{ isFault: true, line: text.position(['user']).line, key: 'user', message }];
+function accountProblems({ settings: { user, socket_group: group }, text }: Config): Problem[] {
+  const fault = (key: string, message: string): Problem => ({
+    isFault: true,
+    line: text.position([key]).line,
+    key,
+    message,
+  });
+  return [
+    ...(user === undefined || findUser(user) !== undefined
+      ? []
+      : [fault('user', `there is no user ${JSON.stringify(user)} in /etc/passwd`)]),
+    ...(group === undefined || groupId(group) !== undefined
+      ? []
+      : [fault('socket_group', `there is no group ${JSON.stringify(group)} in /etc/group`)]),
+  ];
 }
 
 /** What the filter may do is what its user may do; who is not root can only look as himself. */
@@ -137,14 +157,22 @@ function untrainedProblem({ modules, text }: Config, learned: Learned): Problem 
   };
 }
 
-/** Whether the modules can be set up. */
-async function setUpProblems(file: string | undefined): Promise<Problem[]> {
+/** Whether the modules can be set up, and what they log then. */
+async function setUpProblems(file: string | undefined, { modules, text }: Config): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  const note: Logger['warn'] = ({ module, ...fields }, message) => {
+    const { name: key = 'module', index } = modules.find(({ name }) => name === module) ?? {};
+    const line = index === undefined ? 0 : text.position(['module', index]).line;
+    const details = Object.entries(fields).map(([name, value]) => `${name} ${show(value)}`);
+    const more = details.length === 0 ? '' : ` (${details.join(', ')})`;
+    problems.push({ isFault: false, line, key, message: `${message}${more}` });
+  };
   try {
-    const trial = await openTrial(file);
+    const trial = await openTrial(file, { debug: () => {}, info: () => {}, warn: note, error: note });
     await trial.filter.close();
-    return [];
   } catch (error) {
     if (!(error instanceof MilterError)) throw error;
-    return [{ isFault: true, line: 0, key: 'module', message: error.message }];
+    problems.push({ isFault: true, line: 0, key: 'module', message: error.message });
   }
+  return problems;
 }

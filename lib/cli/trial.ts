@@ -11,7 +11,7 @@ import {
   phrasesOf,
   stageDeadlines,
 } from '../filter/index.ts';
-import type { ServeOptions } from '../index.ts';
+import type { Logger, ServeOptions } from '../index.ts';
 import { opening, readChosen } from './config-file.ts';
 
 /** A filter on trial. */
@@ -25,13 +25,15 @@ export interface Trial {
 }
 
 /** Opens it. What its modules store goes into a folder that is gone when the process ends. */
-export async function openTrial(given?: string): Promise<Trial> {
+export async function openTrial(
+  given?: string,
+  // What became of messages is shown; the log is for what goes wrong.
+  logger: Logger = makeLogger({ level: 'warn', format: 'text' }),
+): Promise<Trial> {
   const data = mkdtempSync(join(tmpdir(), 'milter-trial-'));
   process.once('exit', () => rmSync(data, { recursive: true, force: true }));
   const config = await readChosen(given, { trial: true, data });
   const { on_error, max_body } = config.settings;
-  // What became of messages is shown; the log is for what goes wrong.
-  const logger = makeLogger({ level: 'warn', format: 'text' });
   const filter = await opening(config.file, async () => await openConfig(config, { trial: true, logger }));
   return {
     filter,

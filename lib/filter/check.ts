@@ -2,10 +2,11 @@
  * What a sound configuration needs of its surroundings, and what of it is unwise: for `milter check`. Nothing is changed
  * by it.
  */
+import { lookup } from 'node:dns/promises';
 import { constants } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
-import { createConnection } from 'node:net';
-import { dirname } from 'node:path';
+import { createConnection, isIP } from 'node:net';
+import { dirname, resolve } from 'node:path';
 import { isFailure } from '../dns/index.ts';
 import { type Logger, parseSocket } from '../index.ts';
 import { show } from '../options.ts';
@@ -97,13 +98,33 @@ async function folderProblems(config: Config): Promise<Problem[]> {
   await check('data', settings.data);
   await check('quarantine.path', settings.quarantine.path ?? settings.data);
   for (const spec of settings.socket) {
-    const { unixPath } = parseSocket(spec);
-    if (unixPath === '') continue;
-    const folder = dirname(unixPath);
-    const why = (await exists(folder)) ? await whyNotWritable(folder) : `${show(folder)} does not exist`;
+    const why = await whyNotListening(spec);
     if (why !== undefined) problems.push({ isFault: true, ...placeOf(config, 'socket'), message: why });
   }
+  const { path: pagePath } = settings.http.listen ?? {};
+  const why = pagePath === undefined ? undefined : await whyNoSocket(pagePath);
+  if (why !== undefined) problems.push({ isFault: true, ...placeOf(config, 'http.listen'), message: why });
   return problems;
+}
+
+/** Why nobody can listen there, whoever does so already. */
+async function whyNotListening(spec: string): Promise<string | undefined> {
+  const { unixPath } = parseSocket(spec);
+  if (unixPath !== '') return await whyNoSocket(unixPath);
+  const host = /^inet6?:\d+@(.+)$/.exec(spec)?.[1];
+  if (host === undefined || isIP(host) !== 0) return undefined;
+  return await lookup(host).then(
+    () => undefined,
+    () => `the host name ${show(host)} cannot be resolved`,
+  );
+}
+
+async function whyNoSocket(path: string): Promise<string | undefined> {
+  const folder = dirname(path);
+  if (!(await exists(folder))) return `${show(folder)} does not exist`;
+  const why = await whyNotWritable(folder);
+  if (why !== undefined || !(await exists(path))) return why;
+  return (await stat(path)).isSocket() ? undefined : `${show(path)} is there, and is no socket`;
 }
 
 /** Who may sign in to the page, if there is one. */
@@ -324,6 +345,12 @@ async function moduleProblems(config: Config, module: ConfiguredModule): Promise
   }
   if (definition.sends?.(options) === true && !canSend(config.settings.outgoing)) {
     problems.push({ ...problem('sends mail, and needs smtp or sendmail in [outgoing]'), isFault: true });
+  }
+  for (const [key, folder] of definition.folders?.(options) ?? []) {
+    const why = await whyNotWritable(resolve(config.settings.data, folder));
+    if (why === undefined) continue;
+    const { line: at } = config.text.position(['module', index, key]);
+    problems.push({ isFault: mode === 'enforce', line: at, key: `${name}.${key}`, message: why });
   }
   try {
     const more = (await definition.check?.(options, makeResolver(config))) ?? [];

@@ -99,6 +99,11 @@ export interface ModuleDefinition<Schema extends OptionsSchema, Short extends st
   /** When its changes are made, among those of the others; of several steps the first, unless it says so. @default 'edit' */
   readonly changes?: ChangeStep | readonly ChangeStep[];
   /**
+   * For `milter check`: the folders that it writes to with these options, each with its key; relative ones are below
+   * `data`. @default none
+   */
+  folders?(options: z.output<Schema>): readonly (readonly [key: string, folder: string])[];
+  /**
    * For `milter check`: what of the surroundings is not as these options need it, or is unwise; a sentence each. Nothing
    * is changed by it.
    */

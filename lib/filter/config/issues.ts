@@ -153,6 +153,7 @@ function typeName(expected: string): string {
 }
 
 function bound(origin: string, words: string, limit: number | bigint): string {
+  if (origin === 'string' && words === 'at least' && limit === 1) return 'not be empty';
   if (origin === 'string') return `have ${words} ${limit} characters`;
   return origin === 'array' ? `have ${words} ${limit} entries` : `be ${words} ${limit}`;
 }

@@ -18,7 +18,7 @@ export { addressEntry, addresses } from './lists/addresses.ts';
 export { addressGroups } from './lists/groups.ts';
 export { entriesFile } from './lists/list.ts';
 export { networks } from './lists/networks.ts';
-export { domains, extensions, globs, words } from './lists/words.ts';
+export { contentTypes, domains, extensions, globs, words } from './lists/words.ts';
 
 type Maybe = string | undefined;
 
@@ -32,17 +32,31 @@ const MAX_DAYS = 36_500;
 
 /** A duration, `"300ms" "8s" "5m" "6h" "36d"`: milliseconds. */
 export function duration<D extends Maybe = undefined>(otherwise?: D): WithDefault<number, string, D> {
-  const expected = 'a duration such as "300ms", "8s", "5m", "6h" or "36d"';
-  return textKind(
-    expected,
-    (text) => {
-      const [, digits, unit = ''] = /^(\d{1,12})(ms|s|m|h|d)$/.exec(text) ?? [];
-      const milliseconds = Number(digits) * (UNITS[unit] ?? Number.NaN);
-      return milliseconds <= MAX_DAYS * 86_400_000 ? milliseconds : undefined;
-    },
-    otherwise as D,
-    { pattern: '^\\d{1,12}(ms|s|m|h|d)$', examples: ['300ms', '8s', '5m', '6h', '36d'] },
-  );
+  return textKind(DURATION, readDuration, otherwise as D, DURATION_SHOWN);
+}
+
+/** A duration that something waits for: there is some, and a timer of Node can hold it. */
+export function wait<D extends Maybe = undefined>(otherwise?: D): WithDefault<number, string, D> {
+  const read = (text: string): number | undefined => {
+    const time = readDuration(text);
+    if (time === 0 || (time ?? 0) > LONGEST_WAIT) throw new BadValue('must be from "1ms" to "24d"');
+    return time;
+  };
+  return textKind(DURATION, read, otherwise as D, DURATION_SHOWN);
+}
+
+const DURATION = 'a duration such as "300ms", "8s", "5m", "6h" or "36d"';
+const DURATION_SHOWN = {
+  pattern: '^\\d{1,12}(ms|s|m|h|d)$',
+  examples: ['300ms', '8s', '5m', '6h', '36d'],
+};
+/** A longer timer would end at once. */
+const LONGEST_WAIT = 2 ** 31 - 1;
+
+function readDuration(text: string): number | undefined {
+  const [, digits, unit = ''] = /^(\d{1,12})(ms|s|m|h|d)$/.exec(text) ?? [];
+  const milliseconds = Number(digits) * (UNITS[unit] ?? Number.NaN);
+  return milliseconds <= MAX_DAYS * 86_400_000 ? milliseconds : undefined;
 }
 
 const SIZES: Readonly<Record<string, number>> = {

@@ -6,6 +6,7 @@ import { MilterError } from '../../errors.ts';
 import { parseSocket } from '../../index.ts';
 import { REDIS_FORMS, redisUrlFault } from '../../redis-url.ts';
 import type { AnyModule, FindingDeclaration, When } from '../module.ts';
+import { aLabels, isDomain } from './domains.ts';
 import { BadValue } from './faults.ts';
 import { type Kind, mustBe, textKind, textOrNone, withDefault } from './kind.ts';
 import * as kinds from './kinds.ts';
@@ -33,7 +34,12 @@ const socket = textKind(
 const sockets: Kind<readonly string[], string | readonly string[]> = z
   .union([
     socket,
-    z.array(socket, { error: mustBe('a socket such as "inet:8894@127.0.0.1", or a list of sockets') }).min(1),
+    z
+      .array(socket, { error: mustBe('a socket such as "inet:8894@127.0.0.1", or a list of sockets') })
+      .min(1)
+      .refine((specs) => specs.every((spec, i) => /^inet6?:0@/.test(spec) || specs.indexOf(spec) === i), {
+        error: 'names a socket twice',
+      }),
   ])
   .transform((specs) => (typeof specs === 'string' ? [specs] : specs));
 
@@ -85,9 +91,23 @@ const nameServer = textKind(
   undefined,
 );
 
+const hostName = textKind(
+  'the name of a machine, such as "mx.example.org"',
+  (text) => {
+    const name = text.replace(/\.$/, '');
+    return isDomain(aLabels(name)) ? name : undefined;
+  },
+  undefined,
+);
+
 const helpUrl = textOrNone(
   'the URL of a page, such as "https://postmaster.example.org/{finding}"',
-  (text) => (/^https?:\/\/[\x21-\x7e]{1,200}$/.test(text) ? text : undefined),
+  (text) => {
+    const other = text.match(/\{[^{}]*\}/g)?.find((place) => place !== '{finding}');
+    if (other !== undefined)
+      throw new BadValue(`has "${other}", which is not known here; there is {finding}`);
+    return /^https?:\/\/[\x21-\x7e]{1,200}$/.test(text) ? text : undefined;
+  },
   '',
 );
 
@@ -113,10 +133,7 @@ export const settingsSchema = z.strictObject({
         'Default: $MILTER_ENGINE, or "libmilter"',
     ),
   threads: wholeNumber(1, 256, 1).describe('JavaScript threads that share the connections'),
-  hostname: z
-    .string()
-    .min(1)
-    .max(253)
+  hostname: hostName
     .optional()
     .transform((name) => name ?? hostname())
     .describe("This machine's name, for headers, replies and DSNs. Default: what the system says"),
@@ -127,7 +144,7 @@ export const settingsSchema = z.strictObject({
     .default('continue')
     .describe('Beyond max_body: modules that need the body skip the message, or it is refused'),
   max_connections: wholeNumber(1, 1_000_000, 1000).describe('Connections served at once'),
-  timeout: kinds.duration('2h').describe('How long an MTA may be silent'),
+  timeout: kinds.wait('2h').describe('How long an MTA may be silent'),
   user: account.describe('Whom the filter becomes when started by root, after the socket is open'),
   data: z
     .string()
@@ -191,7 +208,7 @@ export const settingsSchema = z.strictObject({
   dns: z
     .strictObject({
       servers: z.array(nameServer).default([]).describe('Name servers. Default: those of /etc/resolv.conf'),
-      timeout: kinds.duration('5s').describe('Of one question, retries included'),
+      timeout: kinds.wait('5s').describe('Of one question, retries included'),
       cache: wholeNumber(0, 10_000_000, 10_000).describe('Answers that are kept'),
     })
     .prefault({})
@@ -207,7 +224,10 @@ export const settingsSchema = z.strictObject({
     .describe("How the filter's own mail leaves: digests, releases, DSNs, confirmations"),
   quarantine: z
     .strictObject({
-      path: kinds.storedPath('quarantine/').describe('The folder, below `data` if not absolute'),
+      path: kinds
+        .storedPath('quarantine/')
+        .refine((path) => path !== undefined && path !== reading().data, 'must be a folder of its own')
+        .describe('The folder, below `data` if not absolute'),
       keep: kinds
         .duration('30d')
         .refine((time) => time >= HOUR, 'must be an hour at least: what is accepted and held would be gone')
@@ -298,7 +318,7 @@ export function moduleSchema(definition: AnyModule) {
       .enum(onErrorWords)
       .optional()
       .describe(`It fails or is late. Default: ${onError ?? "the top level's"}`),
-    deadline: kinds.duration().optional().describe("Bounds its own work. Default: the stage's end"),
+    deadline: kinds.wait().optional().describe("Bounds its own work. Default: the stage's end"),
     mark: z
       .string()
       .max(100)

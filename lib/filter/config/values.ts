@@ -61,7 +61,8 @@ function valuesOf(
     }
     const value = given ?? defaultOf(kind);
     const origin = given === undefined ? 'default' : config.text.position(at).line;
-    return [{ section, key, value: isSecret(plain, value) ? '(secret)' : value, origin }];
+    const shown = isSecret(plain, value) ? '(secret)' : withoutLogin(value);
+    return [{ section, key, value: shown, origin }];
   });
 }
 
@@ -69,6 +70,11 @@ function defaultOf(schema: z.core.$ZodType): unknown {
   if (schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault) return schema.def.defaultValue;
   if (schema instanceof z.ZodPipe) return defaultOf(schema.in);
   return schema instanceof z.ZodOptional ? defaultOf(schema.def.innerType) : undefined;
+}
+
+/** A URL may bring along a name and a password. */
+function withoutLogin(value: unknown): unknown {
+  return typeof value === 'string' ? value.replace(/^([a-z+]+:\/\/)[^/?#]*@/, '$1(secret)@') : value;
 }
 
 /** What only names where a secret is, is none. */

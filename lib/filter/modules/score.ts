@@ -25,6 +25,13 @@ export default defineModule({
     quarantine: { about: 'message', text: 'many points', values: ['points'] },
     tag: { about: 'message', text: 'some points', values: ['points'] },
   },
+  check: (options) =>
+    (['tag_from', 'quarantine_from', 'reject_from'] as const)
+      .filter((key) => options[key] <= 0)
+      .map(
+        (key) =>
+          `${key} is ${options[key]}, which mail without any points has too; to switch it off give it a large number`,
+      ),
   setup: ({ options, services }) => {
     const steps: readonly (readonly [short: 'reject' | 'quarantine' | 'tag', from: number])[] = [
       ['reject', options.reject_from],

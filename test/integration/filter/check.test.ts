@@ -1,5 +1,5 @@
 /** `milter check` and `milter explain`. */
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { milter } from '../../helpers/cli.ts';
@@ -47,6 +47,63 @@ describe('milter check', () => {
     expect(broken.err).toContain(`${folder}/list:1:1: domains[0]: "a b" is no address`);
     expect(broken.err).toContain(`${file}:7:25: domains[1]: cannot be read: ENOENT`);
     expect(broken.status).toBe(1);
+  });
+
+  it('finds each place that the filter would write to or listen at, and could not', async () => {
+    const folder = folderWith({ file: '' });
+    const text = `socket = ["unix:${folder}/file", "inet:0@host.invalid"]
+socket_group = "no-such-group"
+data = "data"
+[http]
+listen = "unix:${folder}/none/page.sock"
+${NETWORKS}[[module]]
+use = "attachments"
+save = "${folder}/file"
+[[module]]
+use = "copies"
+copy = [{ of = "all", maildir = "${folder}/file/%{user}" }, { of = "all", mbox = "%{date}/mbox" }]
+`;
+    const file = join(folder, 'milter.toml');
+    writeFileSync(file, text);
+    const { status, out } = await milter(['check', file]);
+    const faults = out.split('\n').filter((line) => line.startsWith('fault: '));
+    expect(faults.map((line) => line.slice(`fault: ${file}:`.length)).toSorted()).toEqual([
+      `11: attachments.save: "${folder}/file" is no folder`,
+      `14: copies.copy: "${folder}/file" is no folder`,
+      `1: socket: "${folder}/file" is there, and is no socket`,
+      '1: socket: the host name "host.invalid" cannot be resolved',
+      '2: socket_group: there is no group "no-such-group" in /etc/group',
+      `5: http.listen: "${folder}/none" does not exist`,
+    ]);
+    expect(status).toBe(1);
+  });
+
+  it('says each warning once, whoever notices it', async () => {
+    const file = configured(
+      `${NETWORKS}[[module]]\nuse = "srs"\ndomain = "s.example"\nsecrets = "123456789"\n`,
+    );
+    const { out, err } = await milter(['check', file]);
+    expect(out.match(/have less than 16 characters/g)).toHaveLength(1);
+    expect(err).toBe('');
+    writeFileSync(join(dirname(file), 'access'), 'SPF-Fial:example.com OK\n');
+    writeFileSync(file, `${readFileSync(file, 'utf8')}[[module]]\nuse = "access"\nmap = "file:access"\n`);
+    expect((await milter(['check', file])).out).toMatch(
+      /^warning: .*:11: access: the access map has entries for a finding that no module here knows \(tag "spf-fial"\)$/m,
+    );
+  });
+
+  it('warns of thresholds that all mail reaches', async () => {
+    const file = configured(`${NETWORKS}[[module]]\nuse = "score"\nreject_from = 0\n`);
+    expect((await milter(['check', file])).out).toContain('score: reject_from is 0, which mail without any');
+  });
+
+  it('shows no password of a URL', async () => {
+    const file = configured(
+      `${NETWORKS}[[module]]\nuse = "spam"\nrspamd = "http://ann:hunter2@127.0.0.1:1"\n`,
+    );
+    const { out } = await milter(['explain', file]);
+    expect(out).toContain('rspamd = "http://(secret)@127.0.0.1:1"');
+    expect(out + (await milter(['check', file])).out).not.toContain('hunter2');
   });
 
   it('warns where module auth is wanted, and nobody verifies signatures', async () => {

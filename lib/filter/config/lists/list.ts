@@ -43,6 +43,7 @@ export function listKind<E extends Entries, List>(
     for (const [i, text] of texts.entries()) {
       reporting(context, () => {
         if (text.startsWith('file:')) parts.push(openFile(text.slice(5), kind, make));
+        else if (text.trim() === '') throw badEntry(text, 'is empty: an empty list is []');
         else inline.add(text, 0);
       }, [i]);
     }

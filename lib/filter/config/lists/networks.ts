@@ -44,7 +44,10 @@ class NetworkSet implements Entries {
     const [, text = '', digits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(entry) ?? [];
     const address = parseIp(text);
     if (address !== undefined) this.#addNetwork(entry, text, address, digits);
-    else if (/[/:]|(^|\.)\d+$/.test(entry)) throw badEntry(entry, 'is no network');
+    else if (/^[\d.*?]*\d[\d.*?]*$/.test(entry)) {
+      // As a name it would let in whoever calls his host 10.evil.example.
+      throw badEntry(entry, 'is no network: write 192.0.2.1, or 192.0.2.0/24');
+    } else if (/[/:]|(^|\.)\d+$/.test(entry)) throw badEntry(entry, 'is no network');
     else this.names.add(entry);
   }
 

@@ -93,8 +93,15 @@ export interface GlobList {
 
 class GlobSet implements Entries {
   readonly globs: string[] = [];
+  readonly #fault: (entry: string) => string | undefined;
+
+  constructor(fault: (entry: string) => string | undefined) {
+    this.#fault = fault;
+  }
 
   add(entry: string): void {
+    const fault = this.#fault(entry);
+    if (fault !== undefined) throw badEntry(entry, fault);
     if (entry.length > 1_000) throw badEntry(`${entry.slice(0, 40)}…`, 'is longer than 1000 characters');
     this.globs.push(entry.toLowerCase());
   }
@@ -105,10 +112,29 @@ const MAX_TEXT = 10_000;
 
 /** A list of globs. Where the key is not given it is `otherwise`. */
 export function globs(otherwise: readonly string[] = []): ListKind<GlobList> {
+  return globList('a list of globs, such as ["*mailer*", "file:PATH"]', GlobSet, () => undefined, otherwise);
+}
+
+/** A list of content types, `"application/x-msdownload"`, and globs of such. */
+export function contentTypes(otherwise: readonly string[] = []): ListKind<GlobList> {
+  return globList(
+    'a list of content types, such as ["application/x-msdownload", "video/*", "file:PATH"]',
+    contentTypes,
+    (entry) => (/[/*]/.test(entry) ? undefined : 'is no content type: write "application/x-msdownload"'),
+    otherwise,
+  );
+}
+
+function globList(
+  expected: string,
+  kind: object,
+  fault: (entry: string) => string | undefined,
+  otherwise: readonly string[],
+): ListKind<GlobList> {
   return listKind<GlobSet, GlobList>(
-    'a list of globs, such as ["*mailer*", "file:PATH"]',
-    GlobSet,
-    () => new GlobSet(),
+    expected,
+    kind,
+    () => new GlobSet(fault),
     (parts) => ({
       get empty() {
         return parts.every(({ entries }) => entries.globs.length === 0);

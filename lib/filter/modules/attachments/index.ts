@@ -8,6 +8,7 @@ import { SavedParts } from './saved.ts';
 
 /** Milliseconds. */
 const EXPIRE_EVERY = 10 * 60_000;
+const HOUR = 60 * 60_000;
 /** Parts that a note names. */
 const MAX_NAMED = 5;
 /** Characters of a name in a reply. */
@@ -23,7 +24,7 @@ const options = z.strictObject({
   programs: follows('defang').describe(
     'What follows from a program, known by its bytes, whatever its name is',
   ),
-  types: kinds.globs().describe('Content types that are dangerous'),
+  types: kinds.contentTypes().describe('Content types that are dangerous'),
   type_action: follows('defang').describe('What follows from such a type'),
   archives: z
     .boolean()
@@ -44,7 +45,10 @@ const options = z.strictObject({
   save: kinds
     .storedPath('')
     .describe('The folder where originals go, below `data` if not absolute; "": nowhere'),
-  save_keep: kinds.duration('30d').describe('For how long'),
+  save_keep: kinds
+    .duration('30d')
+    .refine((time) => time >= HOUR, 'must be an hour at least: what is saved would be gone')
+    .describe('For how long'),
   save_max: kinds.size('1GiB').describe('Beyond it the module fails (on_error)'),
   senders_rejected: kinds
     .addresses()
@@ -91,6 +95,7 @@ export default defineModule({
     },
     'too-big': { about: 'sender', text: 'beyond max_body: attachments were not looked at' },
   },
+  folders: ({ save }) => (save === undefined ? [] : [['save', save]]),
   setup: ({ options, services }) => {
     const { save, save_keep, save_max, warning } = options;
     const saved = save === undefined ? undefined : new SavedParts(save, save_keep, save_max, services.now);

@@ -44,7 +44,7 @@ export const ruleSchema = z.strictObject({
   extensions: extensionsKind
     .optional()
     .describe('Of any of its names, or of a member of the archive that it is'),
-  types: kinds.globs().unwrap().optional().describe('Content types'),
+  types: kinds.contentTypes().unwrap().optional().describe('Content types'),
   larger: kinds.size().optional().describe('Larger than this, decoded'),
   action: kinds.action(undefined, DISARMINGS).describe('What follows'),
 });

@@ -64,6 +64,13 @@ export class PathTemplate {
       .map(checked);
   }
 
+  /** The folder in which the first thing is made that a message has a part in; relative where the path is. */
+  get base(): string {
+    const fixed = this.#components.findIndex(({ variables }) => variables.length > 0);
+    const above = this.#components.slice(0, fixed < 0 ? -1 : fixed).map((component) => component.source);
+    return join(this.#absolute ? sep : '', ...above);
+  }
+
   /**
    * The path, and the folder above everything that values decide. Each value stays within its component.
    * @param data what a relative path begins at

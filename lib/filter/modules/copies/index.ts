@@ -62,6 +62,10 @@ export default defineModule({
   changes: ['edit', 'copy'],
   options: z.strictObject({ copy: z.array(copySchema).default([]).describe('What is copied, and where to') }),
   findings: {},
+  folders: ({ copy }) =>
+    copy.flatMap(({ maildir, mbox }) =>
+      [maildir, mbox].flatMap((path) => (path === undefined ? [] : [['copy', path.base] as const])),
+    ),
   setup: async ({ options, services }) => {
     const copies: readonly PreparedCopy[] = await Promise.all(
       options.copy.map(async (copy) => ({

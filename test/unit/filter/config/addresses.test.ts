@@ -109,7 +109,7 @@ describe('an address list', () => {
     ['a@.example.com', '"a@.example.com" is no address: ".example.com" is no domain'],
     ['a@b..c', /is no domain/],
     ['192.0.2.1', '"192.0.2.1" is no domain'],
-    ['', '"" is no domain'],
+    ['', '"" is empty: an empty list is []'],
     ['.', '"." is no domain'],
     ['exam ple.com', /is no address/],
     ['-a.example', '"-a.example" is no domain'],

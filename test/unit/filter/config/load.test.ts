@@ -232,7 +232,22 @@ users = { group = "x" }`;
     ],
     [`${SOCKET}\nhttp.url = "https://q.example.org/?x"`, 'http.url: must be the URL of a host name'],
     [`${SOCKET}\nhttp.url = "https://me:secret@q.example.org"`, 'http.url: must be the URL of a host name'],
-    [`${SOCKET}\nhostname = 1979-05-27`, 'hostname: must be a text in quotes, got an object'],
+    [
+      `${SOCKET}\nhostname = 1979-05-27`,
+      'hostname: must be the name of a machine, such as "mx.example.org", got an object',
+    ],
+    // What a timer cannot hold would end at once.
+    [`${SOCKET}\ntimeout = "0s"`, '2:1: timeout: must be from "1ms" to "24d"'],
+    [`${SOCKET}\ndns.timeout = "25d"`, '2:5: dns.timeout: must be from "1ms" to "24d"'],
+    [`${SOCKET}\n[[module]]\nuse = "spf"\ndeadline = "0s"`, '4:1: deadline: must be from "1ms" to "24d"'],
+    ['socket = ["inet:1@h", "inet:1@h"]', '1:1: socket: names a socket twice'],
+    [`${SOCKET}\nhostname = "a\\r\\nX: b"`, '2:1: hostname: must be the name of a machine, such as'],
+    [`${SOCKET}\nhostname = "mail server"`, '2:1: hostname: must be the name of a machine, such as'],
+    [`${SOCKET}\nhostname = "a\\u202eb"`, '2:1: hostname: must be the name of a machine, such as'],
+    [`${SOCKET}\nhelp = "https://x/{fnding}"`, '2:1: help: has "{fnding}", which is not known here'],
+    [`${SOCKET}\ndata = ""`, '2:1: data: must not be empty, got ""'],
+    [`${SOCKET}\n[quarantine]\npath = ""`, '3:1: quarantine.path: must be a folder of its own'],
+    [`${SOCKET}\n[quarantine]\npath = "."`, '3:1: quarantine.path: must be a folder of its own'],
     [`${SOCKET}\nlog = "debug"`, 'log: must be a table, { … }, got "debug"'],
     [
       `${SOCKET}\nstore.url = "mysql://secret@x"`,
@@ -311,6 +326,10 @@ users = { group = "x" }`;
     [
       `${SOCKET}\n[[module]]\nuse = "spf"\naccept_fail = ["a@b", 5]`,
       '4:23: accept_fail[1]: must be a string, got 5',
+    ],
+    [
+      `${SOCKET}\n[[module]]\nuse = "spf"\naccept_fail = [" "]`,
+      '4:16: accept_fail[0]: " " is empty: an empty list is []',
     ],
     [
       `${SOCKET}\n[[module]]\nuse = "limits"\nusers = "foo"`,

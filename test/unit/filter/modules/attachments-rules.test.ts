@@ -23,6 +23,14 @@ async function found(
   return (await filter.last())?.findings.map(({ name, action }) => `${name.slice(12)} ${action}`) ?? [];
 }
 
+it.each([
+  ['types = ["exe"]', /types\[0\]: "exe" is no content type: write/],
+  ['rules = [{ types = ["exe"], action = "reject" }]', /rules\[0\]\.types\[0\]: "exe" is no content type/],
+  ['save_keep = "5m"', /save_keep: must be an hour at least/],
+])('%s is refused: it would do nothing, or lose what is saved', async (options, fault) => {
+  await expect(testFilter(`[[module]]\nuse = "attachments"\n${options}\n`)).rejects.toThrow(fault);
+});
+
 describe('a rule that lets something through', () => {
   const lab = '{ to = ["lab@example.com"], extensions = ["exe"], action = "continue" }';
 
