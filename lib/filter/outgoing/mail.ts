@@ -17,10 +17,17 @@ export interface OutgoingMail {
 export class OutgoingError extends Error {
   override readonly name: string = 'OutgoingError';
   readonly outcome: 'later' | 'never' | 'unknown';
+  /** Whoever is to take it is away, or takes nothing now: it would be the same with any other mail. */
+  readonly isAway: boolean;
 
-  constructor(outcome: OutgoingError['outcome'], message: string, options?: ErrorOptions) {
+  constructor(
+    outcome: OutgoingError['outcome'],
+    message: string,
+    { isAway = false, ...options }: ErrorOptions & { readonly isAway?: boolean } = {},
+  ) {
     super(message, options);
     this.outcome = outcome;
+    this.isAway = isAway;
   }
 }
 

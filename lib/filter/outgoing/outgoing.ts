@@ -23,7 +23,7 @@ export async function send(
   } else if (sendmail !== undefined) {
     await (await import('./sendmail.ts')).sendByProgram(sendmail, mail, handing);
   } else {
-    throw new OutgoingError('later', '[outgoing] says neither smtp nor sendmail');
+    throw new OutgoingError('later', '[outgoing] says neither smtp nor sendmail', { isAway: true });
   }
 }
 
@@ -33,6 +33,6 @@ async function loadSmtp(): Promise<typeof import('./smtp.ts')> {
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
     const message = 'smtp in [outgoing] needs nodemailer: npm install nodemailer';
-    throw new OutgoingError('later', message, { cause: error });
+    throw new OutgoingError('later', message, { cause: error, isAway: true });
   }
 }

@@ -53,13 +53,16 @@ async function ended(program: string, child: ReturnType<typeof spawn>): Promise<
   } catch (error) {
     // Where it could not be started it has no process.
     const message = error instanceof Error ? error.message : String(error);
-    throw new OutgoingError(child.pid === undefined ? 'later' : 'unknown', message, { cause: error });
+    const isAway = child.pid === undefined;
+    throw new OutgoingError(isAway ? 'later' : 'unknown', message, { cause: error, isAway });
   }
   if (status === 0) return;
   const outcome = signal !== null ? 'unknown' : LATER.includes(status) ? 'later' : 'never';
   throw new OutgoingError(
     outcome,
     `${program} failed (${signal ?? `status ${status}`}): ${complaint.trim() || 'it did not say why'}`,
+    // It only queues: what it has no room for is all the same to it.
+    { isAway: outcome === 'later' },
   );
 }
 

@@ -72,5 +72,7 @@ function toOutgoing(error: unknown, isHanded: boolean): OutgoingError {
   // Nodemailer sends no address with an angle bracket in it, not even in quotes.
   const isUnwritable = code === 0 && error instanceof Error && 'code' in error && error.code === 'EENVELOPE';
   const outcome = code >= 500 || isUnwritable ? 'never' : code >= 400 || !isHanded ? 'later' : 'unknown';
-  return new OutgoingError(outcome, message, { cause: error });
+  // 421: it closes, or has too much to do.
+  const isAway = outcome === 'later' && (code === 0 || code === 421);
+  return new OutgoingError(outcome, message, { cause: error, isAway });
 }

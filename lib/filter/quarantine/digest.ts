@@ -42,8 +42,6 @@ const MAX_SHOWN = 50;
 const PAGE = 500;
 /** Milliseconds for which it is known up to when an owner has been told, longer than what that was about is held. */
 const TOLD_AFTER = 3 * 86_400_000;
-/** So many mails in a row that the mail server does not take: it is away. */
-const MAX_FAILURES = 5;
 
 /**
  * Tells each owner what was held from `since` on, and before `until`.
@@ -58,7 +56,6 @@ export async function sendDigests(
 ): Promise<void> {
   const { store, log, metrics, held } = parts;
   const ttl = held.keep + TOLD_AFTER;
-  let failures = 0;
   let sent = 0;
   let last: unknown;
   for (const [owner, news] of await collect(parts, since, until)) {
@@ -70,7 +67,6 @@ export async function sendDigests(
     try {
       await tell(parts, owner, news);
       sent++;
-      failures = 0;
     } catch (error) {
       metrics.count('quarantine_digest_failures_total');
       log.error({ owner, error }, 'a digest could not be sent');
@@ -78,7 +74,7 @@ export async function sendDigests(
       if (news.told === undefined) await store.delete(key);
       else await store.set(key, news.told, { ttl });
       last = error;
-      if (++failures >= MAX_FAILURES) break;
+      if (error instanceof OutgoingError && error.isAway) break;
     }
   }
   metrics.count('quarantine_digests_total', {}, sent);

@@ -29,8 +29,13 @@ export interface ReleasesParts {
 /** What came of a release. */
 export type Released =
   | { readonly outcome: 'released'; readonly item: HeldItem }
-  /** It did not take it yet, and is asked again. `fault`: what it said, where it was asked. */
-  | { readonly outcome: 'waiting'; readonly item: HeldItem; readonly fault: string | undefined }
+  /** It did not take it yet, and is asked again. `fault`: what it said, where it was asked. `isAway`: so it is for all others too. */
+  | {
+      readonly outcome: 'waiting';
+      readonly item: HeldItem;
+      readonly fault: string | undefined;
+      readonly isAway?: boolean;
+    }
   /** It does not take it; or nobody knows whether it did: then the item is `doubtful`. It is held. */
   | { readonly outcome: 'failed'; readonly item: HeldItem; readonly fault: string };
 
@@ -187,8 +192,7 @@ export class Releases {
       const released = await this.attempt(item);
       if (released.outcome === 'released') waiting--;
       else if (released.outcome === 'waiting' && released.fault !== undefined) {
-        // Who is away for one is away for all; who has no room for one may have for another.
-        isAway = !/\b4\d\d\b/.test(released.fault);
+        isAway = released.isAway === true;
         log.warn({ item: item.id, fault: released.fault }, 'a released message is not taken yet');
       }
     }
@@ -212,7 +216,10 @@ export class Releases {
     const outcome = came === 'later' && !isAskedAgain ? 'never' : came;
     const failed = await this.#mine(item, id, (present) => afterFailure(present, outcome, fault, now()));
     if (failed === undefined) return await this.#standing(item);
-    if (failed.state === 'releasing') return { outcome: 'waiting', item: failed, fault };
+    if (failed.state === 'releasing') {
+      const isAway = error instanceof OutgoingError ? error.isAway : true;
+      return { outcome: 'waiting', item: failed, fault, isAway };
+    }
     metrics.count('quarantine_release_failures_total');
     log.error(
       { item: item.id, owner: item.owner, doubtful: failed.doubtful, fault },

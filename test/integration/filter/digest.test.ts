@@ -145,6 +145,29 @@ describe('the digest', () => {
     expect(subjects().slice(2)).toEqual(['c@example.com: 1 message is held for you: one']);
   });
 
+  it('reaches everybody else, however many mailboxes are full', async () => {
+    await using all = await setting(OURS + HOLD, (stage, { recipients }) =>
+      stage === 'rcpt' && recipients[0]?.startsWith('full') === true ? '452 mailbox full' : undefined,
+    );
+    const { filter, sink, clock, digest } = all;
+    await filter.send();
+    for (let n = 0; n < 12; n++) {
+      clock.at++;
+      await filter.send({ recipients: [`full${n}@example.com`] });
+    }
+    await expect(digest()).rejects.toThrow('mailbox full');
+    expect(sink.mails.flatMap(({ recipients }) => recipients)).toEqual(['b@example.com']);
+  });
+
+  it('asks a mail server that is away once', async () => {
+    await using all = await setting();
+    const { filter, sink, digest } = all;
+    await filter.send({ recipients: ['b@example.com', 'c@example.com', 'd@example.com'] });
+    await sink[Symbol.asyncDispose]();
+    await expect(digest()).rejects.toThrow('ECONNREFUSED');
+    expect(filter.metrics.read('quarantine_digest_failures_total').get('')).toBe(1);
+  });
+
   it('shows hostile text as text', async () => {
     await using all = await setting();
     const { filter, sink, digest } = all;

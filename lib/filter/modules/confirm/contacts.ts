@@ -44,6 +44,8 @@ export class Contacts {
   readonly tokens: Tokens;
   readonly #services: Services;
   readonly #expire: number;
+  /** Up to which of those that wait it came, where there are many: those behind have their turn next. */
+  #askedAgain: string | undefined;
 
   constructor(services: Services, expire: number) {
     this.#services = services;
@@ -95,9 +97,13 @@ export class Contacts {
   /** Asks those whom the mail server would not take mail for before. */
   async askAgain(): Promise<void> {
     const waiting: string[] = [];
-    for await (const [key, value] of this.#services.store.scan('outbox/', { about: MAX_AT_ONCE })) {
+    const from = this.#askedAgain === undefined ? {} : { after: this.#askedAgain };
+    this.#askedAgain = undefined;
+    for await (const [key, value] of this.#services.store.scan('outbox/', { about: MAX_AT_ONCE, ...from })) {
       if (value === WAITING) waiting.push(key.slice('outbox/'.length));
-      if (waiting.length >= MAX_AT_ONCE) break;
+      if (waiting.length < MAX_AT_ONCE) continue;
+      this.#askedAgain = key;
+      break;
     }
     for (const id of waiting) if (!(await this.#send(id))) return;
   }
@@ -160,7 +166,7 @@ export class Contacts {
       log.warn({ owner, sender: pending.sender, error: message }, 'a sender could not be asked to confirm');
       if (error instanceof OutgoingError && error.outcome === 'later') {
         await store.set(key, WAITING, { ttl: ASK_FOR, listed: true });
-        return false;
+        return !error.isAway;
       }
       metrics.count('confirm_questions_total', { outcome: 'failed' });
     }

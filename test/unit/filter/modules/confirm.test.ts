@@ -12,6 +12,7 @@ import { writeOwnMail } from '../../../../lib/filter/outgoing/own-mail.ts';
 import { Roles } from '../../../../lib/filter/roles.ts';
 import { MemoryBackend } from '../../../../lib/filter/store/memory.ts';
 import { parseMessage } from '../../../../lib/mime/index.ts';
+import type { MemoryZone } from '../../../../lib/testing/index.ts';
 import { faultsOf, type TestFilter, type TestMail, testFilter } from '../../../helpers/filter.ts';
 import { mailSink, type SinkAnswer, type SunkMail } from '../../../helpers/mail-sink.ts';
 import { until } from '../../../helpers/wait.ts';
@@ -31,6 +32,7 @@ interface Setting {
   readonly answer?: SinkAnswer;
   readonly top?: string;
   readonly outgoing?: boolean;
+  readonly zone?: MemoryZone;
 }
 
 async function site({
@@ -40,6 +42,7 @@ async function site({
   answer,
   top = '',
   outgoing = true,
+  zone = {},
 }: Setting = {}) {
   const sink = await mailSink(answer);
   const clock = { at: NOW };
@@ -55,6 +58,7 @@ use = "confirm"
 recipients = ["${OWNER}", "cid@ours.example"]
 ${options}`,
     {
+      zone,
       now: () => clock.at,
       top: `${top}\n${outgoing ? `[outgoing]\nsmtp = "127.0.0.1:${sink.port}"\n` : ''}`,
     },
@@ -416,6 +420,43 @@ describe('the question', () => {
     await Promise.all([contacts.askAgain(), contacts.askAgain()]);
     expect(all.questions()).toHaveLength(1);
     expect(await outbox()).toEqual([]);
+  });
+
+  it('waits for no other one that is not taken yet', async () => {
+    let isAway = true;
+    await using all = await site({
+      spf: '[[module]]\nuse = "spf"\nhelo_fail = "continue"\n',
+      answer: (_, { recipients }) =>
+        isAway || recipients[0]?.startsWith('stuck') === true ? '451 later' : undefined,
+      zone: { 'far.example': { TXT: ['v=spf1 ip4:192.0.2.7 -all'] } },
+    });
+    const senders = [...Array(5).keys()].flatMap((n) => [`stuck${n}@far.example`, `bob${n}@far.example`]);
+    for (const sender of senders)
+      await all.send({ sender, eml: LETTER.replace('bob@', sender.replace(/@.*/, '@')) });
+    const outbox = all.filter.store.part('confirm');
+    await until('all to wait', async () => {
+      let waiting = 0;
+      for await (const [, value] of outbox.scan('outbox/')) if (value === 'waiting') waiting++;
+      return waiting === senders.length;
+    });
+    isAway = false;
+    // More than are asked at a time.
+    for (let n = 0; n < 60; n++) {
+      await outbox.set(`outbox/2${n}`, 'waiting', { listed: true });
+      await outbox.set(
+        `pending/2${n}`,
+        JSON.stringify({ sender: `stuck@far.example`, owners: [OWNER], subject: '', token: '' }),
+      );
+    }
+    const contacts = new Contacts(servicesOf(all.filter), 14 * DAY);
+    await contacts.askAgain();
+    await contacts.askAgain();
+    expect(
+      all
+        .questions()
+        .map(({ to }) => to)
+        .sort(),
+    ).toEqual(senders.filter((sender) => sender.startsWith('bob')));
   });
 
   it('is given up where the mail server will not take it', async () => {
