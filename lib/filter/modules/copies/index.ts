@@ -4,7 +4,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { type Message, Milter, parseAddress } from '../../../index.ts';
 import {
   type AddressList,
+  aLabels,
   asMboxEntry,
+  comparableAddress,
   type Direction,
   defineModule,
   directionFact,
@@ -132,7 +134,7 @@ function peopleOf(
 /** Bounces come from this machine, and so do users without a domain. */
 function personOf(address: string, { hostname }: Services): Person {
   const { local, domain } = parseAddress(address);
-  return { user: local === '' ? 'mailer-daemon' : local, domain: domain === '' ? hostname : domain };
+  return { user: local === '' ? 'mailer-daemon' : local, domain: domain === '' ? hostname : aLabels(domain) };
 }
 
 function valuesOf(person: Person, direction: Direction, services: Services): Values {
@@ -146,7 +148,7 @@ async function address(
   recipients: readonly string[],
   planned: readonly Planned[],
 ): Promise<void> {
-  const known = new Set(recipients.map((recipient) => parseAddress(recipient).address));
+  const known = new Set(recipients.map(comparableAddress));
   for (const { copy, values } of planned) {
     for (const [template, isSeen] of [
       [copy.bcc, false],
@@ -155,8 +157,8 @@ async function address(
       if (template === undefined) continue;
       const { address: to } = parseAddress(template.fill(values));
       if (isSeen) await show(message, to);
-      if (known.has(to)) continue;
-      known.add(to);
+      if (known.has(comparableAddress(to))) continue;
+      known.add(comparableAddress(to));
       message.addRcpt(to);
     }
   }
@@ -166,7 +168,7 @@ async function address(
 async function show(message: Message, to: string): Promise<void> {
   const { headers } = (await message.mime()).root;
   const isIn = (value: string): boolean =>
-    readMailboxes(value).some(({ address: one }) => parseAddress(one).address === to);
+    readMailboxes(value).some(({ address: one }) => comparableAddress(one) === comparableAddress(to));
   const present = headers.getAll('Cc');
   if ([...headers.getAll('To'), ...present].some(({ value }) => isIn(value))) return;
   const [only] = present;

@@ -59,6 +59,20 @@ describe('bcc', () => {
     expect(await recipients(config, IN)).toEqual(['<b@example.com>', '<c@example.com>']);
   });
 
+  it('and an archive know a domain however it is written', async () => {
+    const config = copies(
+      '{ of = "incoming", bcc = "all@archive.%{domain}" }',
+      '{ of = "incoming", maildir = "m/%{domain}/%{user}" }',
+    ).replace('"example.com"', '"b\u00fccher.example"');
+    await using filter = await testFilter(config);
+    const owners = ['bob@b\u00fccher.example', 'Bob@xn--bcher-kva.example'];
+    const { message } = await filter.send({ recipients: owners });
+    expect(message.recipients.slice(2)).toEqual(['<all@archive.xn--bcher-kva.example>']);
+    expect(Object.keys(await stored(filter))).toEqual([
+      expect.stringMatching(/^m\/xn--bcher-kva\.example\/bob\/new\//),
+    ]);
+  });
+
   it('gets one for each recipient of ours of what comes in', async () => {
     const config = copies('{ of = "incoming", bcc = "%{user}@archive.example" }');
     expect(await recipients(config, { recipients: ['b@example.com', 'x@example.net'] })).toEqual([
