@@ -31,7 +31,8 @@ function hangingIn(stage: Stage, hold: Promise<unknown>, onError: OnError): type
 }
 
 describe('a handler that overruns its deadline', () => {
-  it.each(PLAYED_STAGES)('in %s is answered with the onError verdict, and reported', async (stage) => {
+  // Each waits for nothing but its deadlines.
+  it.concurrent.each(PLAYED_STAGES)('in %s is answered with the onError verdict, and reported', async (stage) => {
     const heard: Record<string, unknown> = {};
     for (const onError of ['tempfail', 'reject', 'accept', 'continue'] as const) {
       const hold = gate();
