@@ -32,25 +32,28 @@ function hangingIn(stage: Stage, hold: Promise<unknown>, onError: OnError): type
 
 describe('a handler that overruns its deadline', () => {
   // Each waits for nothing but its deadlines.
-  it.concurrent.each(PLAYED_STAGES)('in %s is answered with the onError verdict, and reported', async (stage) => {
-    const heard: Record<string, unknown> = {};
-    for (const onError of ['tempfail', 'reject', 'accept', 'continue'] as const) {
-      const hold = gate();
-      await using t = await serving(hangingIn(stage, hold.opened, onError), DEADLINES);
-      const mta = await t.mta();
-      const { verdict, reply } = await playUpTo(mta, stage);
-      heard[onError] = [verdict, reply?.code];
-      expect(t.server.stats()).toMatchObject({ deadlines: 1, failures: 0 });
-      expect(t.log).toMatchObject([{ level: 'error', fields: { stage, code: 'ERR_MILTER_DEADLINE' } }]);
-      hold.open();
-    }
-    expect(heard).toEqual({
-      tempfail: ['tempfail', 451],
-      reject: ['reject', 554],
-      accept: [stage === 'unknown' ? 'continue' : 'accept', undefined],
-      continue: ['continue', undefined],
-    });
-  });
+  it.concurrent.each(PLAYED_STAGES)(
+    'in %s is answered with the onError verdict, and reported',
+    async (stage) => {
+      const heard: Record<string, unknown> = {};
+      for (const onError of ['tempfail', 'reject', 'accept', 'continue'] as const) {
+        const hold = gate();
+        await using t = await serving(hangingIn(stage, hold.opened, onError), DEADLINES);
+        const mta = await t.mta();
+        const { verdict, reply } = await playUpTo(mta, stage);
+        heard[onError] = [verdict, reply?.code];
+        expect(t.server.stats()).toMatchObject({ deadlines: 1, failures: 0 });
+        expect(t.log).toMatchObject([{ level: 'error', fields: { stage, code: 'ERR_MILTER_DEADLINE' } }]);
+        hold.open();
+      }
+      expect(heard).toEqual({
+        tempfail: ['tempfail', 451],
+        reject: ['reject', 554],
+        accept: [stage === 'unknown' ? 'continue' : 'accept', undefined],
+        continue: ['continue', undefined],
+      });
+    },
+  );
 
   it('goes on with its own message while the next one comes, and can do it no harm', async () => {
     const calls: string[] = [];
