@@ -253,7 +253,7 @@ async function release(work: Work): Promise<number> {
       case 'released':
         return `released ${item.id} to ${printable(item.owner)}`;
       case 'waiting':
-        return `releasing ${item.id} to ${printable(item.owner)}: ${printable(released.fault ?? 'another process is at it')}; the filter that runs asks again`;
+        return `releasing ${item.id} to ${printable(item.owner)}: ${printable(released.fault ?? `another process sends it, on ${item.host}`)}; the filter that runs asks again`;
       case 'failed':
         throw fault(
           `${item.id} ${released.item.doubtful === true ? 'may have been delivered, or not' : 'could not be released'}: ${released.fault}`,

@@ -99,6 +99,8 @@ export class Releases {
   async attempt(item: HeldItem, deliver?: Deliver): Promise<Released> {
     const { held, now } = this.#parts;
     await this.#recover(item);
+    // Another machine's to send; who wants it elsewhere than in the mail is told.
+    if (deliver === undefined && !(await held.isHere(item))) return await this.#standing(item);
     const id = randomUUID();
     const taken = await held.items.change(item.id, (present) =>
       present?.state === 'releasing' && present.sending !== undefined && present.sending.attempt === undefined
