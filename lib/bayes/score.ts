@@ -88,7 +88,7 @@ export function logChiSquared(m: number, n: number): number {
 }
 
 /** Whether the beginning of a text, by itself, is clearly spam. */
-export function condemns(probabilities: readonly number[]): boolean {
+function condemns(probabilities: readonly number[]): boolean {
   return probabilities.length >= SEGMENT_TOKENS && fisher(probabilities) >= SEGMENT_SCORE;
 }
 

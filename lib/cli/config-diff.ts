@@ -23,7 +23,7 @@ export function diffConfigs(old: Config, next: Config): readonly Difference[] {
 }
 
 /** The full name of a value. */
-export function fullKey({ section, key }: ConfiguredValue): string {
+function fullKey({ section, key }: ConfiguredValue): string {
   return section === '' ? key : `${section}.${key}`;
 }
 

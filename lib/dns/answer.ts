@@ -82,7 +82,7 @@ export interface ResolveOptions {
 }
 
 /** Every {@link RecordType}. @internal */
-export const recordTypes: readonly RecordType[] = ['A', 'AAAA', 'CNAME', 'MX', 'NS', 'PTR', 'TXT'];
+const recordTypes: readonly RecordType[] = ['A', 'AAAA', 'CNAME', 'MX', 'NS', 'PTR', 'TXT'];
 const TYPE: Kind<RecordType> = oneOf(...recordTypes);
 const KINDS: Kinds<ResolveOptions> = { signal: instance(AbortSignal) };
 const NO_OPTIONS: ResolveOptions = {};

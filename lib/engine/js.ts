@@ -37,7 +37,7 @@ export function openJs(options: EngineOptions, take: (ticket: Ticket) => void): 
   return new JsServer(options, take);
 }
 
-export class JsServer implements EngineServer, SessionHost, ConnectionHost {
+class JsServer implements EngineServer, SessionHost, ConnectionHost {
   readonly name = 'js';
   readonly maxConnections: number;
   readonly take: (ticket: Ticket) => void;

@@ -41,7 +41,7 @@ const fixed: Readonly<Record<string, (settings: Settings) => unknown>> = {
 };
 
 /** The keys whose new values need a restart. */
-export function needRestart(old: Config, next: Config): readonly string[] {
+function needRestart(old: Config, next: Config): readonly string[] {
   const changed = Object.entries(fixed).filter(
     ([, read]) => JSON.stringify(read(old.settings)) !== JSON.stringify(read(next.settings)),
   );

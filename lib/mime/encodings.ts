@@ -78,7 +78,7 @@ export function decodeBase64(bytes: Buffer): Buffer {
 }
 
 /** Encodes as base64 in lines of 76 characters, the last one without a line end. */
-export function encodeBase64(bytes: Buffer, lineEnd: string): Buffer {
+function encodeBase64(bytes: Buffer, lineEnd: string): Buffer {
   const text = Buffer.from(bytes.toString('base64'), 'latin1');
   const lines = Math.max(1, Math.ceil(text.length / 76));
   const encoded = Buffer.allocUnsafe(text.length + (lines - 1) * lineEnd.length);
@@ -98,7 +98,7 @@ function hexValue(byte: number | undefined): number {
 }
 
 /** Decodes quoted-printable. An escape that is none stays as it is (RFC 2045 section 6.7, rules 1 to 5 and notes). */
-export function decodeQuotedPrintable(bytes: Buffer): Buffer {
+function decodeQuotedPrintable(bytes: Buffer): Buffer {
   const decoded = Buffer.allocUnsafe(bytes.length);
   let length = 0;
   // What stands between two escapes is copied in one go, but for white space at line ends: transports add it, so it goes.
@@ -160,7 +160,7 @@ const LETTER_F = 0x46;
  * Encodes as quoted-printable, line breaks staying line breaks. A line never starts with a dash, so that no boundary can
  * occur, nor with a dot or an "F", which transports might change (a lone dot, "From ").
  */
-export function encodeQuotedPrintable(bytes: Buffer, lineEnd: string): Buffer {
+function encodeQuotedPrintable(bytes: Buffer, lineEnd: string): Buffer {
   // Three characters for a byte, and a soft break for every 24 of them at worst.
   const encoded = Buffer.allocUnsafe(bytes.length * 3 + Math.ceil(bytes.length / 24) * (1 + lineEnd.length));
   const softBreak = Buffer.from(`=${lineEnd}`);

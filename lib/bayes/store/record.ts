@@ -7,7 +7,7 @@ import { checkOf, isOfSpam, type LearnedRecord, type Lesson, type Task, TOKENS_V
 const SPAM = 1;
 const LEARNED = 2;
 /** Flags, version, check. */
-export const RECORD_HEAD = 8;
+const RECORD_HEAD = 8;
 const KEY = 6;
 
 /** Keys as bytes, in which Redis keeps and compares them. */

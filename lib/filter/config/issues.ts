@@ -91,7 +91,7 @@ function likeliest(alternatives: readonly (readonly Issue[])[]): readonly Issue[
 }
 
 /** The keys that a table at this place may have; none where there is no table. */
-export function keysAt(schema: z.core.$ZodType, path: Path): readonly string[] {
+function keysAt(schema: z.core.$ZodType, path: Path): readonly string[] {
   return tablesAt(schema, path).flatMap((table) => Object.keys(table.def.shape));
 }
 

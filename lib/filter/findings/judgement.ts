@@ -18,7 +18,7 @@ const random = new Uint8Array(256 * REF_LENGTH);
 let drawn = random.length;
 
 /** A new name for a message: what every refusal ends with. 6 characters, one in a thousand million. */
-export function makeRef(): string {
+function makeRef(): string {
   if (drawn === random.length) {
     randomFillSync(random);
     drawn = 0;

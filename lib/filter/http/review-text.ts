@@ -32,7 +32,7 @@ export function reasonText({ findings }: HeldItem): string {
 }
 
 /** A finding in words. */
-export function findingText({ name, text }: HeldFinding): string {
+function findingText({ name, text }: HeldFinding): string {
   const line = visibleLine(text ?? name);
   return line.slice(0, 1).toUpperCase() + line.slice(1);
 }

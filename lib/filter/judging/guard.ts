@@ -11,7 +11,7 @@ import { type Judgement, judgementFact, serve } from '../findings/judgement.ts';
 import type { Running } from './running.ts';
 
 /** The stages that modules may work in. connect and helo would cost a crossing each, and the session knows all they say. */
-export const moduleStages = ['envfrom', 'envrcpt', 'data', 'header', 'eoh', 'body', 'eom'] as const;
+const moduleStages = ['envfrom', 'envrcpt', 'data', 'header', 'eoh', 'body', 'eom'] as const;
 export type ModuleStage = (typeof moduleStages)[number];
 
 /** The library's own watch is for what the guard lets slip: it leaves a module all of the stage. */

@@ -27,7 +27,7 @@ const END_OF_TIME = 1e15;
 const EVERYBODY = '*';
 
 /** Those that wait for somebody. */
-export const OPEN_STATES: readonly HeldState[] = ['held', 'requested', 'releasing'];
+const OPEN_STATES: readonly HeldState[] = ['held', 'requested', 'releasing'];
 
 /** Whether somebody still needs the message. */
 export function isWanted({ state }: HeldItem): boolean {

@@ -10,7 +10,7 @@
 export const GRACE = 60_000;
 
 /** Arguments of each call in {@link CALLS}. */
-export const CALL_ARGUMENTS = 6;
+const CALL_ARGUMENTS = 6;
 
 /**
  * KEYS: listed, ends, and the entry of each call. ARGV: now, the length of `milter:{PART}:e:`, then of each call its name, the
@@ -78,7 +78,7 @@ end
 return results`;
 
 /** Arguments of each window in {@link ADMIT} and {@link GIVE_BACK}. */
-export const WINDOW_ARGUMENTS = 6;
+const WINDOW_ARGUMENTS = 6;
 
 const READ_WINDOW = `
 local function arguments(i)

@@ -2,7 +2,7 @@
 import type { LogFields, Logger } from '../../index.ts';
 
 /** The levels, the most talkative first. */
-export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
+const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 type Level = (typeof logLevels)[number];
 
 /** What `[log]` says of it. */

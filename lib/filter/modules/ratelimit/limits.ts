@@ -3,7 +3,7 @@ import { type Milter, parseAddress } from '../../../index.ts';
 import { aLabels, clientFact, comparableAddress, kinds, networkOf, parseIp, z } from '../../kit.ts';
 
 /** What is counted apart from one another: every user, every sender … */
-export const limitKeys = ['user', 'sender', 'sender_domain', 'recipient', 'client', 'network'] as const;
+const limitKeys = ['user', 'sender', 'sender_domain', 'recipient', 'client', 'network'] as const;
 
 /** The most that may be in a window. */
 const most = z.int().min(1).max(Number.MAX_SAFE_INTEGER).optional();
