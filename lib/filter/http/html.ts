@@ -107,6 +107,14 @@ export function count(number: number): string {
   return ONES.format(number);
 }
 
+const HOUR = 3_600_000;
+
+/** How long something lasts, in milliseconds, in whole days or, where those would not be right, hours. */
+export function period(milliseconds: number): string {
+  const hours = Math.max(1, Math.round(milliseconds / HOUR));
+  return hours % 24 === 0 || hours > 72 ? plural(Math.round(hours / 24), 'day') : plural(hours, 'hour');
+}
+
 /** `1 message`, `2 messages`. */
 export function plural(number: number, one: string): string {
   return `${count(number)} ${one}${number === 1 ? '' : 's'}`;

@@ -2,7 +2,7 @@
 import type { HeldPage, HeldQuery } from '../quarantine/quarantine.ts';
 import type { Answer } from './answer.ts';
 import { buttons } from './deeds.ts';
-import { type Html, html, mailText, moment, plural } from './html.ts';
+import { type Html, html, mailText, moment, period } from './html.ts';
 import { formToken } from './layout.ts';
 import { reasonText, senderText, tags } from './review-text.ts';
 import type { SignedVisit } from './site.ts';
@@ -34,7 +34,7 @@ export async function listPage(visit: SignedVisit): Promise<Answer> {
     account.isAdmin
       ? 'Mail that is held for everybody.'
       : html`Mail that is held for ${account.addresses.join(', ')}.`
-  } It is kept for ${plural(Math.round(filter.config.settings.quarantine.keep / 86_400_000), 'day')}, and then let go.</p>
+  } It is kept for ${period(filter.config.settings.quarantine.keep)}, and then let go.</p>
 <form class="search" method="get" action="/quarantine" role="search">
 <div><label for="q">Search</label><input type="search" id="q" name="q" value="${text}" maxlength="${MAX_SEARCHED}" placeholder="Sender, subject, recipient, reason"></div>
 <div><label for="which">Show</label><select id="which" name="which">${WHICH.map(

@@ -1,5 +1,5 @@
 /** What a digest says. Everything in it that comes from mail is hostile: escaped in HTML, on one line in text. */
-import { type Html, html, visibleLine } from '../http/html.ts';
+import { type Html, html, period, visibleLine } from '../http/html.ts';
 import type { OwnMail } from '../outgoing/own-mail.ts';
 import type { HeldItem } from './quarantine.ts';
 
@@ -25,8 +25,6 @@ export interface DigestContent {
   readonly hostname: string;
 }
 
-const DAY = 86_400_000;
-
 /** Writes a digest. */
 export function digestMail(content: DigestContent): OwnMail {
   const { owner, count } = content;
@@ -35,8 +33,7 @@ export function digestMail(content: DigestContent): OwnMail {
 }
 
 function introduction({ owner, count, keep, hostname }: DigestContent): string {
-  const days = Math.max(1, Math.round(keep / DAY));
-  return `The mail filter on ${hostname} holds ${count === 1 ? 'a new message' : `${count} new messages`} for ${owner}. What you do not release is deleted after ${days === 1 ? 'a day' : `${days} days`}.`;
+  return `The mail filter on ${hostname} holds ${count === 1 ? 'a new message' : `${count} new messages`} for ${owner}. What you do not release is deleted after ${period(keep)}.`;
 }
 
 function ending({ page, count, rows }: DigestContent): string {

@@ -26,7 +26,7 @@ async function setting(modules = OURS + HOLD, answer?: SinkAnswer, top = PAGE): 
   const sink = await mailSink(answer);
   const clock = { at: Date.UTC(2026, 10, 26, 12) };
   const filter = await testFilter(modules, {
-    top: `${top}[outgoing]\nsmtp = "127.0.0.1:${sink.port}"\nfrom = "postmaster@example.com"\n[quarantine]\ndigest = "07:00"\n`,
+    top: `${top}[outgoing]\nsmtp = "127.0.0.1:${sink.port}"\nfrom = "postmaster@example.com"\n${top.includes('[quarantine]') ? '' : '[quarantine]\ndigest = "07:00"\n'}`,
     now: () => clock.at,
   });
   const parts: DigestParts = {
@@ -100,6 +100,18 @@ describe('the digest', () => {
     await digest();
     expect(sink.mails).toHaveLength(2);
     expect(filter.metrics.read('quarantine_digests_total').get('')).toBe(2);
+  });
+
+  it.each([
+    ['1h', '1 hour'],
+    ['36h', '36 hours'],
+    ['1d', '1 day'],
+    ['30d', '30 days'],
+  ])('says that what is kept for %s goes after %s', async (keep, text) => {
+    await using all = await setting(OURS + HOLD, undefined, `${PAGE}[quarantine]\nkeep = "${keep}"\n`);
+    await all.filter.send();
+    await all.digest();
+    expect(partsOf(all.sink.mails[0]?.message ?? '').text).toContain(`is deleted after ${text}.`);
   });
 
   it('is mail that this filter does not hold', async () => {
