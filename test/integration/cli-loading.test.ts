@@ -63,6 +63,23 @@ describe('what is loaded', () => {
     ).toEqual([]);
   });
 
+  it('to serve modules that look at no part of a message: nothing that takes it apart', async () => {
+    await using folder = await temporaryDirectory();
+    const config = join(folder.path, 'milter.toml');
+    writeFileSync(
+      config,
+      `socket = "unix:${join(folder.path, 's')}"\ndata = "${folder.path}"\n[[module]]\nuse = "spf"\n[[module]]\nuse = "auth"\n`,
+    );
+    await using running = new RunningMilter([config], { env: environment(folder.path) });
+    await running.address();
+    running.child.kill('SIGTERM');
+    expect(await running.status()).toBe(0);
+    const names = loaded(folder.path);
+    expect(names).toContain('filter/modules/auth/index.ts');
+    for (const unwanted of ['mime/index.ts', 'htmlparser2', 'mailauth'])
+      expect(names).not.toContain(unwanted);
+  });
+
   it.each([
     ['to show the versions', ['--version']],
     ['to ask SPF', ['spf', '--help']],

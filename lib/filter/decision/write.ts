@@ -3,7 +3,7 @@
  * points. A message from outside that brings such headers along loses them: people's own rules go by them.
  */
 import type { Message } from '../../index.ts';
-import { decodeWords, encodeWords } from '../../mime/index.ts';
+import { decodeWords, encodeWords } from '../../mime/words.ts';
 import type { Direction } from '../facts.ts';
 import type { MessageDecision, Ruled } from './decide.ts';
 

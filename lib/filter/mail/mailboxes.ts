@@ -2,7 +2,7 @@
  * The mailboxes of a From, Sender or To field (RFC 5322 section 3.4), as mail readers take them: comments and quoted
  * strings are told apart, groups give their members, and what is broken gives whatever address can still be seen.
  */
-import { decodeWords } from '../../mime/index.ts';
+import { decodeWords } from '../../mime/words.ts';
 
 /** One mailbox of a field. */
 export interface Mailbox {

@@ -1,5 +1,5 @@
 /** Header text as a person reads it, and words found in it whatever they are dressed up in. */
-import { decodeWords } from '../../mime/index.ts';
+import { decodeWords } from '../../mime/words.ts';
 import type { WordList } from '../config/lists/words.ts';
 
 /** Nobody reads more of a field. */

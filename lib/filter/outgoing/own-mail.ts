@@ -1,6 +1,6 @@
 /** Mail that the filter writes itself: to one recipient, in text and perhaps HTML. */
 import { randomUUID } from 'node:crypto';
-import { encodeWords } from '../../mime/index.ts';
+import { encodeWords } from '../../mime/words.ts';
 import type { Settings } from '../config/schema.ts';
 
 /** What it says. */

@@ -1,7 +1,6 @@
 /** Brings the items of the quarantine and its files together again, and forgets what is too old. */
 import { hostname } from 'node:os';
 import type { Logger } from '../../index.ts';
-import { parseMessage } from '../../mime/index.ts';
 import type { Metrics } from '../watch/metrics.ts';
 import type { FolderEntry } from './folder.ts';
 import { type HeldMail, makeId, readable } from './held-mail.ts';
@@ -136,6 +135,7 @@ async function adopt(held: HeldMail, sha256: string, at: number): Promise<HeldIt
   } catch {
     return undefined;
   }
+  const { parseMessage } = await import('../../mime/index.ts');
   const { headers } = parseMessage(message).root;
   const header = (name: string): string => readable(headers.get(name)?.value ?? '');
   return await held.items.change(makeId(sha256, ''), (present) =>

@@ -6,7 +6,7 @@
 import { createHash } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Logger, Milter } from '../../index.ts';
-import { decodeWords } from '../../mime/index.ts';
+import { decodeWords } from '../../mime/words.ts';
 import type { Settings } from '../config/schema.ts';
 import { directionFact } from '../facts.ts';
 import { type Finding, holds } from '../findings/finding.ts';

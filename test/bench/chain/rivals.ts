@@ -1,5 +1,6 @@
 /** Those who are compared: what Postfix is told of each, how it is started, and which processes are it. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdir, open, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -25,6 +26,10 @@ export interface Rival {
   /** What delivered mail must say: that it was checked. */
   readonly proof: readonly RegExp[];
 }
+
+/** Ours is started with what its unit of systemd gives it. */
+const UNIT = readFileSync(join(import.meta.dirname, '../../../operation/milter.service'), 'utf8');
+const ENVIRONMENT = [...UNIT.matchAll(/^Environment=(\S+)$/gm)].map(([, setting = '']) => setting);
 
 const PROOF = [/\bspf=pass/, /\bdkim=pass/, /\bdmarc=pass/] as const;
 const POLICYD = 'policyd-spf';
@@ -87,7 +92,7 @@ export function rivals(folder: string, profile: string | undefined): Rival[] {
       const profiling = profile === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${join(profile, id)}`];
       const main = join(import.meta.dirname, '../../../dist/cli/main.js');
       const args = [...profiling, main, 'run', config, '--socket', `unix:${socket(id)}`];
-      return [await startServer(socket(id), process.execPath, ...args)];
+      return [await startServer(socket(id), 'env', ...ENVIRONMENT, process.execPath, ...args)];
     },
   });
 
