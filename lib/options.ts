@@ -200,5 +200,6 @@ export function show(value: unknown): string {
   }
   if (typeof value === 'function') return 'a function';
   if (typeof value !== 'object' || value === null) return String(value);
+  if (value instanceof Promise) return 'a promise (is an await missing?)';
   return Array.isArray(value) ? 'an array' : 'an object';
 }

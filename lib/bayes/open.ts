@@ -126,6 +126,8 @@ export async function openBayes(options: BayesOptions): Promise<Bayes> {
   checkOptions('openBayes option', options, KINDS, wrongArgument);
   const { retention = {}, minTrained = 50, now = Date.now } = options;
   checkOptions('retention', retention, RETENTION_KINDS, wrongArgument);
+  if (options.url === undefined)
+    throw wrongArgument('openBayes needs the option "url", such as "sqlite:/var/lib/milter/bayes.db"');
   const url = parseUrl(options.url);
   const bayes = new ThreadedBayes({ url, minTrained, retention: { ...RETENTION, ...retention } }, now);
   try {

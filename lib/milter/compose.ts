@@ -1,7 +1,9 @@
 /**
  * Several filters made into one.
  */
+
 import { MilterError } from '../errors.ts';
+import { show } from '../options.ts';
 import { checkClass } from './check-class.ts';
 import { isMilterClass, Milter, type MilterClass } from './milter.ts';
 
@@ -40,6 +42,14 @@ export function compose(...filters: readonly Filter[]): MilterClass {
     value: `compose(${members.map((member) => member.name || 'factory').join(', ')})`,
   });
   return Composed;
+}
+
+/** Refuses what is neither a Milter class nor can be a factory; `needs` says what errors say is needed. */
+export function checkFilter(who: string, filter: Filter, needs: string): void {
+  if (typeof filter !== 'function')
+    throw new MilterError('ERR_MILTER_FILTER', `${who} needs ${needs}, got ${show(filter)}`);
+  if (!isMilterClass(filter) && isClass(filter))
+    throw new MilterError('ERR_MILTER_FILTER', `class ${filter.name} does not extend Milter`);
 }
 
 /** Whether a function can only be called with `new`. */

@@ -1,7 +1,9 @@
 /**
  * What handlers answer with: words, and replies whose text the SMTP client gets to see.
  */
+
 import { wrongArgument } from '../errors.ts';
+import { checkValue, text } from '../options.ts';
 import { encodeText } from '../text.ts';
 
 const replyBrand: unique symbol = Symbol.for('libmilter.reply') as never;
@@ -82,8 +84,9 @@ export function tempfail(code: ReplyCode<4>, enhanced: EnhancedCode<4> | null, .
  * Makes text from elsewhere (a DNS record, a header, an address) fit for a reply: control characters become
  * spaces, other non-ASCII a question mark, and it ends after 400 characters.
  */
-export function safeText(text: string): string {
-  const plain = text
+export function safeText(foreign: string): string {
+  checkValue('safeText: the text', foreign, text, wrongArgument);
+  const plain = foreign
     // biome-ignore lint/suspicious/noControlCharactersInRegex: finding control characters is the point.
     .replace(/[\u0000-\u001f\u007f]+/g, ' ')
     .replace(/[^\u0020-\u007e]+/gu, '?')

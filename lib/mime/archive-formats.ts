@@ -1,6 +1,10 @@
 /**
  * Kinds of archives and disk images: told by their first bytes or, failing that, by name.
  */
+
+import { wrongArgument } from '../errors.ts';
+import { checkValue } from '../options.ts';
+import { aBuffer } from './kinds.ts';
 import { extensionsOf } from './names.ts';
 import { isTar } from './tar.ts';
 
@@ -137,6 +141,7 @@ export const SIGNATURE_BYTES: number = 0x8001 + 5;
  * 32,774 bytes tell every kind, 512 all but disk images.
  */
 export function archiveFormat(bytes: Buffer, names: readonly string[] = []): ArchiveFormat | undefined {
+  checkValue('archiveFormat: the file', bytes, aBuffer, wrongArgument);
   const first = BY_FIRST_BYTE.get(bytes[0] ?? 0);
   const near = (first && findSignature(bytes, first)) ?? findSignature(bytes, NEAR);
   if (near !== undefined) return near;

@@ -1,8 +1,12 @@
 /**
  * Archives that are parts of a message.
  */
+
+import { wrongArgument } from '../errors.ts';
+import { checkValue } from '../options.ts';
 import { type ArchiveListing, listArchive } from './archive.ts';
 import type { ArchiveLimits } from './archive-budget.ts';
+import { aPart } from './kinds.ts';
 import type { Part } from './part.ts';
 
 /** Listings by content, which is one object until a part is edited, and by names and limits. */
@@ -16,6 +20,7 @@ export async function listPart(
   part: Part,
   limits: Partial<ArchiveLimits> = {},
 ): Promise<readonly ArchiveListing[]> {
+  checkValue('listPart: the part', part, aPart, wrongArgument);
   const { names } = part;
   const key = JSON.stringify([names, limits]);
   const found: ArchiveListing[] = [];

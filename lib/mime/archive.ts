@@ -1,8 +1,11 @@
 /**
  * What is inside an attachment that is an archive, and inside the archives inside it.
  */
+
 import { promisify } from 'node:util';
 import { gunzip } from 'node:zlib';
+import { wrongArgument } from '../errors.ts';
+import { checkValue } from '../options.ts';
 import {
   type ArchiveLimits,
   type ArchiveProblem,
@@ -11,6 +14,7 @@ import {
   LimitReached,
 } from './archive-budget.ts';
 import { type ArchiveFormat, archiveFormat } from './archive-formats.ts';
+import { aBuffer } from './kinds.ts';
 import { withLimits } from './limits.ts';
 import { programFormat } from './programs.ts';
 import { isTar, readTar } from './tar.ts';
@@ -55,6 +59,7 @@ export async function listArchive(
   names: readonly string[] = [],
   limits?: Partial<ArchiveLimits>,
 ): Promise<ArchiveListing | undefined> {
+  checkValue('listArchive: the archive', bytes, aBuffer, wrongArgument);
   const checked = withLimits(defaultArchiveLimits, limits);
   const format = archiveFormat(bytes, names);
   // Delivery reports have zip files of no bytes in them.

@@ -1,11 +1,16 @@
 /**
  * What of a message is its body, to be read at once, and what is attached to it.
  */
+
+import { wrongArgument } from '../errors.ts';
+import { checkValue } from '../options.ts';
+import { aMessage, aPart } from './kinds.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
 
 /** Whether a part is text that mail readers show as the body, rather than an attachment. */
 export function isBodyText(part: Part): boolean {
+  checkValue('isBodyText: the part', part, aPart, wrongArgument);
   const isText = part.contentType === 'text/plain' || part.contentType === 'text/html';
   return isText && part.disposition !== 'attachment' && part.names.length === 0;
 }
@@ -20,8 +25,9 @@ const SEALED: readonly (readonly [type: string, seal: 'signed' | 'encrypted'])[]
  * multipart/encrypted (RFC 1847), S/MIME (RFC 8551), PGP in the text. Whoever changes it breaks that. A DKIM signature is
  * not meant: it is the sending server's.
  */
-export function sealOf({ root }: MimeMessage): 'signed' | 'encrypted' | undefined {
-  let body: Part | undefined = root;
+export function sealOf(message: MimeMessage): 'signed' | 'encrypted' | undefined {
+  checkValue('sealOf: the message', message, aMessage, wrongArgument);
+  let body: Part | undefined = message.root;
   for (let depth = 0; body && depth < 16; depth++) {
     const { contentType }: Part = body;
     const seal = SEALED.find(([type]) => type === contentType)?.[1] ?? smimeSeal(body);

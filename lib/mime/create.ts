@@ -54,7 +54,7 @@ export function createPart(description: NewPart, lineEnd: '\r\n' | '\n' = '\r\n'
   return parseMessage(Buffer.concat(writePart(description, lineEnd))).root;
 }
 
-const LINE_END = oneOf('\r\n', '\n');
+const LINE_END = { ...oneOf('\r\n', '\n'), must: 'be "\\r\\n" or "\\n"' };
 
 const content: Kind<Uint8Array | string> = {
   must: 'be a string, or bytes',

@@ -2,8 +2,9 @@
  * Making a message harmless: poisonous parts become a warning that names what was there, or go, or are renamed; HTML loses
  * what acts.
  */
+
 import { wrongArgument } from '../errors.ts';
-import { callback, checkOptions, flag, type Kind, type Kinds, oneOf } from '../options.ts';
+import { callback, checkOptions, checkValue, flag, type Kind, type Kinds, oneOf } from '../options.ts';
 import type { ArchiveProblem } from './archive-budget.ts';
 import type { HtmlRemoval } from './html.ts';
 import { cleanHtmlPart, isMarkup } from './html-part.ts';
@@ -16,6 +17,7 @@ import {
   type PoisonReason,
   quoted,
 } from './inspect.ts';
+import { aMessage, aPart } from './kinds.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
 import { isNamedMessage } from './readings.ts';
@@ -97,6 +99,7 @@ const KINDS: Kinds<DefangPolicy> = {
  * @throws TypeError for an unknown option or an impossible value. Rejects with what `check` or `save` reject with.
  */
 export async function defang(message: MimeMessage, policy: DefangPolicy = {}): Promise<DefangReport> {
+  checkValue('defang: the message', message, aMessage, wrongArgument);
   checkOptions('defang option', policy, KINDS, wrongArgument);
   return await new Defanger(policy).run(message);
 }
@@ -108,6 +111,7 @@ export async function defang(message: MimeMessage, policy: DefangPolicy = {}): P
  * @param warning The text that stands in its place.
  */
 export function disarm(part: Part, how: Disarming, warning: string): void {
+  checkValue('disarm: the part', part, aPart, wrongArgument);
   const { parent } = part;
   if (how === 'rename') {
     const name = `${part.names[0] ?? 'attachment'}.defang`;
@@ -211,11 +215,18 @@ class Defanger {
   }
 }
 
+const aWarnedOf: Kind<Pick<PoisonousPart, 'names'>> = {
+  must: 'be the part that was removed',
+  accepts: (value): value is PoisonousPart =>
+    Array.isArray((value as Partial<PoisonousPart> | null | undefined)?.names),
+};
+
 /** The warning that {@link defang} writes unless told otherwise: names, reason, and where the original was kept, in English. */
 export function defaultWarning(
   part: Pick<PoisonousPart, 'reason' | 'contentType' | 'names'>,
   saved: string | undefined,
 ): string {
+  checkValue('defaultWarning: the part', part, aWarnedOf, wrongArgument);
   const what = part.names[0] === undefined ? `of type ${part.contentType}` : quoted(part.names[0]);
   const lines = [
     `WARNING: an attachment of this message was removed: ${what}`,

@@ -2,8 +2,12 @@
  * HTML as bytes in some charset: a view of it as ASCII by which markup is found, whatever the charset, so that no
  * character outside the markup is ever decoded and encoded again.
  */
+
+import { wrongArgument } from '../errors.ts';
+import { checkValue } from '../options.ts';
 import { type ActiveContent, type Cut, findActive, type HtmlRemoval } from './html.ts';
 import { findRemote } from './html-remote.ts';
+import { aPart } from './kinds.ts';
 import { extensionsOf } from './names.ts';
 import type { Part } from './part.ts';
 import { finishInTurns, type Steps } from './slice.ts';
@@ -36,6 +40,7 @@ function markupKind(part: Part): 'html' | 'svg' | 'xml' | undefined {
 
 /** Whether a part is a document in which something may act: a page, an SVG picture, or XML. */
 export function isMarkup(part: Part): boolean {
+  checkValue('isMarkup: the part', part, aPart, wrongArgument);
   return markupKind(part) !== undefined;
 }
 
@@ -45,11 +50,13 @@ export function isMarkup(part: Part): boolean {
  * touched. Lets the event loop turn while it works. Resolves to what was taken out.
  */
 export async function cleanHtmlPart(part: Part): Promise<readonly HtmlRemoval[]> {
+  checkValue('cleanHtmlPart: the part', part, aPart, wrongArgument);
   return await takeOut(part, findActiveIn(part));
 }
 
 /** What {@link cleanHtmlPart} would take out. Changes nothing. */
 export async function findActiveContent(part: Part): Promise<readonly HtmlRemoval[]> {
+  checkValue('findActiveContent: the part', part, aPart, wrongArgument);
   const { text } = await viewPart(part);
   return (await finishInTurns(findActiveIn(part)(text))).removed;
 }
@@ -60,11 +67,13 @@ export async function findActiveContent(part: Part): Promise<readonly HtmlRemova
  * `data:`), and so do links. Works as {@link cleanHtmlPart} does; resolves to the attributes and style texts that were changed.
  */
 export async function removeRemoteImages(part: Part): Promise<readonly HtmlRemoval[]> {
+  checkValue('removeRemoteImages: the part', part, aPart, wrongArgument);
   return await takeOut(part, findRemoteIn(part));
 }
 
 /** What {@link removeRemoteImages} would change. Changes nothing. */
 export async function findRemoteImages(part: Part): Promise<readonly HtmlRemoval[]> {
+  checkValue('findRemoteImages: the part', part, aPart, wrongArgument);
   const { text } = await viewPart(part);
   return (await finishInTurns(findRemoteIn(part)(text))).removed;
 }

@@ -3,6 +3,9 @@
  * loaded or acts. Every tag is written here, and every character of text escaped, so that it does not matter how a browser
  * would have read the original.
  */
+
+import { wrongArgument } from '../errors.ts';
+import { text as aText, checkValue } from '../options.ts';
 import { type OpenTag, tokenize } from './html-tokens.ts';
 import { finishInTurns } from './slice.ts';
 
@@ -49,6 +52,7 @@ const MAX_LINKS = 20;
  * lead, pictures by their descriptions.
  */
 export async function safeHtml(html: string): Promise<string> {
+  checkValue('safeHtml: the HTML', html, aText, wrongArgument);
   const out: string[] = [];
   const open: string[] = [];
   const links: string[] = [];

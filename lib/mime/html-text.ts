@@ -3,6 +3,8 @@
  * what is written; nothing here is good for showing.
  */
 
+import { wrongArgument } from '../errors.ts';
+import { checkValue, text } from '../options.ts';
 import { isHidingRule, styleHides } from './html-styles.ts';
 import { type OpenTag, tokenize } from './html-tokens.ts';
 import { finish, finishInTurns, type Steps } from './slice.ts';
@@ -57,11 +59,13 @@ interface Open {
 
 /** Reads HTML text. Any text will do; time is linear in its length. */
 export function readPage(html: string): PageText {
+  checkValue('readPage: the HTML', html, text, wrongArgument);
   return finish(readSteps(html));
 }
 
 /** The same in turns of the event loop, for who has other work than this. */
 export async function readPageInTurns(html: string): Promise<PageText> {
+  checkValue('readPageInTurns: the HTML', html, text, wrongArgument);
   return await finishInTurns(readSteps(html));
 }
 

@@ -2,6 +2,9 @@
  * Taking what acts out of HTML (scripts, event handlers, script URLs, frames, objects, refreshes) and leaving every other
  * character as it is.
  */
+
+import { wrongArgument } from '../errors.ts';
+import { checkValue, text } from '../options.ts';
 import { type Attribute, type OpenTag, type TokenHandler, tokenize } from './html-tokens.ts';
 import { finish, type Steps } from './slice.ts';
 
@@ -55,6 +58,7 @@ const HIDDEN_LEVELS = 3;
  * and inside raw text the same is taken out. A script that is never closed goes to the end, as browsers read it.
  */
 export function cleanHtml(html: string): { readonly html: string; readonly removed: readonly HtmlRemoval[] } {
+  checkValue('cleanHtml: the HTML', html, text, wrongArgument);
   return applyToText(html, finish(findActive(html)));
 }
 

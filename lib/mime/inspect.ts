@@ -1,6 +1,7 @@
 /**
  * What is poisonous in a message, and why. Nothing is changed here.
  */
+
 import { wrongArgument } from '../errors.ts';
 import {
   callback,
@@ -11,6 +12,7 @@ import {
   type Kind,
   type Kinds,
   object,
+  text,
 } from '../options.ts';
 import type { ArchiveListing, ArchiveMember } from './archive.ts';
 import { type ArchiveLimits, type ArchiveProblem, defaultArchiveLimits } from './archive-budget.ts';
@@ -19,6 +21,7 @@ import { listPart } from './archive-part.ts';
 import { bannedContentTypes, bannedExtension, bannedExtensions } from './banned.ts';
 import { isBodyText } from './body.ts';
 import { holdsParts } from './content-fields.ts';
+import { aMessage } from './kinds.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
 import { programFormat } from './programs.ts';
@@ -87,6 +90,7 @@ export const INSPECT_KINDS: Kinds<InspectPolicy> = {
  * @throws TypeError for an unknown option or an impossible value. Rejects with what `check` rejects with.
  */
 export async function inspect(message: MimeMessage, policy: InspectPolicy = {}): Promise<readonly Poison[]> {
+  checkValue('inspect: the message', message, aMessage, wrongArgument);
   checkOptions('inspect option', policy, INSPECT_KINDS, wrongArgument);
   const inspector = new Inspector(policy);
   const slice = new Slice();
@@ -109,13 +113,14 @@ export async function inspect(message: MimeMessage, policy: InspectPolicy = {}):
  * @param most No more than these are looked for.
  */
 export async function listParts(
-  { root }: MimeMessage,
+  message: MimeMessage,
   messages = true,
   most = Number.POSITIVE_INFINITY,
 ): Promise<readonly Part[]> {
+  checkValue('listParts: the message', message, aMessage, wrongArgument);
   const slice = new Slice();
   const found: Part[] = [];
-  const waiting: Part[] = [root];
+  const waiting: Part[] = [message.root];
   for (let part = waiting.pop(); part && found.length < most; part = waiting.pop()) {
     if (slice.isOver) await slice.next();
     found.push(part);
@@ -284,9 +289,16 @@ function isProse(part: Part, head: Buffer): boolean {
 
 /** A name from mail as it may stand in a text: on one line, without characters that show nothing, and not for ever. */
 export function plainName(name: string): string {
+  checkValue('plainName: the name', name, text, wrongArgument);
   const shown = name.slice(0, 201).replace(/[\p{C}\p{Zl}\p{Zp}]/gu, '?');
   return shown.length > 200 ? `${shown.slice(0, 200)}…` : shown;
 }
+
+const aReason: Kind<PoisonReason> = {
+  must: 'be a reason that inspect() gave',
+  accepts: (value): value is PoisonReason =>
+    typeof (value as Partial<PoisonReason> | null | undefined)?.kind === 'string',
+};
 
 /** Such a name in quotes. */
 export function quoted(name: string): string {
@@ -295,6 +307,7 @@ export function quoted(name: string): string {
 
 /** Says for people why a part is poisonous: half a sentence in English. */
 export function explainPoison(reason: PoisonReason): string {
+  checkValue('explainPoison: the reason', reason, aReason, wrongArgument);
   switch (reason.kind) {
     case 'extension': {
       const { extension, member } = reason;

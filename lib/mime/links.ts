@@ -2,7 +2,11 @@
  * The hosts that a text or a page sends its reader to: for asking lists about them. What readers make a link of counts,
  * however it is written.
  */
+
+import { wrongArgument } from '../errors.ts';
+import { checkValue } from '../options.ts';
 import { tokenize } from './html-tokens.ts';
+import { aPart } from './kinds.ts';
 import type { Part } from './part.ts';
 import { finishInTurns, type Steps } from './slice.ts';
 
@@ -33,6 +37,7 @@ const NAME =
  * names that stand by themselves. At most `most`; a large part is looked through in turns of the event loop.
  */
 export async function linkedHosts(part: Part, most = 100): Promise<readonly string[]> {
+  checkValue('linkedHosts: the part', part, aPart, wrongArgument);
   await part.loadContent();
   const text = part.text().slice(0, MAX_TEXT);
   const isPage = part.contentTypes.some((type) => type === 'text/html' || type === 'application/xhtml+xml');

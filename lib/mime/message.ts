@@ -3,8 +3,9 @@
  */
 import { wrongArgument } from '../errors.ts';
 import type { Header, HeaderChange } from '../headers.ts';
-import { checkOptions, type Kinds, object } from '../options.ts';
+import { checkOptions, checkValue, iterable, type Kind, type Kinds, object } from '../options.ts';
 import { encodeText } from '../text.ts';
+import { bytes } from './kinds.ts';
 import { nextLine, type ScanContext, Scanner } from './layout.ts';
 import { defaultParseLimits, type ParseLimits, type ParseProblem, withLimits } from './limits.ts';
 import { Part } from './part.ts';
@@ -107,27 +108,30 @@ export function parseMessage(bytes: Uint8Array, options: ParseOptions = {}): Mim
 
 /**
  * Parses a message that comes in chunks, to the same tree in any chunking. Lets the event loop turn at least every few
- * milliseconds, however odd the message. Rejects only if the source does.
+ * milliseconds, however odd the message. Rejects if the source does, and
+ * with a TypeError where a chunk is no bytes, as those of a stream with an encoding are.
  */
 export async function parseMessageStream(
   source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
   options: ParseOptions = {},
 ): Promise<MimeMessage> {
+  checkValue('parseMessageStream: the source', source, aSource, wrongArgument);
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of source) {
+    checkValue('parseMessageStream: a chunk', chunk, bytes, wrongArgument);
     chunks.push(chunk);
     length += chunk.length;
   }
   const slice = new Slice();
-  const bytes = Buffer.allocUnsafe(length);
+  const whole = Buffer.allocUnsafe(length);
   let offset = 0;
   for (const chunk of chunks) {
-    bytes.set(chunk, offset);
+    whole.set(chunk, offset);
     offset += chunk.length;
     if (slice.isOver) await slice.next();
   }
-  return await finishScan(startScan(bytes, options), slice);
+  return await finishScan(startScan(whole, options), slice);
 }
 
 /**
@@ -140,6 +144,8 @@ export async function parseHeadersAndBody(
   body: Uint8Array,
   options: ParseOptions = {},
 ): Promise<MimeMessage> {
+  checkValue('parseHeadersAndBody: the list of headers', headers, fields, wrongArgument);
+  checkValue('parseHeadersAndBody: the body', body, bytes, wrongArgument);
   const slice = new Slice();
   const section = headerSection(headers);
   const scan = startScan(Buffer.concat([section, Buffer.from('\r\n'), body]), options, section.length);
@@ -163,18 +169,27 @@ interface Scan {
 
 const KINDS: Kinds<ParseOptions> = { limits: object() };
 
-function startScan(bytes: Uint8Array, options: ParseOptions, headerEnd?: number): Scan {
-  if (!(bytes instanceof Uint8Array))
-    throw wrongArgument(`a message is a Buffer or Uint8Array, got ${typeof bytes}`);
+const fields = iterable<Header>();
+
+const aSource: Kind<AsyncIterable<Uint8Array> | Iterable<Uint8Array>> = {
+  must: 'be a stream or list of Buffers',
+  accepts: (value): value is Iterable<Uint8Array> =>
+    typeof value === 'object' &&
+    value !== null &&
+    (Symbol.asyncIterator in value || Symbol.iterator in value),
+};
+
+function startScan(message: Uint8Array, options: ParseOptions, headerEnd?: number): Scan {
+  checkValue('a message', message, bytes, wrongArgument);
   checkOptions('parse option', options, KINDS, wrongArgument);
   const limits = withLimits(defaultParseLimits, options.limits);
   const context: ScanContext = {
     limits,
     problems: [],
     parts: 0,
-    rescannable: limits.rescans * 4 * bytes.length + 65_536,
+    rescannable: limits.rescans * 4 * message.length + 65_536,
   };
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const view = Buffer.from(message.buffer, message.byteOffset, message.byteLength);
   return {
     scanner: new Scanner(view, context, headerEnd === undefined ? { depth: 0 } : { depth: 0, headerEnd }),
     context,

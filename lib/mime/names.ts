@@ -1,6 +1,9 @@
 /**
  * What a part is called: every name that a mail reader might show it under or save it as.
  */
+
+import { wrongArgument } from '../errors.ts';
+import { checkValue, text } from '../options.ts';
 import { withoutComments } from './comments.ts';
 import type { Parameter } from './parameters.ts';
 import { decodeWords } from './words.ts';
@@ -78,6 +81,7 @@ function savedNames(name: string): readonly string[] {
  * it, without final dots and spaces, and as programs see it that end a name at a NUL or a colon. Mostly one, often none.
  */
 export function extensionsOf(name: string): readonly string[] {
+  checkValue('the name of a file', name, text, wrongArgument);
   // Nearly every name: what is saved is what is written, and ends in what counts.
   if (/^[ !-9;-~]*[0-9A-Za-z]$/.test(name)) {
     const dot = name.lastIndexOf('.');

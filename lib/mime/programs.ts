@@ -2,6 +2,10 @@
  * What is a program, by its first bytes, whatever it is called.
  */
 
+import { wrongArgument } from '../errors.ts';
+import { checkValue } from '../options.ts';
+import { aBuffer } from './kinds.ts';
+
 const SIGNATURES: readonly (readonly [format: string, signature: string])[] = [
   ['Windows program', 'MZ'],
   ['ELF program', '\x7fELF'],
@@ -39,6 +43,7 @@ const FIRST_BYTES = new Set([
  * are enough.
  */
 export function programFormat(head: Buffer): string | undefined {
+  checkValue('programFormat: the file', head, aBuffer, wrongArgument);
   if (!FIRST_BYTES.has(head[0] ?? 0)) return undefined;
   const start = head.toString('latin1', 0, 8);
   const binary = SIGNATURES.find(([, signature]) => start.startsWith(signature));

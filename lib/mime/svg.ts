@@ -2,6 +2,9 @@
  * Taking what acts out of SVG pictures, which browsers open as documents: scripts and handlers as in HTML, and beyond that
  * HTML inside (`foreignObject`), what is fetched from elsewhere, and XML's ways to hide either (entities, style sheets).
  */
+
+import { wrongArgument } from '../errors.ts';
+import { checkValue, text } from '../options.ts';
 import {
   type ActiveContent,
   applyToText,
@@ -32,6 +35,7 @@ const ACTING_NAMESPACES = ['www.w3.org/2000/svg', 'www.w3.org/1999/xhtml', 'www.
  * character for character.
  */
 export function cleanSvg(svg: string): { readonly html: string; readonly removed: readonly HtmlRemoval[] } {
+  checkValue('cleanSvg: the SVG', svg, text, wrongArgument);
   return applyToText(svg, finish(findActiveInXml(svg, true)));
 }
 

@@ -3,10 +3,13 @@
  * holds the event loop for as long as its input is long: it gets header fields and body text, never attachments, and no
  * more than a mebibyte in all.
  */
+
 import type { AddressObject, EmailAddress } from 'mailparser';
-import { MilterError } from '../errors.ts';
+import { MilterError, wrongArgument } from '../errors.ts';
+import { checkValue } from '../options.ts';
 import { isBodyText } from './body.ts';
 import { makeBoundary } from './boundary.ts';
+import { aMessage } from './kinds.ts';
 import type { MimeMessage } from './message.ts';
 import type { Part } from './part.ts';
 
@@ -54,7 +57,9 @@ const BODY_FIELDS = /^content-(?:type|transfer-encoding|disposition|id)$/i;
  * empty or undefined.
  * @throws MilterError `ERR_MILTER_UNSUPPORTED` where the optional package mailparser is not installed
  */
-export async function readView({ root }: MimeMessage): Promise<MessageView> {
+export async function readView(message: MimeMessage): Promise<MessageView> {
+  checkValue('readView: the message', message, aMessage, wrongArgument);
+  const { root } = message;
   const { simpleParser } = await loadMailparser();
   const options = {
     skipImageLinks: true,

@@ -1,6 +1,9 @@
 /**
  * Encoded words (RFC 2047): header text in any charset, written in ASCII.
  */
+
+import { wrongArgument } from '../errors.ts';
+import { text as aText, checkValue } from '../options.ts';
 import { decodeCharset } from './charsets.ts';
 import { decodeBase64 } from './encodings.ts';
 
@@ -12,6 +15,7 @@ const WORD = /=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=/gi;
  * character split over two words of the same charset is put together again, as many writers split them.
  */
 export function decodeWords(text: string): string {
+  checkValue('decodeWords: the text', text, aText, wrongArgument);
   if (!text.includes('=?')) return text;
   let decoded = '';
   let last = 0;
@@ -48,6 +52,7 @@ function decodeQ(content: string): Buffer {
 
 /** Writes text as header text: as it is when it is printable ASCII, else as UTF-8 encoded words of legal length. */
 export function encodeWords(text: string): string {
+  checkValue('encodeWords: the text', text, aText, wrongArgument);
   if (/^[\x20-\x7e]*$/.test(text) && !text.includes('=?')) return text;
   const words: string[] = [];
   let chunk = '';

@@ -1,11 +1,13 @@
 /** Finds the filter in a file. */
+
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { MilterError } from '../errors.ts';
+import { MilterError, wrongArgument } from '../errors.ts';
 import type { Imported } from '../import-file.ts';
 import { type Filter, isClass } from '../milter/compose.ts';
 import { isMilterClass, type MilterClass } from '../milter/milter.ts';
+import { checkValue, text } from '../options.ts';
 
 /**
  * Imports a filter's file, whose `libmilter` is the running copy wherever the file lies, and takes its default export
@@ -13,6 +15,7 @@ import { isMilterClass, type MilterClass } from '../milter/milter.ts';
  * @throws MilterError `ERR_MILTER_FILTER`, saying in one line what is wrong and where
  */
 export async function loadFilter(file: string): Promise<MilterClass> {
+  checkValue('loadFilter: the file', file, text, wrongArgument);
   const path = resolve(file);
   if (!existsSync(path)) throw fault(`there is no filter ${path}`);
   // Only now: what it takes of Node.js is younger than what importing this package may ask for.

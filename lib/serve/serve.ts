@@ -5,10 +5,10 @@ import type { Counter, EngineServer, OpenEngine, Ticket } from '../engine/engine
 import { openJs } from '../engine/js.ts';
 import { libmilterInfo } from '../engine/libmilter/addon.ts';
 import { openLibmilter } from '../engine/libmilter.ts';
-import { MilterError } from '../errors.ts';
+import type { MilterError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
-import { type Filter, isClass } from '../milter/compose.ts';
-import { isMilterClass, Milter } from '../milter/milter.ts';
+import { checkFilter, type Filter } from '../milter/compose.ts';
+import { Milter } from '../milter/milter.ts';
 import { checkOptions, integer, type Kinds, optionFault } from '../options.ts';
 import { Dispatcher } from '../run/dispatcher.ts';
 import { clearSocketFile } from '../socket-file.ts';
@@ -86,7 +86,11 @@ export async function serve(filter: Filter | URL | FilterThreads, options: Serve
     }
   }
   if (filter instanceof FilterThreads) return await serveInThreads(filter, options, async () => {});
-  checkFilter(filter);
+  checkFilter(
+    'serve()',
+    filter,
+    'a class that extends Milter, a function that makes one, or the URL of a file',
+  );
   const settings = readOptions(options);
   if (settings.threads > 1) {
     throw optionFault(
@@ -120,18 +124,6 @@ async function serveInThreads(
   } catch (error) {
     threads.detach(served);
     throw error;
-  }
-}
-
-function checkFilter(filter: Filter): void {
-  if (typeof filter !== 'function') {
-    throw new MilterError(
-      'ERR_MILTER_FILTER',
-      'serve() needs a class that extends Milter, or a function that makes one',
-    );
-  }
-  if (!isMilterClass(filter) && isClass(filter)) {
-    throw new MilterError('ERR_MILTER_FILTER', `class ${filter.name} does not extend Milter`);
   }
 }
 

@@ -6,13 +6,24 @@
  * grammar wants it, so none of them can forge a field or a result. It is one line unless that would be longer than mail
  * allows: then it is folded by a line feed and a space.
  */
+
+import { wrongArgument } from '../errors.ts';
 import { parseIp } from '../ip.ts';
+import { text as aText, checkValue, type Kind, object } from '../options.ts';
 import type { CheckOptions, CheckResult, SpfResult } from './check.ts';
 import { printable } from './evaluate.ts';
 import { HeaderScanner } from './scanner.ts';
 
 /** What was asked: the options of the check do. */
 export type CheckedMail = Pick<CheckOptions, 'ip' | 'sender' | 'helo' | 'receiver'>;
+
+const aResult: Kind<CheckResult> = {
+  must: 'be what checkHost() resolved to',
+  accepts: (value): value is CheckResult =>
+    isSpfResult((value as Partial<CheckResult> | null | undefined)?.result ?? ''),
+};
+
+const aMail: Kind<CheckedMail> = object();
 
 const RESULTS: ReadonlySet<string> = new Set<SpfResult>([
   'pass',
@@ -34,6 +45,8 @@ const MAX_FIELD = 65_536;
 
 /** The value of a Received-SPF field. It belongs above every Received field of the host that made the check. */
 export function receivedSpf(check: CheckResult, mail: CheckedMail): string {
+  checkValue('receivedSpf: the result', check, aResult, wrongArgument);
+  checkValue('receivedSpf: the mail', mail, aMail, wrongArgument);
   const { helo, receiver = 'unknown' } = mail;
   const ip = clientAddress(mail);
   const pairs: [string, string | undefined][] = [
@@ -54,6 +67,9 @@ export function receivedSpf(check: CheckResult, mail: CheckedMail): string {
  * @param authservId - the name under which this site's results are trusted (RFC 8601 section 2.5)
  */
 export function authenticationResults(authservId: string, check: CheckResult, mail: CheckedMail): string {
+  checkValue('authenticationResults: the authserv-id', authservId, aText, wrongArgument);
+  checkValue('authenticationResults: the result', check, aResult, wrongArgument);
+  checkValue('authenticationResults: the mail', mail, aMail, wrongArgument);
   const reason = check.problem === undefined ? [] : [`reason=${quoted(check.problem.slice(0, MAX_QUOTE))}`];
   const property =
     check.identity === 'mailfrom'
@@ -84,6 +100,7 @@ export interface ReceivedSpf {
  * you trust has written it: anybody may put such a field into a message.
  */
 export function parseReceivedSpf(value: string): ReceivedSpf | undefined {
+  checkValue('parseReceivedSpf: the value of the field', value, aText, wrongArgument);
   if (value.length > MAX_FIELD) return undefined;
   const scanner = new HeaderScanner(value);
   const result = scanner.atom()?.toLowerCase() ?? '';
@@ -127,6 +144,7 @@ export interface AuthenticationResults {
  * if it does not follow the grammar. Believe it only if a relay that you trust has written it.
  */
 export function parseAuthenticationResults(value: string): AuthenticationResults | undefined {
+  checkValue('parseAuthenticationResults: the value of the field', value, aText, wrongArgument);
   if (value.length > MAX_FIELD) return undefined;
   const scanner = new HeaderScanner(value);
   const authservId = scanner.value();

@@ -1,7 +1,9 @@
 /** The text of an SPF record, read once: RFC 7208 sections 4.5, 4.6, 5, 6 and 12. */
 
+import { wrongArgument } from '../errors.ts';
 import type { Ip6 } from '../ip.ts';
 import { parseIp4, parseIp6 } from '../ip.ts';
+import { text as aText, checkValue } from '../options.ts';
 import type { DomainSpec, Wrong } from './macro.ts';
 import { parseDomainSpec, parseMacroString } from './macro.ts';
 
@@ -78,6 +80,7 @@ const MISSPELT: Readonly<Record<string, string>> = {
 
 /** Whether a TXT record is an SPF record: its version section is exactly `v=spf1` (RFC 7208 section 4.5). */
 export function isSpfRecord(text: string): boolean {
+  checkValue('isSpfRecord: the text', text, aText, wrongArgument);
   const end = text.charCodeAt(VERSION.length);
   return (
     (end === 0x20 || Number.isNaN(end)) &&
@@ -92,6 +95,7 @@ const kept = new Map<string, SpfRecord>();
 
 /** Reads a record, or takes it from memory: a thousand texts are remembered, since few senders send most mail. */
 export function parseRecord(text: string): SpfRecord {
+  checkValue('parseRecord: the text', text, aText, wrongArgument);
   const known = kept.get(text);
   if (known !== undefined) return known;
   const record = readRecord(text);

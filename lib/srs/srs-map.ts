@@ -1,4 +1,7 @@
 /** What MTAs ask of a socket map that rewrites addresses, in the words of Postfix's users and of pysrs'. */
+
+import { wrongArgument } from '../errors.ts';
+import { checkValue, text } from '../options.ts';
 import type { MapReply } from './socket-map.ts';
 
 /** Who knows which addresses are rewritten, and how. Addresses have no angle brackets. */
@@ -20,6 +23,8 @@ const BAR = '\udc9b';
  * change.
  */
 export function answerSrsMap(map: string, key: string, rewriter: Rewriter): MapReply {
+  checkValue('answerSrsMap: the map', map, text, wrongArgument);
+  checkValue('answerSrsMap: the key', key, text, wrongArgument);
   switch (map.replaceAll('-', '_')) {
     case 'forward':
       return found(rewriter.forward(key));

@@ -1,5 +1,8 @@
 /** Messages as files have them: reading one as an MTA takes it in, and writing it out again. */
+
+import { wrongArgument } from '../errors.ts';
 import { fieldColon, type Header, makeHeader } from '../headers.ts';
+import { checkValue, type Kind } from '../options.ts';
 import { encodeText } from '../text.ts';
 
 /** The two halves of a message. */
@@ -9,6 +12,11 @@ export interface MessageContent {
   /** Lines end in CRLF. */
   readonly body: Buffer;
 }
+
+const textOrBytes: Kind<string | Uint8Array> = {
+  must: 'be a string, Buffer or Uint8Array',
+  accepts: (value): value is string | Uint8Array => typeof value === 'string' || value instanceof Uint8Array,
+};
 
 const CR = 0x0d;
 const LF = 0x0a;
@@ -20,6 +28,7 @@ const CRLF: Buffer = Buffer.of(CR, LF);
  * A first line `From …` of an mbox is left out. A line that can be no header begins the body.
  */
 export function readEml(eml: string | Uint8Array): MessageContent {
+  checkValue('a message to read', eml, textOrBytes, wrongArgument);
   const bytes = typeof eml === 'string' ? encodeText(eml) : Buffer.from(eml);
   const headers: { name: string; lines: Buffer[] }[] = [];
   let at = 0;

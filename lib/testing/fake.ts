@@ -5,7 +5,7 @@
 import { duplexPair } from 'node:stream';
 import { openJs } from '../engine/js.ts';
 import { MilterError } from '../errors.ts';
-import type { Filter } from '../milter/compose.ts';
+import { checkFilter, type Filter } from '../milter/compose.ts';
 import { Milter } from '../milter/milter.ts';
 import { checkOptions, type Kinds, optionFault } from '../options.ts';
 import { FrameReader } from '../protocol/frames.ts';
@@ -37,6 +37,7 @@ const KINDS: Kinds<FakeOptions> = {
  * @throws MilterError `ERR_MILTER_OPTION` for an unknown option or an impossible value, `ERR_MILTER_FILTER` when the filter's `negotiate` or factory fails or answers with a promise
  */
 export function fakeSession(filter: Filter, options: FakeOptions = {}): WireConnection {
+  checkFilter('fakeSession()', filter, 'a class that extends Milter, or a function that makes one');
   checkOptions('fakeSession option', options, KINDS, optionFault);
   const { version = 6, timeout = 30_000, actions, steps, ...serving } = options;
   // A field of any length: to see what a filter makes of it, whatever an MTA would let through.
