@@ -99,13 +99,19 @@ function plainText(value: unknown): string {
 }
 
 /**
- * So that text from mail, such as an exception may quote, neither steers a terminal nor turns the direction of text, and
- * begins no line that looks like one of ours: only those of a stack stay.
+ * What steers a terminal, turns the direction of text, or ends a line, as `\uXXXX`: text from mail does none of that. JSON stays
+ * JSON.
  */
-function escapeControls(text: string): string {
-  return text.replace(/(?!\n(?: {4}(?:at |…)| {2}caused by: ))[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
-    character === '\n'
-      ? '\\n'
-      : character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
+export function escapeUnseen(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) =>
+    character.replace(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`),
   );
+}
+
+/** The same of what an exception may quote too: nothing begins a line that looks like one of ours; only those of a stack stay. */
+function escapeControls(text: string): string {
+  return text
+    .split(/\n(?= {4}(?:at |…)| {2}caused by: )/)
+    .map((line) => line.split('\n').map(escapeUnseen).join('\\n'))
+    .join('\n');
 }

@@ -1,12 +1,12 @@
 /** Logs for programs. */
 import type { LogFields, Logger } from '../index.ts';
-import { logText } from '../logger.ts';
+import { escapeUnseen, logText } from '../logger.ts';
 
 /** Writes one JSON object for each line: time, level, message and the fields. Debug is left out. */
 export function makeJsonLogger(out: NodeJS.WritableStream): Logger {
   const write = (level: string, fields: LogFields, message: string): void => {
     const line = { time: new Date().toISOString(), level, message, ...fields };
-    out.write(`${toJson(line)}\n`);
+    out.write(`${escapeUnseen(toJson(line))}\n`);
   };
   return {
     debug: () => {},

@@ -1,5 +1,6 @@
 /** Where the filter logs: text for people, JSON for machines, or lines with a priority for systemd's journal. */
 import type { LogFields, Logger } from '../../index.ts';
+import { escapeUnseen } from '../../logger.ts';
 
 /** The levels, the most talkative first. */
 const logLevels = ['debug', 'info', 'warn', 'error'] as const;
@@ -43,7 +44,7 @@ function toLine(
     const time = new Date().toISOString();
     return asJson({ time, level, message: cut(message), ...Object.fromEntries(plain) });
   }
-  const text = [escapeControls(cut(message)), ...plain.map(asPair)].join(' ');
+  const text = [escapeUnseen(cut(message)), ...plain.map(asPair)].join(' ');
   return shape === 'journal' ? `<${priorities[level]}>${text}` : `milter: ${level}: ${text}`;
 }
 
@@ -89,13 +90,5 @@ function asWord(value: unknown): string {
 }
 
 function asJson(value: unknown): string {
-  return escapeControls(JSON.stringify(value));
-}
-
-/** So that mail writes no line of its own, and nothing to a terminal. JSON itself leaves DEL, C1 and Unicode's line ends. */
-function escapeControls(text: string): string {
-  return text.replace(
-    /[\p{Cc}\u2028\u2029]/gu,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return escapeUnseen(JSON.stringify(value));
 }
