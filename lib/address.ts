@@ -52,9 +52,14 @@ export function splitAddress(text: string): { readonly local: string; readonly d
   // Where the only one is in quotes, as in `<"boss@example.com">`, both MTAs take that one.
   const meant = unquoted(pieces);
   const inner = meant.lastIndexOf('@');
-  return inner < 0
+  if (inner >= 0) return { local: writtenLocal(meant.slice(0, inner)), domain: meant.slice(inner + 1) };
+  // Where there is none at all, they make one of `example.com!boss` and of `boss%example.com`.
+  const [, site = '', user = ''] = /^([^!]+)!(.+)$/s.exec(meant) ?? [];
+  if (user !== '') return { local: writtenLocal(user), domain: site };
+  const [, before = '', behind] = /^(.+)%([^%]+)$/s.exec(meant) ?? [];
+  return behind === undefined
     ? { local: pieces.join(''), domain: undefined }
-    : { local: writtenLocal(meant.slice(0, inner)), domain: meant.slice(inner + 1) };
+    : { local: writtenLocal(before), domain: behind };
 }
 
 /**
@@ -104,8 +109,8 @@ export function writtenLocal(local: string): string {
  * Takes an envelope address apart: `<"a b"@Example.com>` is `{ local: 'a b', domain: 'example.com', address:
  * '"a b"@example.com' }`. It reads what clients may write as Postfix and Sendmail do, so that no spelling slips by: angle
  * brackets may be there or not; a source route, comments and white space are left out; quotes and backslashes are taken
- * off; of several `@` the last one counts; an address without one, such as `<postmaster>`, has no domain. Never fails on
- * text.
+ * off; of several `@` the last one counts; where there is none, `boss%example.com` and `example.com!boss` stand for
+ * `boss@example.com`, and anything else, such as `<postmaster>`, has no domain. Never fails on text.
  * @throws TypeError where `text` is no string
  */
 export function parseAddress(text: string): Address {

@@ -23,6 +23,10 @@ const SPELLINGS = [
   '<@one.invalid,@two.invalid:bo.ss@test.invalid>',
   '<@one.invalid:"bo".ss@test.invalid>',
   '<"bo.ss@test.invalid">',
+  '<bo.ss%test.invalid>',
+  '<"bo.ss%test.invalid">',
+  '<test.invalid!bo.ss>',
+  '<@one.invalid:test.invalid!bo.ss>',
 ];
 
 describe.each(MTAS)('a recipient of %s', (name, start) => {

@@ -1,5 +1,6 @@
 /** All entries of a map, and how one is found: the longest that fits. */
 import { isIP } from 'node:net';
+import { parseAddress } from '../../../index.ts';
 import { aLabels, BadValue, type Entries, type ListFile } from '../../kit.ts';
 import { type AccessEntry, groupsOf, readEntry } from './entry.ts';
 
@@ -56,15 +57,18 @@ const MAX_SUBJECT = 1_000;
 export function keysOf(subject: string): readonly string[] {
   if (subject === '<>') return [subject];
   const bare = /^<(.*)>$/s.exec(subject)?.[1] ?? subject;
-  if (bare === '' || bare.length > MAX_SUBJECT) return [];
-  const at = bare.lastIndexOf('@');
-  if (at >= 0) return addressKeys(bare.slice(0, at), aLabels(bare.slice(at + 1)));
-  return isIP(bare) === 0 ? domainKeys(aLabels(bare)) : ipKeys(bare);
+  if (bare === '') return [];
+  if (isIP(bare) !== 0) return ipKeys(bare);
+  const isAddress = bare !== subject || bare.includes('@');
+  const { local, domain } = isAddress ? parseAddress(subject) : { local: '', domain: '' };
+  // Nobody gets by for being long: the end of a domain is what says whose it is.
+  if (domain === '') return domainKeys(aLabels(bare.slice(-MAX_SUBJECT)));
+  return addressKeys(local.toLowerCase(), aLabels(domain.slice(-MAX_SUBJECT)));
 }
 
 function addressKeys(local: string, domain: string): readonly string[] {
-  const plain = (/^"(.*)"$/s.exec(local)?.[1] ?? local).toLowerCase();
-  return [`${plain}@${domain}`, `${plain}@`, ...domainKeys(domain)];
+  const own = local.length > MAX_SUBJECT ? [] : [`${local}@${domain}`, `${local}@`];
+  return [...own, ...domainKeys(domain)];
 }
 
 /** `example.com` means it and all below, `.example.com` only those below. */

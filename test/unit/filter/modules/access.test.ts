@@ -375,6 +375,22 @@ it('a store that is away at start has mail wait until it has been read', async (
   expect((await filter.send()).verdict).toBe('continue');
 });
 
+it.each([
+  'ann@spam.example',
+  '"ann"@spam.example',
+  'ann@"spam.example"',
+  '"ann@spam.example"',
+  'ann@SPAM(c).example',
+  'ann @ spam . example',
+  'ann%spam.example',
+  'spam.example!ann',
+  '@relay.example:ann%sub.spam.example',
+  `${'x'.repeat(1_500)}@spam.example`,
+  `ann@${'x.'.repeat(1_500)}spam.example`,
+])('no spelling of a sender slips by his entry: %#', async (sender) => {
+  expect(await answer(access(mapFile('From:spam.example REJECT')), { sender: `<${sender}>` })).toBe('reject');
+});
+
 it('keys of hostile subjects are few', () => {
   for (const subject of [
     '.'.repeat(5_000),
