@@ -110,8 +110,13 @@ describe.each(['libmilter', 'js'])('engine %s', (engine) => {
       const mtas: WireConnection[] = [];
       const told = await Promise.all(Array.from({ length: 40 }, () => arrive(address, mtas)));
       expect(new Set(told)).toEqual(new Set(['continue', 'gone']));
+      await until('the log', () =>
+        running.err.includes('no descriptor is left (ulimit -n): connections are'),
+      );
       await leave(mtas);
       await until('room', () => takes(address));
+      await until('the log', () => running.err.includes('there are descriptors again'));
+      expect(running.err.match(/no descriptor is left/g)).toHaveLength(1);
       running.child.kill('SIGTERM');
       expect(await running.status()).toBe(0);
     },
