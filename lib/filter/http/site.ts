@@ -225,15 +225,16 @@ export class Site {
     const { from } = visit.request;
     const wait = this.#signIn.attempts.begin(from);
     if (wait > 0) throw new RequestFault(429, 'There were too many attempts. Please try again later.');
-    const answer = await linkPage(visit, link);
-    if (answer === undefined) {
-      throw new RequestFault(
-        404,
-        'This link is no longer good: the message it is about is not kept any more.',
-      );
+    let isGuess = false;
+    try {
+      const answer = await linkPage(visit, link);
+      if (answer !== undefined) return answer;
+      isGuess = true;
+    } finally {
+      // What went wrong otherwise, such as a store that is away, is not their fault.
+      if (!isGuess) this.#signIn.attempts.succeed(from);
     }
-    this.#signIn.attempts.succeed(from);
-    return answer;
+    throw new RequestFault(404, 'This link is no longer good: the message it is about is not kept any more.');
   }
 
   /** Whoever is not signed in comes back to where he wanted to go. */

@@ -1,5 +1,6 @@
 /** The quarantine's pages over HTTP: what is shown to whom, what is done, and how mail comes out of them. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
+import { StoreError } from '../../../lib/filter/index.ts';
 import { mailSink } from '../../helpers/mail-sink.ts';
 import { type TestPage, testPage, type Visitor } from '../../helpers/page.ts';
 
@@ -411,6 +412,22 @@ describe('the link of a digest', () => {
     expect((await somebody.ask(link, { body: 'deed=release' })).status).toBe(409);
     expect((await somebody.ask(link, { body: 'deed=request' })).status).toBe(200);
     expect((await review.get(root, item.id)).state).toBe('requested');
+  });
+
+  it('that is right is no guess, whatever is done with it, and whether it can be looked up or not', async () => {
+    await using page = await testPage(MODULES);
+    await hold(page, simple('one'));
+    const { review, held } = page.filter.quarantine;
+    const [item] = (await held.page({})).items;
+    if (item === undefined) throw new Error('it was held');
+    const link = `/link/${await review.makeLink(item, 'release')}`;
+    const visitor = page.visitor();
+    for (let i = 0; i < 40; i++) expect((await visitor.ask(link, { body: 'deed=spam' })).status).toBe(400);
+    const away = vi.spyOn(review, 'readLink').mockRejectedValue(new StoreError('the store is away'));
+    for (let i = 0; i < 40; i++) expect((await visitor.ask(link)).status).toBe(503);
+    away.mockRestore();
+    expect((await visitor.ask(link, { body: 'deed=delete' })).status).toBe(400);
+    expect((await visitor.ask(link)).status).toBe(200);
   });
 
   it('cannot be guessed', async () => {
