@@ -36,6 +36,18 @@ export function inBrackets(text: string): string {
   return `<${trimmed}>`;
 }
 
+/** Most senders: for these there is nothing to find out. */
+const PLAIN = /^<[^@\s"()<:]+@[^@\s"():]+>$/;
+
+/**
+ * A sender as {@link inBrackets} writes it, and `<>` for what MTAs take for the null sender: nothing but quotes, comments,
+ * blanks and a source route, or Postfix's own name for it.
+ */
+export function knownSender(path: string): string {
+  if (PLAIN.test(path)) return path;
+  return /^(?:mailer-daemon)?$/i.test(parseAddress(path).address) ? '<>' : path;
+}
+
 /**
  * The two halves as they are written, quotes and case of the local part included, without brackets, source route, comments
  * and white space. The domain is undefined where there is no `@`.

@@ -2,6 +2,7 @@
  * Plays the stages of one session: reads the records of a ticket into the session's and the message's state, and has
  * the handlers called that are due.
  */
+import { knownSender } from '../address.ts';
 import { type AnswerParts, BY_PLAN, type Records } from '../engine/engine.ts';
 import { MilterError } from '../errors.ts';
 import type { Filter } from '../milter/compose.ts';
@@ -107,9 +108,10 @@ export class StagePlayer {
 
   *#envfrom(asks: boolean, play: Play, macros: Macros): Pausing<Decision> {
     const { address, parameters } = envelopeOf(play);
+    const sender = knownSender(address);
     const { negotiated } = this.#life.state;
-    this.#life.begin(new MessageState(address, parameters, negotiated, macros, this.#host.maxBody));
-    return asks ? yield* this.#handlers.ask('envfrom', play, address, parameters) : goOn;
+    this.#life.begin(new MessageState(sender, parameters, negotiated, macros, this.#host.maxBody));
+    return asks ? yield* this.#handlers.ask('envfrom', play, sender, parameters) : goOn;
   }
 
   *#envrcpt(asks: boolean, play: Play): Pausing<Decision> {

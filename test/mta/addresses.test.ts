@@ -29,6 +29,9 @@ const SPELLINGS = [
   '<@one.invalid:test.invalid!bo.ss>',
 ];
 
+/** What MTAs take for the null sender. */
+const NOBODY = ['<>', '< >', '<"">', '<"" >', '<()>', '<(x)>', '<<>>', '<@one.invalid:>', '<MAILER-DAEMON>'];
+
 describe.each(MTAS)('a recipient of %s', (name, start) => {
   describeWith([name], name, () => {
     let t: FilteredMta;
@@ -75,6 +78,31 @@ describe.each(MTAS)('a recipient of %s', (name, start) => {
         },
       );
       expect(await sendTo(spelling)).toBeGreaterThanOrEqual(500);
+    });
+
+    it.each(NOBODY)('of a bounce from %s is told that it is one', async (spelling) => {
+      const heard: string[] = [];
+      t.use(
+        class extends Milter {
+          override envfrom(sender: string) {
+            heard.push(sender, this.message.sender);
+          }
+          override eom() {}
+        },
+      );
+      const subject = `Subject: of nobody, ${NOBODY.indexOf(spelling)}`;
+      await using client = await SmtpClient.open(t.mta.port);
+      const { code } = await client.command(`MAIL FROM:${spelling}`);
+      if (code === 250) {
+        await client.command('RCPT TO:<bo.ss@test.invalid>');
+        await client.command('DATA');
+        await client.command(`${subject}\r\n\r\nx\r\n.`);
+      }
+      const mails = await t.mailsWith(`${subject}\n`);
+      const returned = name === 'postfix' ? '<>' : '<MAILER-DAEMON>';
+      // What the MTA refuses by itself is nobody's.
+      expect(mails.map((mail) => mail.get('Return-Path'))).toEqual(code === 250 ? [returned] : []);
+      expect(heard).toEqual(code === 250 ? ['<>', '<>'] : []);
     });
   });
 });

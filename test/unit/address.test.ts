@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { inBrackets } from '../../lib/address.ts';
+import { inBrackets, knownSender } from '../../lib/address.ts';
 import { parseAddress } from '../../lib/index.ts';
 import { growth } from '../fixtures/mime/cost.ts';
 import { fc } from '../helpers/fuzz.ts';
@@ -82,6 +82,31 @@ describe('parseAddress', () => {
   it('refuses what is no text', () => {
     expect(() => parseAddress(undefined as unknown as string)).toThrow(TypeError);
   });
+});
+
+describe('knownSender', () => {
+  it.each([
+    '<>',
+    '< >',
+    '<"">',
+    '<()>',
+    '<(x) "">',
+    '<<>>',
+    '<@one.test:>',
+    '<@one.test:"">',
+    '<Mailer-Daemon>',
+  ])('has %j for the null sender', (path) => expect(knownSender(path)).toBe('<>'));
+
+  it.each([
+    '<boss@example.com>',
+    '<"boss"@example.com>',
+    '<boss>',
+    '<@example.com>',
+    '<""@example.com>',
+    '<MAILER-DAEMON@example.com>',
+    '<.>',
+    '<">',
+  ])('leaves %j as it is', (path) => expect(knownSender(path)).toBe(path));
 });
 
 describe('inBrackets', () => {
