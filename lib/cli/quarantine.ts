@@ -1,30 +1,32 @@
 /** The command `milter quarantine`. */
 import { userInfo } from 'node:os';
-import { MilterError } from '../errors.ts';
 import {
-  asMboxEntry,
   type Config,
   canSend,
-  comparableAddress,
-  fromLine,
-  type HeldItem,
   MetricsRegistry,
   makeLogger,
   type OpenQuarantine,
   openConfig,
   openQuarantine,
   ReviewError,
-  type Reviewer,
   type Store,
-  type Trained,
 } from '../filter/index.ts';
 import { optionFault, refuseUnknown } from '../options.ts';
 import { opening, readChosen } from './config-file.ts';
-import { printable, toJson } from './printable.ts';
-import { formatItem, formatLine, formatReport } from './quarantine-text.ts';
-import { type CommandIo, readArguments, wholeNumber } from './usage.ts';
+import {
+  allow,
+  checkAll,
+  deleteItems,
+  exportItems,
+  list,
+  listAllowed,
+  release,
+  show,
+  train,
+} from './quarantine-deeds.ts';
+import { fault, MOST, OPTIONS, type Values, type Work } from './quarantine-work.ts';
+import { type CommandIo, readArguments } from './usage.ts';
 import { withStore } from './with-store.ts';
-import { openSink } from './write-out.ts';
 
 const USAGE = `Usage: milter quarantine list [--search TEXT] [--owner ADDRESS] [--all]
        milter quarantine show ID
@@ -63,35 +65,6 @@ Exit status: 0 when all of it was done, also when the mail server is to be asked
 something cannot be done, or check finds a message that is lost; 2 for wrong arguments.
 `;
 
-const OPTIONS = {
-  search: { type: 'string' },
-  owner: { type: 'string' },
-  all: { type: 'boolean' },
-  limit: { type: 'string' },
-  ham: { type: 'boolean' },
-  spam: { type: 'boolean' },
-  again: { type: 'boolean' },
-  raw: { type: 'boolean' },
-  to: { type: 'string' },
-  remove: { type: 'string' },
-  config: { type: 'string' },
-  json: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-} as const;
-
-type Values = ReturnType<typeof readArguments<typeof OPTIONS>>['values'];
-
-/** What a subcommand works with. */
-interface Work extends OpenQuarantine {
-  readonly config: Config;
-  /** What stands behind the subcommand. */
-  readonly args: readonly string[];
-  /** Who does it. */
-  readonly who: Reviewer;
-  readonly values: Values;
-  readonly io: CommandIo;
-}
-
 /** One of them, and what it takes. */
 interface Subcommand {
   readonly run: (work: Work) => Promise<number>;
@@ -103,7 +76,6 @@ interface Subcommand {
   readonly bulk?: boolean;
 }
 
-const MOST = 1_000;
 const WHICH = ['search', 'owner', 'limit'] as const;
 
 const subcommands: Readonly<Record<string, Subcommand>> = {
@@ -194,246 +166,6 @@ function checkArguments(
     );
 }
 
-async function list({ review, who, values, io }: Work): Promise<number> {
-  const limit = wholeNumber('limit', values.limit) ?? 50;
-  const which = values.all === true ? 'all' : 'open';
-  const { items, isMore } = await select({ review, who, values }, which, limit);
-  if (values.json === true) {
-    io.stdout.write(toJson(items));
-    return 0;
-  }
-  for (const item of items) io.stdout.write(`${formatLine(item)}\n`);
-  if (items.length === 0) io.stdout.write('Nothing is held.\n');
-  else if (isMore) io.stdout.write('… and older ones (--limit)\n');
-  return 0;
-}
-
-async function show({ review, held, who, args, values, io }: Work): Promise<number> {
-  const item = await find(held, args[0] ?? '');
-  const isThere = item.state !== 'released' && item.state !== 'deleted' && item.state !== 'lost';
-  if (values.raw === true) {
-    if (!isThere) throw fault(`${item.id} is ${item.state}, and its message is gone`);
-    io.stdout.write(await review.read(who, item.id));
-    return 0;
-  }
-  const message = isThere ? await review.read(who, item.id) : undefined;
-  if (values.json === true) {
-    io.stdout.write(toJson({ ...item, message: message?.toString('latin1') }));
-    return 0;
-  }
-  io.stdout.write(`${formatItem(item)}\n`);
-  // One line of the message is one of the output; what could steer a terminal is shown as it is.
-  for (const line of message?.toString('utf8').split(/\r?\n/) ?? []) io.stdout.write(`${printable(line)}\n`);
-  return 0;
-}
-
-async function release(work: Work): Promise<number> {
-  const { review, who, values, io } = work;
-  const items = await chosen(work);
-  const { to, again = false } = values;
-  if (to !== undefined && items.length > 1) throw optionFault('--to takes one message');
-  return await each(work, items, async (item) => {
-    await trainBefore(work, item);
-    if (to !== undefined) {
-      const { outcome, ...rest } = await review.release(who, item.id, {
-        again,
-        deliver: async (_, handing) => {
-          await using sink = await openSink(to, io);
-          await handing();
-          // A file is for a person, or for a mail server that does not pass the filter.
-          await sink.write(await work.held.read(item));
-          await sink.finish();
-        },
-      });
-      if (outcome === 'failed') throw fault(rest.item.fault ?? 'it could not be written');
-      return to === '-' ? undefined : `released ${item.id} to ${printable(to)}`;
-    }
-    const released = await review.release(who, item.id, { again });
-    switch (released.outcome) {
-      case 'released':
-        return `released ${item.id} to ${printable(item.owner)}`;
-      case 'waiting':
-        return `releasing ${item.id} to ${printable(item.owner)}: ${printable(released.fault ?? `another process sends it, on ${item.host}`)}; the filter that runs asks again`;
-      case 'failed':
-        throw fault(
-          `${item.id} ${released.item.doubtful === true ? 'may have been delivered, or not' : 'could not be released'}: ${released.fault}`,
-        );
-    }
-  });
-}
-
-async function deleteItems(work: Work): Promise<number> {
-  return await each(work, await chosen(work), async (item) => {
-    await trainBefore(work, item);
-    await work.review.delete(work.who, item.id);
-    return `deleted ${item.id} of ${printable(item.owner)}`;
-  });
-}
-
-async function train(work: Work): Promise<number> {
-  const [as = ''] = work.args;
-  return await each(work, await chosen({ ...work, args: work.args.slice(1) }), async (item) => {
-    const trained = await work.review.train(work.who, item.id, as === 'spam' ? 'spam' : 'ham');
-    return trainedLine(item, as, trained);
-  });
-}
-
-async function exportItems(work: Work): Promise<number> {
-  const { review, who, values, io } = work;
-  const items = await chosen(work, values.all === true ? 'all' : 'open');
-  await using sink = await openSink(values.to ?? '-', io);
-  let status = 0;
-  let written = 0;
-  // As they came, the oldest first.
-  for (const item of items.toReversed()) {
-    try {
-      const message = await review.read(who, item.id);
-      for (const piece of asMboxEntry([message], fromLine(item.sender, item.at))) await sink.write(piece);
-      written++;
-    } catch (error) {
-      if (!(error instanceof ReviewError)) throw error;
-      io.stderr.write(`milter quarantine: ${item.id}: ${printable(error.message)}\n`);
-      status = 1;
-    }
-  }
-  await sink.finish();
-  if ((values.to ?? '-') !== '-') {
-    const said = `${written} ${written === 1 ? 'message is' : 'messages are'} in ${printable(values.to ?? '')}`;
-    io.stdout.write(values.json === true ? toJson({ messages: written, to: values.to }) : `${said}\n`);
-  }
-  return status;
-}
-
-async function allow({ review, held, who, args, io }: Work): Promise<number> {
-  const item = await find(held, args[0] ?? '');
-  const { kind, address, owner } = await review.allow(who, item.id);
-  io.stdout.write(`${printable(owner)} always allows ${kind}:${printable(address)}\n`);
-  return 0;
-}
-
-async function listAllowed({ review, allowed, who, values, io }: Work): Promise<number> {
-  const owner = values.owner === undefined ? undefined : comparableAddress(values.owner);
-  if (values.remove === undefined) {
-    const entries = [];
-    for await (const entry of allowed.list(owner)) entries.push(entry);
-    if (values.json === true) io.stdout.write(toJson(entries));
-    else if (entries.length === 0) io.stdout.write('Nobody is allowed.\n');
-    else
-      for (const { owner: whose, kind, address, by } of entries)
-        io.stdout.write(`${printable(`${whose}  ${kind}:${address}  by ${by}`)}\n`);
-    return 0;
-  }
-  const [, kind, address = ''] = /^(from|sender):(.+)$/.exec(values.remove) ?? [];
-  if (owner === undefined || (kind !== 'from' && kind !== 'sender'))
-    throw optionFault('--remove takes from:ADDRESS or sender:ADDRESS, and needs --owner');
-  if (!(await review.disallow(who, { owner, kind, address: comparableAddress(address) })))
-    throw fault(`${owner} does not allow ${values.remove}`);
-  if (values.json !== true) io.stdout.write(`${printable(`${owner} no longer allows ${values.remove}`)}\n`);
-  return 0;
-}
-
-async function checkAll(work: Work): Promise<number> {
-  const { held, config, values, io } = work;
-  const report = await work.check();
-  if (values.json === true) io.stdout.write(toJson(report));
-  else io.stdout.write(formatReport(report, held.folder.path, config.settings.quarantine.max_size));
-  return report.lost.length === 0 ? 0 : 1;
-}
-
-/** Does it with each; one that cannot be done is told, and the others are. */
-async function each(
-  { io, values }: Work,
-  items: readonly HeldItem[],
-  work: (item: HeldItem) => Promise<string | undefined>,
-): Promise<number> {
-  let status = 0;
-  const results: { id: string; done: boolean; text: string }[] = [];
-  for (const item of items) {
-    let text: string | undefined;
-    let done = true;
-    try {
-      text = await work(item);
-    } catch (error) {
-      if (!(error instanceof ReviewError || error instanceof MilterError)) throw error;
-      text = error.message.includes(item.id) ? error.message : `${item.id}: ${error.message}`;
-      done = false;
-      status = 1;
-    }
-    if (values.json === true) results.push({ id: item.id, done, text: text ?? '' });
-    else if (!done) io.stderr.write(`milter quarantine: ${printable(text ?? '')}\n`);
-    else if (text !== undefined) io.stdout.write(`${text}\n`);
-  }
-  if (values.json === true && values.to !== '-') io.stdout.write(toJson(results));
-  return status;
-}
-
-async function trainBefore({ review, who, values, io }: Work, item: HeldItem): Promise<void> {
-  if (values.ham !== true && values.spam !== true) return;
-  const as = values.ham === true ? 'ham' : 'spam';
-  const line = trainedLine(item, as, await review.train(who, item.id, as));
-  if (values.to !== '-' && values.json !== true) io.stdout.write(`${line}\n`);
-}
-
-function trainedLine(item: HeldItem, as: string, { learned, failed }: Trained): string {
-  if (learned.length === 0)
-    throw fault(
-      `${item.id} was not learned: ${failed.map(({ name, fault }) => `${name}: ${fault}`).join('; ')}`,
-    );
-  const but = failed.map(({ name, fault }) => `; but ${name} failed: ${fault}`).join('');
-  return printable(`${item.id} is ${as}: ${learned.join(', ')} learned it${but}`);
-}
-
-/** What the arguments name: IDs, or all that fits. All are found before anything is done to the first. */
-async function chosen(work: Work, which: 'open' | 'all' = 'open'): Promise<readonly HeldItem[]> {
-  const { held, args, values, io } = work;
-  if (args.length > 0) {
-    const items: HeldItem[] = [];
-    for (const id of args) items.push(await find(held, id));
-    return items;
-  }
-  const { items, isMore } = await select(work, which, wholeNumber('limit', values.limit) ?? MOST);
-  if (items.length === 0) throw fault('there is no such message');
-  if (isMore)
-    io.stderr.write(`milter quarantine: the newest ${items.length} only; there are more (--limit)\n`);
-  return items;
-}
-
-async function select(
-  { review, who, values }: Pick<Work, 'review' | 'who' | 'values'>,
-  which: 'open' | 'all',
-  limit: number,
-): Promise<{ readonly items: readonly HeldItem[]; readonly isMore: boolean }> {
-  // Without a domain only its case can be written in two ways.
-  const { owner = '' } = values;
-  const part = owner.includes('@') ? comparableAddress(owner) : owner.normalize('NFC').toLowerCase();
-  const whose = part === '' ? who : { ...who, isAdmin: false, owns: (owner: string) => owner.includes(part) };
-  const items: HeldItem[] = [];
-  let after: string | undefined;
-  do {
-    const page = await review.list(whose, {
-      // What is searched holds the owner too.
-      text: values.search ?? part,
-      which,
-      limit: Math.min(MOST, limit - items.length),
-      ...(after === undefined ? {} : { after }),
-    });
-    items.push(...page.items);
-    after = page.next;
-  } while (after !== undefined && items.length < limit);
-  return { items, isMore: after !== undefined };
-}
-
-async function find(held: OpenQuarantine['held'], id: string): Promise<HeldItem> {
-  const [item, ...others] = await held.find(id);
-  if (item === undefined) throw fault(`there is no message "${printable(id)}"`);
-  if (others.length > 0) {
-    throw fault(
-      `${others.length + 1} messages begin with ${id}: ${[item, ...others].map((one) => one.id).join(' ')}`,
-    );
-  }
-  return item;
-}
-
 /** For the record. */
 function whoAmI(): string {
   const { SUDO_USER } = process.env;
@@ -447,8 +179,4 @@ function whoAmI(): string {
 
 function isSystemFault(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error;
-}
-
-function fault(message: string): MilterError {
-  return new MilterError('ERR_MILTER_UNSUPPORTED', message);
 }
