@@ -7,7 +7,7 @@
 //   core       the tests of native/core, under AddressSanitizer with UBSan and under ThreadSanitizer
 //   address    the addon in Node under AddressSanitizer with UBSan, leaks included
 //   thread     the addon in Node under ThreadSanitizer
-//   valgrind   the addon in Node under valgrind's memcheck, leaks included; a quarter of an hour
+//   valgrind   the addon in Node under valgrind's memcheck, leaks included; half an hour
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -26,10 +26,13 @@ const root = join(import.meta.dirname, '..');
 const node = join(root, 'node_modules/node/bin/node');
 const require = createRequire(import.meta.url);
 
-/** Tests of the library that drive the addon, and start no program that would be watched in vain. */
-const TESTS = ['addon', 'close', 'failures', 'macros', 'deadlines', 'body', 'actions', 'sockets', 'threads'];
-/** What is worth its time where everything takes ten or thirty times as long. */
-const FEW = ['addon', 'close'];
+/** The tests that drive the addon in their own process: what a program of its own does would be watched in vain. */
+const SHORT = [
+  ...['addon', 'close', 'compose', 'failures', 'garbage', 'late-early', 'log', 'macros', 'mime-filter'],
+  ...['negotiation', 'one-tree', 'session-message', 'slots', 'sockets', 'spf-filter', 'verdicts'],
+];
+/** These too, but not where all takes ten or thirty times as long: they send tens of megabytes, or compare times. */
+const TESTS = [...SHORT, 'actions', 'body', 'burst', 'deadlines', 'factories', 'headers-text', 'threads'];
 
 /** Whether the addon or libmilter is anywhere in a report; what starting again makes libmilter forget is its own. */
 const mentionsUs = (report) =>
@@ -57,7 +60,7 @@ const TOOLS = {
   },
   thread: {
     sanitizer: 'thread',
-    tests: FEW,
+    tests: SHORT,
     command: (log) => [
       ...['env', `LD_PRELOAD=${runtime('libtsan.so')}`, `TSAN_OPTIONS=log_path=${log}:exitcode=0`, node],
     ],
@@ -66,7 +69,7 @@ const TOOLS = {
   },
   valgrind: {
     sanitizer: '',
-    tests: FEW,
+    tests: SHORT,
     command: (log) => [
       ...['valgrind', '--quiet', '--smc-check=all-non-file', '--fair-sched=yes', '--num-callers=40'],
       ...['--leak-check=full', '--show-leak-kinds=definite', `--log-file=${log}.%p`, node],
