@@ -8,42 +8,10 @@ import { SqliteFile } from '../../lib/filter/store/sqlite-file.ts';
 import type { Store, StoreCall } from '../../lib/filter/store/store.ts';
 import { temporaryDirectory } from '../helpers/directory.ts';
 import { sharedStores, surroundings } from '../helpers/store-place.ts';
+import { type Figures, measure, summary } from './calls.ts';
 
 const SIZES = [1_000, 1_000_000];
 const AT_ONCE = 100;
-
-interface Figures {
-  /** Milliseconds of one call, by the share of calls that are quicker. */
-  readonly median: number;
-  readonly most: number;
-  /** Calls a second. */
-  readonly rate: number;
-}
-
-async function measure(
-  atOnce: number,
-  calls: number,
-  work: (n: number) => Promise<unknown>,
-): Promise<Figures> {
-  const times: number[] = [];
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    while (next < calls) {
-      const began = performance.now();
-      await work(next++);
-      times.push(performance.now() - began);
-    }
-  };
-  const began = performance.now();
-  await Promise.all(Array.from({ length: atOnce }, lane));
-  return { ...summary(times), rate: (calls / (performance.now() - began)) * 1_000 };
-}
-
-function summary(times: number[]): { readonly median: number; readonly most: number } {
-  times.sort((a, b) => a - b);
-  const at = (share: number): number => times[Math.floor(share * (times.length - 1))] ?? 0;
-  return { median: at(0.5), most: at(0.99) };
-}
 
 async function fill(store: Store, from: number, to: number): Promise<void> {
   for (let first = from; first < to; first += 1_000) {
