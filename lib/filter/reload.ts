@@ -60,6 +60,8 @@ export class ReloadableFilter {
   /** Those that were replaced, until they are closed. */
   readonly #old = new Set<Generation>();
   #reloading: Promise<boolean> | undefined;
+  /** The one that follows it, once somebody wants one. */
+  #next: Promise<boolean> | undefined;
 
   private constructor(read: ReadConfig, options: ReloadOptions, log: ReplaceableLogger, first: OpenedFilter) {
     this.#read = read;
@@ -98,10 +100,21 @@ export class ReloadableFilter {
 
   /**
    * Reads the configuration again. Resolves to whether it is now in force; where it has faults they are logged, and the
-   * old one stays. Never rejects. Calls that come while one is under way are that one.
+   * old one stays. Never rejects. Calls that come while one is under way have one more follow it, which is theirs: what that
+   * one has read may have changed since.
    */
   reload(): Promise<boolean> {
-    this.#reloading ??= this.#reload().finally(() => {
+    if (this.#next !== undefined) return this.#next;
+    if (this.#reloading === undefined) return this.#begin();
+    this.#next = this.#reloading.then(() => {
+      this.#next = undefined;
+      return this.#begin();
+    });
+    return this.#next;
+  }
+
+  #begin(): Promise<boolean> {
+    this.#reloading = this.#reload().finally(() => {
       this.#reloading = undefined;
     });
     return this.#reloading;
@@ -109,7 +122,7 @@ export class ReloadableFilter {
 
   /** Closes the filter. Sessions should be over by then. */
   async close(): Promise<void> {
-    await this.#reloading;
+    await (this.#next ?? this.#reloading);
     await Promise.all([...this.#old, this.#current].map((generation) => generation.close()));
   }
 

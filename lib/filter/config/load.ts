@@ -1,5 +1,5 @@
 /** Reads a configuration: a file or a text becomes values that are checked and made, or all its faults at once. */
-import { readFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { Config } from './config.ts';
 import { dictionariesOf } from './dictionaries.ts';
@@ -42,6 +42,8 @@ export async function loadConfig(
 ): Promise<Config> {
   let text: string;
   try {
+    // A pipe that was read once would be waited for in vain.
+    if (options.files !== undefined && !(await stat(path)).isFile()) throw new Error('it is no file');
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(await readFile(path));
   } catch (error) {
     const { message } = error as Error;

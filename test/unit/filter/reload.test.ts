@@ -45,6 +45,32 @@ describe('a configuration that is read anew', () => {
     await filter.close();
   });
 
+  it('is the last one, also where it changes while another is being read', async () => {
+    const logger = keepingLogger();
+    const source = { text: probe('add = "first"') };
+    const gate = Promise.withResolvers<void>();
+    let reads = 0;
+    const filter = await ReloadableFilter.open(
+      async (options) => {
+        const { text } = source;
+        if (++reads === 2) await gate.promise;
+        return await parseConfig(text, { ...options, directory: probeDirectory });
+      },
+      { logger },
+    );
+    source.text = probe('sender = "nonsense"');
+    const second = filter.reload();
+    source.text = probe('sender = "reject"');
+    const others = [filter.reload(), filter.reload()];
+    gate.resolve();
+    expect(await Promise.all([second, ...others])).toEqual([false, true, true]);
+    expect(reads).toBe(3);
+    const session = fakeSession(filter.filter);
+    expect((await session.sendMessage(EML, mail)).verdict).toBe('reject');
+    await session.close();
+    await filter.close();
+  });
+
   it('has sessions come again that outlive theirs for too long', async () => {
     const { filter, source } = await open(probe('add = "old"'), 1);
     const old = fakeSession(filter.filter);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -483,6 +484,17 @@ describe('a configuration file', () => {
       ],
     });
     await expect(loadConfig(path)).rejects.toThrow(`${path}: `);
+  });
+
+  it('is waited for once only where it is a pipe', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'libmilter-'));
+    onTestFinished(() => rmSync(folder, { recursive: true }));
+    const pipe = join(folder, 'pipe');
+    execFileSync('mkfifo', [pipe]);
+    const first = loadConfig(pipe);
+    writeFileSync(pipe, SOCKET);
+    const { files } = await first;
+    await expect(loadConfig(pipe, { files })).rejects.toThrow('pipe: cannot be read: it is no file');
   });
 
   it('takes over lists that were read before, as long as it has them', async () => {
