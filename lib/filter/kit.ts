@@ -63,6 +63,7 @@ export {
 export type { Action, ActionWord } from './findings/action.ts';
 export type { About, Finding, FindingReply, Ruling } from './findings/finding.ts';
 export type { Change, Fate, Settling } from './findings/judgement.ts';
+export { FolderSize } from './folder-size.ts';
 export { isAligned } from './mail/aligned.ts';
 export { isAnswerOrDelay } from './mail/answers.ts';
 export { isAutomatic } from './mail/automatic.ts';

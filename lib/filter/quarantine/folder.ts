@@ -11,6 +11,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { createGzip, gunzip } from 'node:zlib';
 import type { Logger } from '../../index.ts';
+import { FolderSize } from '../folder-size.ts';
 import { makeFolder, writeSafely } from '../safe-file.ts';
 
 /** There is no room for another message. */
@@ -38,11 +39,6 @@ export interface FolderEntry {
 
 /** Bytes that are hashed before other work gets its turn. */
 const CHUNK = 256 * 1024;
-/** Milliseconds for which a measurement of the folder is good; other threads and the command work in it too. */
-const MEASURE_EVERY = 60_000;
-/** The same where there is not much room any more. */
-const MEASURE_NEAR = 2_000;
-const NEARLY_FULL = 0.8;
 
 const SUFFIX = '.eml.gz';
 /** A message that is about to be removed. */
@@ -52,19 +48,19 @@ const unzip = promisify(gunzip);
 /** The folder. */
 export class HeldFolder {
   readonly path: string;
-  /** Compressed bytes that may be in it. */
-  readonly most: number;
+  readonly #size: FolderSize;
   readonly #log: Logger;
-  /** Compressed bytes in it when it was last measured, and those written since. */
-  #used = 0;
-  #measured = Number.NEGATIVE_INFINITY;
-  #measuring: Promise<void> | undefined;
   #warned = false;
 
   constructor(path: string, most: number, log: Logger) {
     this.path = path;
-    this.most = most;
+    this.#size = new FolderSize(most, () => this.#sum());
     this.#log = log;
+  }
+
+  /** Compressed bytes that may be in it. */
+  get most(): number {
+    return this.#size.most;
   }
 
   /**
@@ -73,7 +69,7 @@ export class HeldFolder {
    */
   async write(pieces: readonly Buffer[]): Promise<StoredMessage> {
     await makeFolder(this.path, 0o700);
-    await this.#measure();
+    await this.#size.measure();
     const hash = createHash('sha256');
     let written = 0;
     const count = (bytes: number): void => {
@@ -88,7 +84,7 @@ export class HeldFolder {
     try {
       await writeSafely(compress(pieces, hash, count), join(this.path, `.new-${randomUUID()}`), name);
     } catch (error) {
-      this.#used -= written;
+      this.#size.giveBack(written);
       throw isNoSpace(error) ? new QuarantineFull('the disk is full', { cause: error }) : error;
     }
     return { sha256: sha256 ?? '', size: pieces.reduce((sum, { length }) => sum + length, 0) };
@@ -145,7 +141,7 @@ export class HeldFolder {
       if (wanted) await putBack(aside, file);
     }
     if (wanted) return;
-    this.#used -= (await sizeOf(aside)) ?? 0;
+    this.#size.giveBack((await sizeOf(aside)) ?? 0);
     await rm(aside, { force: true });
   }
 
@@ -186,38 +182,22 @@ export class HeldFolder {
 
   /** Makes room for so many bytes, or refuses them. */
   #take(bytes: number): void {
-    if (this.#used + bytes > this.most) {
-      // Room may have been made meanwhile.
-      this.#measured = Number.NEGATIVE_INFINITY;
-      throw new QuarantineFull(`the quarantine is full: ${this.#used} of ${this.most} bytes (max_size)`);
-    }
-    this.#used += bytes;
-    const nearly = this.#used > NEARLY_FULL * this.most;
-    if (nearly && !this.#warned) {
+    const isTaken = this.#size.take(bytes);
+    const { used, most, isNearlyFull } = this.#size;
+    if (!isTaken) throw new QuarantineFull(`the quarantine is full: ${used} of ${most} bytes (max_size)`);
+    if (isNearlyFull && !this.#warned) {
       this.#log.warn(
-        { path: this.path, bytes: this.#used, max_size: this.most },
-        `the quarantine is ${Math.round((100 * this.#used) / this.most)} % full; beyond max_size mail is tempfailed`,
+        { path: this.path, bytes: used, max_size: most },
+        `the quarantine is ${Math.round((100 * used) / most)} % full; beyond max_size mail is tempfailed`,
       );
     }
-    this.#warned = nearly;
+    this.#warned = isNearlyFull;
   }
 
-  async #measure(): Promise<void> {
-    const good = this.#used > NEARLY_FULL * this.most ? MEASURE_NEAR : MEASURE_EVERY;
-    if (performance.now() - this.#measured < good) return;
-    this.#measuring ??= this.#sum().finally(() => {
-      this.#measuring = undefined;
-    });
-    await this.#measuring;
-  }
-
-  async #sum(): Promise<void> {
-    const before = this.#used;
+  async #sum(): Promise<number> {
     let bytes = 0;
     for await (const entry of this.entries()) bytes += entry.bytes;
-    // What was written meanwhile may be in both: rather too much than too little.
-    this.#used = bytes + Math.max(0, this.#used - before);
-    this.#measured = performance.now();
+    return bytes;
   }
 
   #file(sha256: string): string {

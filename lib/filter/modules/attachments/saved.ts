@@ -5,23 +5,17 @@
 import { randomBytes } from 'node:crypto';
 import { opendir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeFolder, writeSafely } from '../../kit.ts';
+import { FolderSize, makeFolder, writeSafely } from '../../kit.ts';
 
 /** When it was saved, and a number that nobody guesses. */
 const NAME = /^(?:\.new-)?(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z-[\da-f]{16}\.eml$/;
-/** Milliseconds for which a measurement is good: others may save here too. */
-const MEASURE_EVERY = 60_000;
 
 /** The folder. */
 export class SavedParts {
   readonly #path: string;
   readonly #keep: number;
-  readonly #most: number;
+  readonly #size: FolderSize;
   readonly #now: () => number;
-  /** Bytes in it when it was last measured, and those saved since. */
-  #used = 0;
-  #measured = Number.NEGATIVE_INFINITY;
-  #measuring: Promise<void> | undefined;
 
   /**
    * @param keep milliseconds
@@ -30,25 +24,24 @@ export class SavedParts {
   constructor(path: string, keep: number, most: number, now: () => number) {
     this.#path = path;
     this.#keep = keep;
-    this.#most = most;
+    this.#size = new FolderSize(most, () => this.#sum());
     this.#now = now;
   }
 
   /** Saves a part; resolves to its name in the folder when it is safe on disk. Rejects where there is no room for it. */
   async save(bytes: Buffer): Promise<string> {
     await makeFolder(this.#path, 0o700);
-    await this.#measure();
-    if (this.#used + bytes.length > this.#most) {
-      this.#measured = Number.NEGATIVE_INFINITY;
-      throw new Error(`no room to save what is removed: ${this.#path} holds ${this.#used} bytes (save_max)`);
+    await this.#size.measure();
+    if (!this.#size.take(bytes.length)) {
+      const { used } = this.#size;
+      throw new Error(`no room to save what is removed: ${this.#path} holds ${used} bytes (save_max)`);
     }
-    this.#used += bytes.length;
     const time = new Date(this.#now()).toISOString().replace(/[-:]|\.\d+/g, '');
     const name = `${time}-${randomBytes(8).toString('hex')}.eml`;
     try {
       await writeSafely([bytes], join(this.#path, `.new-${name}`), () => join(this.#path, name));
     } catch (error) {
-      this.#used -= bytes.length;
+      this.#size.giveBack(bytes.length);
       throw error;
     }
     return name;
@@ -61,24 +54,13 @@ export class SavedParts {
       const saved = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
       if (this.#now() - saved > this.#keep) await rm(join(this.#path, name), { force: true });
     }
-    this.#measured = Number.NEGATIVE_INFINITY;
+    this.#size.outdate();
   }
 
-  async #measure(): Promise<void> {
-    if (performance.now() - this.#measured < MEASURE_EVERY) return;
-    this.#measuring ??= this.#sum().finally(() => {
-      this.#measuring = undefined;
-    });
-    await this.#measuring;
-  }
-
-  async #sum(): Promise<void> {
-    const before = this.#used;
+  async #sum(): Promise<number> {
     let bytes = 0;
     for await (const name of this.#names()) bytes += await sizeOf(join(this.#path, name));
-    // What was saved meanwhile may be in both: rather too much than too little.
-    this.#used = bytes + this.#used - before;
-    this.#measured = performance.now();
+    return bytes;
   }
 
   /** The files of ours, half written ones too. */
