@@ -1,7 +1,9 @@
 /** What is the TypeScript engine's own: its bounds, and where it does otherwise than libmilter. docs/engines.md lists the latter. */
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Milter, type ServeOptions, SMFIP } from '../../lib/index.ts';
 import { encodeFrame } from '../../lib/protocol/frames.ts';
@@ -88,6 +90,19 @@ describe('the engine is chosen', () => {
       console.log(server.engine, ...said);
       await server.close();`;
     expect(NODE(script, { MILTER_ENGINE: engine, MILTER_LIBRARY: library })).toBe(expected);
+  });
+
+  it('by who is told of it where the addon cannot be loaded', async () => {
+    await using folder = await temporaryDirectory();
+    mkdirSync(join(folder.path, 'build/Release'), { recursive: true });
+    writeFileSync(join(folder.path, 'build/Release/milter.node'), 'no library');
+    const script = `
+      const { Milter, serve } = await import(${INDEX});
+      await serve(class extends Milter { eom() {} }, { socket: 'inet:0@127.0.0.1', engine: 'libmilter' })
+        .catch(({ code, message }) => console.log(code, message));`;
+    expect(NODE(script, { LIBMILTER_PREBUILD: folder.path })).toMatch(
+      /^ERR_MILTER_LIBRARY the addon \S+milter\.node cannot be loaded; build it .*: npm rebuild libmilter; or use the engine "js", which needs none \(MILTER_ENGINE=js\)\n$/,
+    );
   });
 
   it('by no word that is none', async () => {

@@ -252,6 +252,17 @@ describe('serve() fails with one clear line', () => {
     expect((await (await t.mta()).sendMessage(MESSAGE, ENVELOPE)).verdict).toBe('continue');
   });
 
+  it.each([
+    ['that is not there', '/no/such/folder', 'the folder /no/such/folder does not exist'],
+    ['that is none', '/dev/null', '/dev/null is no folder'],
+    ['within what is none', '/dev/null/a', 'the folder /dev/null/a does not exist'],
+  ])('for a folder %s', async (_, folder, why) => {
+    expect(await fault({ socket: `unix:${folder}/a.sock` })).toMatchObject({
+      code: 'ERR_MILTER_SOCKET',
+      message: `cannot listen at unix:${folder}/a.sock: ${why}`,
+    });
+  });
+
   it('for a host name that nobody knows', async () => {
     const { code, message } = await fault({ socket: 'inet:0@no-such-host.invalid' });
     expect(code).toBe('ERR_MILTER_SOCKET');

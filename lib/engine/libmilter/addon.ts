@@ -94,6 +94,9 @@ export interface LibmilterInfo {
   readonly mendsMacros: boolean;
 }
 
+/** What there is to do for whoever cannot have the addon. */
+const WITHOUT = 'or use the engine "js", which needs none (MILTER_ENGINE=js)';
+
 let addon: Addon | undefined;
 
 /**
@@ -113,7 +116,8 @@ export function loadAddon(): Addon {
   try {
     addon = require(path) as Addon;
   } catch (cause) {
-    throw new MilterError('ERR_MILTER_LIBRARY', `the addon ${path} cannot be loaded`, { cause });
+    const advice = `build it on this machine: npm rebuild libmilter; ${WITHOUT}`;
+    throw new MilterError('ERR_MILTER_LIBRARY', `the addon ${path} cannot be loaded; ${advice}`, { cause });
   }
   return addon;
 }
@@ -128,7 +132,7 @@ function findAddon(require: NodeJS.Require): string {
       adviseOnAddon(): { readonly why: string; readonly how: string };
     };
     const { why, how } = adviseOnAddon();
-    throw new MilterError('ERR_MILTER_LIBRARY', `${why}; ${how}`);
+    throw new MilterError('ERR_MILTER_LIBRARY', `${why}; ${how}; ${WITHOUT}`);
   }
 }
 
