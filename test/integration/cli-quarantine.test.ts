@@ -186,6 +186,24 @@ it('allows a sender where something proves who it is, lists and forgets it', asy
   expect((await run('allowed', '--owner', owner, '--json')).out).toBe('[]\n');
 });
 
+it('knows an owner however the domain is written', async () => {
+  const written = owner.replace('example.com', 'B\u00fccher.example');
+  await hold(EML, written);
+  const one = owner.replace('example.com', 'xn--bcher-kva.example');
+  for (const text of [written, one, '@b\u00fccher.example'])
+    expect((await run('list', '--owner', text)).out, text).toContain(`  ${one}  `);
+  await filter.quarantine.allowed.add({
+    owner: one,
+    kind: 'from',
+    address: 'a@example.org',
+    by: 'test',
+    at: 0,
+  });
+  expect((await run('allowed', '--owner', written, '--remove', 'from:A@example.org')).out).toBe(
+    `${one} no longer allows from:A@example.org\n`,
+  );
+});
+
 it('writes a message into a file that is new', async () => {
   await hold(EML, owner);
   const file = join(directory.path, `${owner}.eml`);
