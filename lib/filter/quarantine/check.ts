@@ -1,5 +1,4 @@
 /** Brings the items of the quarantine and its files together again, and forgets what is too old. */
-import { hostname } from 'node:os';
 import type { Logger } from '../../index.ts';
 import type { Metrics } from '../watch/metrics.ts';
 import type { FolderEntry } from './folder.ts';
@@ -147,7 +146,7 @@ async function adopt(held: HeldMail, sha256: string, at: number): Promise<HeldIt
           at: Math.floor(at),
           sha256,
           size: message.length,
-          host: hostname(),
+          host: held.host,
           ref: '',
           sender: '<>',
           recipient: '<>',

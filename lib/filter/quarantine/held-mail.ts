@@ -4,7 +4,7 @@
  * nobody names, and the MTA sends again.
  */
 import { createHash } from 'node:crypto';
-import { hostname } from 'node:os';
+import { hostname as systemName } from 'node:os';
 import type { Logger, Milter } from '../../index.ts';
 import { decodeWords } from '../../mime/words.ts';
 import type { Settings } from '../config/schema.ts';
@@ -28,6 +28,8 @@ export interface HeldMailParts {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly now: () => number;
+  /** As configured. */
+  readonly hostname: string;
   /** A finding in words. @default none are known */
   readonly phraseOf?: (finding: string) => string | undefined;
 }
@@ -42,6 +44,8 @@ export class HeldMail implements Quarantine {
   readonly marks: FilterMarks;
   /** Milliseconds that items are kept. */
   readonly keep: number;
+  /** What items call this machine: machines that share a store may be configured with one name, or be one with two filters. */
+  readonly host: string;
   readonly #parts: HeldMailParts;
 
   constructor({ path, keep, max_size }: Settings['quarantine'], data: string, parts: HeldMailParts) {
@@ -49,6 +53,8 @@ export class HeldMail implements Quarantine {
     this.items = new HeldItems(parts.store);
     this.marks = new FilterMarks(parts.store, parts.now);
     this.keep = keep;
+    const system = systemName();
+    this.host = parts.hostname === system ? system : `${parts.hostname} (${system})`;
     this.#parts = parts;
   }
 
@@ -106,7 +112,7 @@ export class HeldMail implements Quarantine {
    * have come here from another machine, or this one have got another name.
    */
   async isHere({ host, sha256 }: Pick<HeldItem, 'host' | 'sha256'>): Promise<boolean> {
-    return host === hostname() || (await this.folder.has(sha256));
+    return host === this.host || (await this.folder.has(sha256));
   }
 
   /** The message as it was received. Rejects where it is not there, or is not what it was. */
@@ -167,7 +173,7 @@ export class HeldMail implements Quarantine {
     const common = {
       state: 'held' as const,
       at: now(),
-      host: hostname(),
+      host: this.host,
       ref: judgement.ref,
       queueId: message.queueId,
       direction: directionFact.get(milter),

@@ -45,6 +45,7 @@ export function openQuarantine(config: Config, parts: QuarantineParts): OpenQuar
   const held = new HeldMail(settings.quarantine, settings.data, {
     ...shared,
     store: store.part('quarantine'),
+    hostname: settings.hostname,
     phraseOf: (finding) => phrases.get(finding),
   });
   const releases = new Releases({

@@ -213,7 +213,7 @@ describe('a release', () => {
     const { review, releases, held } = filter.quarantine;
     await filter.send({ eml: EML });
     const item = await itemFor(filter);
-    expect(item.host).toBe(hostname());
+    expect(item.host).toBe(`mx.example.com (${hostname()})`);
     await held.items.change(item.id, (present) => present && { ...present, host: 'mx2.example.com' });
     const folder = join(filter.data, 'quarantine');
     await rename(folder, `${folder}.away`);

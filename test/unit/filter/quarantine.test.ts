@@ -58,7 +58,7 @@ describe('a message that is held', () => {
       client: { address: '192.0.2.7', hostname: 'mail.example.org', helo: 'mail.example.org' },
       findings: [{ name: 'probe-message', action: 'quarantine' }],
       ref: (await filter.last())?.ref,
-      host: hostname(),
+      host: `mx.example.com (${hostname()})`,
     });
     const [file = ''] = await filesOf(filter);
     expect(file).toBe(`${item.sha256}.eml.gz`);
