@@ -20,10 +20,12 @@ function toJson(line: LogFields): string {
   try {
     return JSON.stringify(line, (_, value: unknown) => (value instanceof Error ? plain(value) : value));
   } catch {
-    // JSON has neither circles nor BigInts: such values are text then.
-    return JSON.stringify(
-      Object.fromEntries(Object.entries(line).map(([name, value]) => [name, logText(value)])),
-    );
+    // JSON has neither circles nor BigInts: what is no text becomes text then.
+    const texts = Object.entries(line).map(([name, value]) => [
+      name,
+      typeof value === 'string' ? value : logText(value),
+    ]);
+    return JSON.stringify(Object.fromEntries(texts));
   }
 }
 
