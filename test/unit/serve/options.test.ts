@@ -102,7 +102,10 @@ describe('readOptions', () => {
   });
 
   it('takes a logger such as console', () => {
-    expect(read({ logger: console }).logger).toBe(console);
+    const lines: unknown[] = [];
+    const { logger } = read({ logger: { ...console, warn: (...line: unknown[]) => lines.push(line) } });
+    logger.warn({ stage: 'eom' }, 'late');
+    expect(lines).toEqual([[{ stage: 'eom' }, 'late']]);
   });
 
   it('needs options at all', () => {
