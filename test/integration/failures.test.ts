@@ -302,7 +302,7 @@ describe('a log that cannot be written', () => {
     }
     try {
       const logger = { debug: lost, info: lost, warn: lost, error: lost };
-      await using t = await serving(Talking, { logger, logVerdicts: true, deadlines: { envfrom: 100 } });
+      await using t = await serving(Talking, { logger, logVerdicts: true, deadlines: { envfrom: 1_000 } });
       const heard: string[] = [];
       for (const sender of ['<a@one.test>', '<fails@one.test>', '<hangs@one.test>']) {
         const mta = await t.mta();
