@@ -7,7 +7,7 @@
 //   core       the tests of native/core, under AddressSanitizer with UBSan and under ThreadSanitizer
 //   address    the addon in Node under AddressSanitizer with UBSan, leaks included
 //   thread     the addon in Node under ThreadSanitizer
-//   valgrind   the addon in Node under valgrind's memcheck, leaks included; a quarter of an hour
+//   valgrind   the addon in Node under valgrind's memcheck, leaks included; a minute or more a file
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
@@ -70,7 +70,7 @@ const TOOLS = {
   valgrind: {
     sanitizer: '',
     // All takes thirty times as long there.
-    tests: ['addon', 'close'],
+    tests: ['addon', 'close', 'compose', 'late-early', 'macros', 'negotiation', 'slots', 'verdicts'],
     command: (log) => [
       ...['valgrind', '--quiet', '--smc-check=all-non-file', '--fair-sched=yes', '--num-callers=40'],
       ...['--leak-check=full', '--show-leak-kinds=definite', `--log-file=${log}.%p`, node],
