@@ -272,6 +272,22 @@ describe('a failure', () => {
   });
 });
 
+/** Keeps what goes to standard error, until it is restored. */
+function hearStderr() {
+  const lines: string[] = [];
+  const original = process.stderr.write;
+  process.stderr.write = (text: string | Uint8Array): boolean => {
+    lines.push(String(text));
+    return true;
+  };
+  return {
+    lines,
+    restore() {
+      process.stderr.write = original;
+    },
+  };
+}
+
 describe('a log that cannot be written', () => {
   const full = (): never => {
     throw new Error('disk full');
@@ -282,12 +298,7 @@ describe('a log that cannot be written', () => {
   ];
 
   it.each(faults)('as its logger %s, costs no mail, and is told on standard error', async (_how, lost) => {
-    const lines: string[] = [];
-    const original = process.stderr.write;
-    process.stderr.write = (text: string | Uint8Array): boolean => {
-      lines.push(String(text));
-      return true;
-    };
+    const stderr = hearStderr();
     class Talking extends Milter {
       static override readonly onError = 'accept';
       override envfrom(sender: string) {
@@ -312,21 +323,16 @@ describe('a log that cannot be written', () => {
       expect(heard).toEqual(['reject', 'accept', 'accept']);
       await t.idle();
     } finally {
-      process.stderr.write = original;
+      stderr.restore();
     }
-    expect(lines.join('')).toMatch(
+    expect(stderr.lines.join('')).toMatch(
       /^milter: error: the logger failed at: hello session=\d+ sender=<a@one.test> /,
     );
-    expect(lines.join('')).toContain('disk full');
+    expect(stderr.lines.join('')).toContain('disk full');
   });
 
   it('as a filter gives it circles, BigInts and what throws, is written as well as can be', async () => {
-    const lines: string[] = [];
-    const original = process.stderr.write;
-    process.stderr.write = (text: string | Uint8Array): boolean => {
-      lines.push(String(text));
-      return true;
-    };
+    const stderr = hearStderr();
     class Odd extends Milter {
       override envfrom() {
         const circle: { self?: unknown } = {};
@@ -350,9 +356,9 @@ describe('a log that cannot be written', () => {
       await using t = await serving(Odd, { logger: stderrLogger });
       expect((await (await t.mta()).envfrom('<a@one.test>')).verdict).toBe('discard');
     } finally {
-      process.stderr.write = original;
+      stderr.restore();
     }
-    expect(lines).toEqual([
+    expect(stderr.lines).toEqual([
       expect.stringMatching(
         /^milter: info: odd session=\d+ circle=<ref \*1> \{ self: \[Circular \*1\] \} big=5n trap=.*proxy=\(a value that throws.*\) symbol=Symbol\(s\) made=\{\}\n$/,
       ),
@@ -362,12 +368,7 @@ describe('a log that cannot be written', () => {
 
 describe('the default logger', () => {
   it('writes one line with stage, session and queue id to standard error', async () => {
-    const lines: string[] = [];
-    const original = process.stderr.write;
-    process.stderr.write = (text: string | Uint8Array): boolean => {
-      lines.push(String(text));
-      return true;
-    };
+    const stderr = hearStderr();
     try {
       const { serve } = await import('../../lib/index.ts');
       const { connectMta } = await import('../../lib/testing/index.ts');
@@ -378,9 +379,9 @@ describe('the default logger', () => {
       await using mta = await connectMta(server.address);
       await mta.sendMessage(MESSAGE, { ...ENVELOPE, macros: { i: '4XyZ' } });
     } finally {
-      process.stderr.write = original;
+      stderr.restore();
     }
-    expect(lines[0]).toMatch(
+    expect(stderr.lines[0]).toMatch(
       /^milter: error: eom answered with "ok"; .* stage=eom session=\d+ queueId=4XyZ /,
     );
   });
