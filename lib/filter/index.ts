@@ -26,8 +26,6 @@ export {
 export type { ShownFilter, SiteSource } from './http/site.ts';
 export { stageDeadlines } from './judging/opener.ts';
 export * from './kit.ts';
-export { comparableAddress } from './mail/comparable.ts';
-export { asMboxEntry, fromLine } from './mail/local-form.ts';
 export { StoredAccess } from './modules/access/stored.ts';
 export { type Learned, openTeacher, type Teacher } from './modules/bayes/teacher.ts';
 export { isSesUsed, sesOptions } from './modules/bounces/ses-uses.ts';
